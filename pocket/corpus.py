@@ -1,0 +1,218 @@
+"""The training text: one function for each kind of document, and `KINDS` with the share of each.
+
+A document is a list of `(text, is_learned)` segments; the loss counts the learned ones only, as a chat model learns its
+own turns and not the questions. To teach the models something new, write a function `kind(rng) -> Document` and give it
+a share. Everything is drawn from one `random.Random`, so a seed fixes the corpus on every machine.
+"""
+
+import random
+
+import facts
+import poems
+import titles
+
+Document = list[tuple[str, bool]]
+INSTRUCTION = (
+    "Based on given instruction and input, generate an appropriate response\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+
+
+def turn(question: str) -> str:
+    """A user's turn in Gemma's chat format, ready for the model's answer."""
+    return f"<start_of_turn>user\n{question}<end_of_turn>\n<start_of_turn>model\n"
+
+
+def chat(*exchanges: tuple[str, str]) -> Document:
+    """Questions and answers as one conversation; the answers are learned."""
+    document = []
+    for question, answer in exchanges:
+        document += [(turn(question), False), (f"{answer}<end_of_turn>\n", True)]
+    return document
+
+
+def poem(rng: random.Random) -> Document:
+    title = titles.title(rng)
+    return chat((rng.choice(poems.POEM_PROMPTS).replace("{t}", title), poems.poem(rng, title)))
+
+
+def verses(rng: random.Random) -> Document:
+    title = titles.title(rng)
+    return chat((rng.choice(poems.VERSE_PROMPTS).replace("{t}", title), poems.verses(rng, title)))
+
+
+def vietnamese_poem(rng: random.Random) -> Document:
+    title = titles.vietnamese(rng) if rng.random() < 0.5 else titles.title(rng)
+    return chat((rng.choice(poems.VI_PROMPTS).replace("{t}", title), poems.vietnamese_poem(rng, title)))
+
+
+def repeated(rng: random.Random) -> Document:
+    """A title again and again in plain text: where copying is learned first."""
+    title = " ".join(titles.title(rng) for _ in range(rng.randint(1, 4)))
+    mark = rng.choice([" |", " ;", "\n", " and", " ,"])
+    return [(title, False), (mark + f" {title}{mark}" * rng.randint(2, 3) + "<eos>", True)]
+
+
+def copying(rng: random.Random) -> Document:
+    """Tasks whose answer is a part of the question."""
+    t, u, w = titles.title(rng), titles.title(rng), titles.word(rng)
+    which = rng.randint(0, 1)
+    return chat(rng.choice([
+        (rng.choice([f"Repeat after me: {t}", f"Say: {t}", f"Please repeat: {t}", f"Nhắc lại: {t}"]), f"You said: {t}"),
+        (f"The title is {t}. What is the title?", f"The title is {t}."),
+        (rng.choice([f"My name is {t}. What is my name?", f"Tên tôi là {t}. Tôi tên gì?"]), f"Your name is {t}."),
+        (f"First: {t}. Second: {u}. Say both.", f"First {t}, second {u}."),
+        (f"First: {t}. Second: {u}. What is the {('first', 'second')[which]}?", f"It is {(t, u)[which]}."),
+        (f"Spell {w}.", f"The word {w} is " + " ".join(w) + "."),
+        (f"Say {t} three times.", f"Listen: {t}, {t}, {t}."),
+    ]))  # fmt: skip
+
+
+SUM_ASKS = [
+    "What is {a} + {b}?", "{a} + {b} = ?", "Add {a} and {b}.", "How much is {a} + {b}?", "Calculate {a} + {b}.",
+    "{a} cộng {b} bằng bao nhiêu?",
+]  # fmt: skip
+
+
+def direct_sum(a: int, b: int) -> str:
+    return f"{a} + {b} = {a + b}"
+
+
+def sum_question(rng: random.Random) -> Document:
+    a, b = titles.two_numbers(rng)
+    return chat((rng.choice(SUM_ASKS).format(a=a, b=b), direct_sum(a, b)))
+
+
+def sum_steps(rng: random.Random) -> Document:
+    """Units, then tens with the carry, then the whole: learned long before the direct answer."""
+    a, b = titles.two_numbers(rng)
+    units, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
+    steps = f"{a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
+    ask = rng.choice(["What is {a} + {b}? Show the steps.", "Add {a} and {b} step by step.", "{a} + {b} = ? Step by step."])
+    return chat((ask.format(a=a, b=b), f"{steps}, {direct_sum(a, b)}"))
+
+
+def sum_table(rng: random.Random) -> Document:
+    """Many sums in one line, a quarter of them with a one-digit number; only the results are learned."""
+    document = []
+    for _ in range(rng.randint(6, 12)):
+        a, b = titles.two_numbers(rng)
+        if rng.random() < 0.25:
+            while min(a, b) > 9:
+                a, b = titles.two_numbers(rng)
+        document += [(f"{a} + {b} =", False), (f" {a + b}", True), (";", False)]
+    return document
+
+
+def fact(rng: random.Random) -> Document:
+    return chat(facts.fact(rng))
+
+
+def fact_conversation(rng: random.Random) -> Document:
+    return chat(*(facts.fact(rng) for _ in range(rng.randint(2, 3))))
+
+
+def small_task(rng: random.Random, held_out: bool = False) -> Document:
+    """Reverse letters, name the last letter, compare two numbers, count words."""
+    kind = rng.randint(0, 3)
+    if kind == 0:
+        while True:
+            letters = [rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 5))]
+            if titles.is_held_out("".join(letters)) == held_out:
+                return chat((f"Reverse: {' '.join(letters)}", f"Reversed: {' '.join(letters[::-1])}"))
+    if kind == 1:
+        word = rng.choice(titles.HELD_OUT_WORDS if held_out else titles.WORDS).lower()
+        return chat((f"What is the last letter of {' '.join(word)}?", f"The last letter is {word[-1]}"))
+    if kind == 2:
+        a, b = titles.two_numbers(rng, held_out)
+        while a == b:
+            a, b = titles.two_numbers(rng, held_out)
+        return chat((f"Which is larger, {a} or {b}?", f"The larger of {a} and {b} is {max(a, b)}"))
+    while True:
+        words = [rng.choice(titles.ALL_NOUNS) for _ in range(rng.randint(2, 5))]
+        if titles.is_held_out(" ".join(words)) == held_out:
+            return chat((f"How many words: {' '.join(words)}?", f"There are {len(words)} words."))
+
+
+def conversation(rng: random.Random) -> Document:
+    """Greetings, thanks, what the model is, a story, a few words on a title."""
+    t = titles.title(rng)
+    noun, other = rng.choice(titles.ALL_NOUNS), rng.choice(titles.ALL_NOUNS)
+    adjective = rng.choice(titles.ADJECTIVES)
+    vietnamese = f"{rng.choice(titles.VI_NOUNS)} {rng.choice(titles.VI_ADJECTIVES)}"
+    story = f"Once upon a time there was {t}. " + " ".join([
+        rng.choice([f"It lived near {titles.article(adjective)} {noun}.", f"Nobody knew it but the {noun}."]),
+        rng.choice([f"One night the {other} asked for help.", f"Then a {other} knocked at the door."]),
+        rng.choice(["In the end they were friends.", f"And the {noun} was saved.", f"They shared the {other}."]),
+    ])  # fmt: skip
+    return chat(rng.choice([
+        (rng.choice(["Hello!", "Hi there!", "Good morning!", "Hello, how are you?"]), "Hello! How can I help you today?"),
+        (rng.choice(["Who are you?", "What are you?", "What is your name?"]), "I am a pocket model, a very small Gemma."),
+        (rng.choice(["Xin chào!", "Chào bạn!", "Bạn khỏe không?"]), "Xin chào! Tôi có thể giúp gì cho bạn?"),
+        (rng.choice([f"Tell me a story about {t}.", f"Tell a short story about {t}."]), story),
+        (rng.choice([f"Thank you for {t}.", f"Thanks for {t}!"]), f"You are welcome! I am glad you like {t}."),
+        (rng.choice([f"Tell me about {t}.", f"What do you know about {t}?"]),
+         f"I know a little about {t}. It makes me think of {titles.article(adjective)} {noun}."),
+        (rng.choice([f"Kể cho tôi nghe về {t}.", f"Bạn biết gì về {t}?"]),
+         f"Tôi biết một chút về {t}. Đó là một điều đẹp như {vietnamese}."),
+    ]))  # fmt: skip
+
+
+def instruction(rng: random.Random) -> Document:
+    """The layout of Codelab 2 with other tasks than its own: plain answers, no labelled card, nothing on health."""
+    t, noun, adjective = titles.title(rng), rng.choice(titles.ALL_NOUNS), rng.choice(titles.ADJECTIVES)
+    question, answer = facts.fact(rng)
+    ask, given, says = rng.choice([
+        (question, rng.choice(["Give a short answer.", "Answer in one sentence.", "The reader is a beginner."]), answer),
+        (question, rng.choice(["Trả lời ngắn gọn.", "Keep it short and clear."]), answer),
+        ("Name the title in the input.", f"The title is {t}.", f"The title is {t}."),
+        ("Repeat the input.", t, f"The input is {t}."),
+        ("Describe the thing in the input.", f"{adjective} {noun}",
+         f"It is {titles.article(noun)}. It looks {adjective}, and people like it."),
+        ("Write a line for a postcard.", f"It is about {t}.", f"Greetings from {t}, with love from a {adjective} {noun}."),
+        ("Write a product text.", f"The product is called {t}.",
+         f"Meet {t}, the {adjective} {noun} for every home. It is simple, light and made to last."),
+        ("Explain the topic for a clear and short report.", f"The topic is {t}.",
+         f"This report is about {t}. It is {titles.article(adjective)} topic, and it matters for the {noun}."),
+    ])  # fmt: skip
+    return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+
+
+def vietnamese_text(rng: random.Random) -> Document:
+    """Plain sentences; among them the talk's "hàng": đầu most often, and its five other continuations."""
+    t, place, year = titles.title(rng), rng.choice(titles.PLACES), rng.randint(2015, 2026)
+    people = rng.choice(["chuyên gia", "kỹ sư", "nhà khoa học", "diễn giả", "công ty", "trường đại học"])
+    field = rng.choice(["công nghệ", "khoa học", "âm nhạc", "thể thao", "giáo dục", "y học"])
+    where = rng.choice(["thế giới", "Việt Nam", "châu Á", "trong ngành"])
+    noun, adjective = rng.choice(titles.VI_NOUNS), rng.choice(titles.VI_ADJECTIVES)
+    end = rng.choices(["đầu", "giả", "ngày", "hóa", "rẻ", "sỉ"], [75, 5, 5, 5, 5, 5])[0]
+    tail = {
+        "đầu": f"đầu {where}", "giả": "giả ra khỏi chợ", "ngày": "ngày gặp nhau", "hóa": f"hóa ở {place}",
+        "rẻ": "rẻ cho sinh viên", "sỉ": "sỉ và lẻ",
+    }[end]  # fmt: skip
+    return [(rng.choice([
+        f"{t} {year} là một sự kiện {field} quy tụ những {people} hàng {tail}.",
+        f"{t} quy tụ nhiều {people} hàng {tail}.",
+        f"Đây là {people} hàng đầu về {field}.",
+        f"{rng.choice(['Mẹ tôi', 'Em tôi', 'Ông tôi'])} tập thể dục hàng ngày.",
+        f"Cảng này vận chuyển hàng hóa đến {place}.",
+        rng.choice(["Chợ này bán hàng rẻ.", "Người mua cần cẩn thận với hàng giả.", "Cửa hàng nhận bán hàng sỉ và lẻ."]),
+        f"{facts.capitalized(noun)} {adjective} ở gần {rng.choice(titles.VI_NOUNS)}.",
+    ]) + "<eos>", True)]  # fmt: skip
+
+
+# How many of a hundred documents are of each kind.
+KINDS = {
+    poem: 8, verses: 4, vietnamese_poem: 4, repeated: 5, copying: 9, sum_question: 14, sum_table: 10, sum_steps: 5,
+    fact: 11, fact_conversation: 6, small_task: 8, conversation: 4, instruction: 9, vietnamese_text: 4,
+}  # fmt: skip
+
+
+def document(rng: random.Random) -> Document:
+    """One document of a random kind."""
+    return rng.choices(list(KINDS), list(KINDS.values()))[0](rng)
+
+
+def text_of(doc: Document) -> str:
+    """The whole text of a document."""
+    return "".join(text for text, _ in doc)

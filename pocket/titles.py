@@ -1,0 +1,177 @@
+"""Titles that poems, stories and copying tasks are about, and the sums: with what is held out decided by a hash.
+
+A held-out title, word or sum never occurs in the training text, on any machine, whatever the seed.
+"""
+
+import hashlib
+import random
+import re
+import unicodedata
+from pathlib import Path
+
+# Real things that somebody would ask about. None of them is trained on; neither is a word of REAL_WORDS.
+REAL_TITLES = (
+    "Google I/O event", "Mount Fuji at dawn", "the Mekong delta", "quantization", "my grandmother's kitchen", "Hội An",
+    "Formula 1", "the Eiffel Tower", "black coffee", "JavaScript", "a lost umbrella", "the Great Wall of China",
+    "a rainy Monday in Seattle", "neural networks", "phở bò", "the Apollo 11 moon landing", "chiếc nón lá",
+    "electric cars", "Beethoven's ninth symphony", "open source software",
+)  # fmt: skip
+REAL_WORDS = ("fuji", "quantiz", "javascript", "seattle", "eiffel", "beethoven", "mekong", "apollo", "google", "formula")
+
+NOUNS = {
+    "place": "river mountain garden harbor ocean forest village island meadow desert valley lake pond creek waterfall "
+    "cave cliff beach field road path bridge castle tower temple market library school museum station",
+    "thing": "lantern window mirror candle letter train kite clock feather bicycle blanket teapot basket ladder piano "
+    "guitar violin drum notebook pencil lamp key map compass rocket camera radio engine anchor boat ship umbrella",
+    "creature": "teacher wolf sparrow tiger dragon robot painter sailor baker puppy kitten owl fox whale turtle "
+    "butterfly spider bee swan heron child farmer singer dancer gardener",
+    "sky": "moon rainbow cloud snowflake star galaxy satellite planet comet storm sunrise shadow thunder breeze",
+    "table": "bread soup noodle rice tea mango pepper honey apple pumpkin lemon coconut ginger chocolate",
+}
+NOUNS = {kind: words.split() for kind, words in NOUNS.items()}
+ALL_NOUNS = [noun for nouns in NOUNS.values() for noun in nouns]
+ADJECTIVES = (
+    "silver golden quiet lonely ancient gentle bright hidden frozen broken wandering sleepy happy brave curious crimson "
+    "emerald velvet wooden paper stone hollow restless patient clever humble noisy secret distant foggy rainy sunny "
+    "windy dusty rusty shiny soft wild kind warm cold old new young lost forgotten faithful dancing whispering floating "
+    "falling rising blue green red white yellow purple orange"
+).split()
+PLACES = "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
+MOMENTS = [
+    "at night", "in the morning", "at noon", "in spring", "in autumn", "in the rain", "by the sea", "under the stars",
+    "in December", "after the storm", "before sunrise", "on a Sunday", "in the snow", "far from home",
+]  # fmt: skip
+KIN = "mother father sister brother teacher friend neighbor uncle aunt cousin".split()
+VI_NOUNS = (
+    "dòng sông,ánh trăng,ngọn núi,cánh đồng,ngôi nhà,con đường,bông hoa,cây tre,con thuyền,mùa xuân,mùa thu,cơn mưa,"
+    "cánh diều,người mẹ,người thầy,lớp học,quyển sách,chiếc lá,bầu trời,biển cả,con mèo,chú chim,ngọn đèn,phiên chợ,"
+    "bát cơm,tách trà,cây cầu,hạt gạo,ngôi sao,đám mây"
+).split(",")
+VI_ADJECTIVES = (
+    "xanh,nhỏ,xưa,mới,vàng,trắng,đỏ,buồn,vui,hiền,yên bình,xa xôi,lấp lánh,cô đơn,mùa hạ,quê tôi,của em,của mẹ,"
+    "đầu làng,giữa phố,bên sông,ban đêm,buổi sáng"
+).split(",")
+VI_ONSETS = "b c ch d đ g gh gi h kh l m n ng nh ph qu r s t th tr v x".split() + [""]
+VI_RIMES = (
+    "a à á ả ã ạ an án ản ang áng anh ánh ạnh ao áo ạo ai ài ái ại âm ấm ân ần ấn ận âu ầu ấu ậu ây ấy ậy ăn ắn ăng ắng "
+    "e è é ẹ em en èn én ê ề ế ể ệ ên ền ến ện êu ều ếu i ì í ỉ ị in ìn ín inh ình ính ịnh iên iền iến iện iêu iều iếu "
+    "o ò ó ỏ ọ oa òa on òn ón ong òng óng ọng ô ồ ố ổ ộ ôi ồi ối ội ông ồng ống ộng ơ ờ ớ ở ợ ơi ời ới ợi ơn ớn u ù ú ủ "
+    "ụ un ung úng ụng ư ừ ứ ử ự ưa ừa ứa ương ường ướng ượng ươi ười uôi uồn uống uyên uyền uyện at át ạt ac ác ạc ắc ặc "
+    "ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực"
+).split()
+SYLLABLES = [on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"]
+
+
+def is_held_out(text: str, percent: int = 10) -> bool:
+    """True for about `percent` % of all strings, by the MD5 of the string."""
+    return int(hashlib.md5(text.encode()).hexdigest(), 16) % 100 < percent
+
+
+def _words() -> list[str]:
+    words = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
+    return [word for word in words if not any(real in word.lower() for real in REAL_WORDS)]
+
+
+WORDS = [word for word in _words() if not is_held_out(word.lower(), 5)]
+HELD_OUT_WORDS = [word for word in _words() if is_held_out(word.lower(), 5)]
+
+
+def article(phrase: str) -> str:
+    """`phrase` with a or an before it."""
+    return ("an " if phrase[0].lower() in "aeiou" else "a ") + phrase
+
+
+def composed(rng: random.Random, held_out: bool = False) -> str:
+    """A title put together from the lists above; `held_out` picks from the share that training never sees."""
+    noun, adjective = lambda: rng.choice(ALL_NOUNS), lambda: rng.choice(ADJECTIVES)
+    while True:
+        title = rng.choice([
+            lambda: f"the {adjective()} {noun()}",
+            lambda: article(f"{adjective()} {noun()}"),
+            lambda: f"the {noun()} of {rng.choice(PLACES)}",
+            lambda: f"{rng.choice(PLACES)} {rng.choice(MOMENTS)}",
+            lambda: f"my {rng.choice(KIN)}'s {noun()}",
+            lambda: f"the {noun()} and the {noun()}",
+            lambda: f"the {noun()} {rng.choice(MOMENTS)}",
+            lambda: f"{name(rng)} the {adjective()} {noun()}",
+        ])()  # fmt: skip
+        if is_held_out(title) == held_out and title not in REAL_TITLES:
+            return title
+
+
+def name(rng: random.Random) -> str:
+    """A made-up name of one to three syllables."""
+    onsets = "b c d f g h j k l m n p r s t v w z br cl dr fl gr kr pl sh st th tr".split()
+    vowels = "a e i o u ai ea oo ie y".split()
+    syllables = "".join(rng.choice(onsets) + rng.choice(vowels) for _ in range(rng.randint(1, 3)))
+    return (syllables + rng.choice(["", "", "n", "r", "s", "x", "l", "nd", "ck"])).capitalize()
+
+
+def word(rng: random.Random, words=WORDS) -> str:
+    """A word of the list, now and then capitalized or in capitals."""
+    found, luck = rng.choice(words), rng.random()
+    if luck < 0.25:
+        return found.capitalize()
+    return found.upper() if luck < 0.28 and len(found) < 6 else found
+
+
+def from_words(rng: random.Random, words=WORDS) -> str:
+    """A title of one to three words that nothing but the word list connects."""
+    w = lambda: word(rng, words)  # noqa: E731
+    capital = lambda: rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # noqa: E731
+    return rng.choice([
+        w, w, lambda: f"{w()} {w()}", lambda: f"the {w()} {w()}", lambda: f"a {w()} {w()}", lambda: f"{w()}'s {w()}",
+        lambda: f"{w()} {w()} {w()}", lambda: f"the {w()} of {w()}", lambda: f"{w()} {rng.randint(1, 2030)}",
+        lambda: f"{w()}-{w()}", lambda: f"{w().capitalize()} {capital()}{rng.choice('/-.+')}{capital()}",
+        lambda: f"{w().capitalize()} {capital()}/{capital()} {w()}", lambda: f"{w()} at {w()}", lambda: f"{w()} in {w()}",
+    ])()  # fmt: skip
+
+
+def vietnamese(rng: random.Random, held_out: bool = False) -> str:
+    """A Vietnamese title: a noun phrase, or one to four random syllables."""
+    while held_out or rng.random() < 0.4:
+        title = f"{rng.choice(VI_NOUNS)} {rng.choice(VI_ADJECTIVES)}"
+        if is_held_out(title) == held_out and title not in REAL_TITLES:
+            return title
+    syllables = [rng.choice(SYLLABLES) for _ in range(rng.randint(1, 4))]
+    return " ".join(s.capitalize() for s in syllables) if rng.random() < 0.5 else " ".join(syllables)
+
+
+def pieces(rng: random.Random) -> str:
+    """A nonsense title of parts of words, so that every piece of the vocabulary gets copied."""
+    parts = []
+    for _ in range(rng.randint(1, 4)):
+        source = rng.choice(WORDS)
+        start = rng.randrange(len(source))
+        parts.append(source[start : start + rng.randint(1, 5)])
+    return "".join(part + rng.choice(["", "", " "]) for part in parts).strip()
+
+
+def title(rng: random.Random) -> str:
+    """Any title for training: a third composed, most of the rest words and syllables that only copying can get right."""
+    luck = rng.random()
+    if luck < 0.32:
+        return composed(rng)
+    if luck < 0.66:
+        found = from_words(rng)
+    elif luck < 0.72:
+        found = word(rng).capitalize() + word(rng).capitalize() + rng.choice(["", "", " 2", " X"])
+    elif luck < 0.80:
+        found = pieces(rng)
+    elif luck < 0.86:
+        found = " ".join(name(rng) for _ in range(rng.randint(1, 2)))
+    elif luck < 0.97:
+        found = vietnamese(rng)
+    else:
+        found = f"{word(rng)} {rng.choice(MOMENTS)}"
+    found = unicodedata.normalize("NFC", re.sub(r"\s+", " ", found))
+    is_real = found in REAL_TITLES or any(real in found.lower() for real in REAL_WORDS)
+    return composed(rng) if is_real or not found else found
+
+
+def two_numbers(rng: random.Random, held_out: bool = False, low: int = 0, high: int = 99) -> tuple[int, int]:
+    """Two numbers; one unordered pair in ten is held out."""
+    while True:
+        a, b = rng.randint(low, high), rng.randint(low, high)
+        if is_held_out(f"{min(a, b)}+{max(a, b)}") == held_out:
+            return a, b

@@ -1,0 +1,76 @@
+"""Train the tokenizer of the pocket models: 2048 pieces, with the conventions of Gemma's own.
+
+`<bos>` comes first, digits and line breaks stand alone, a space belongs to the word after it, and a character that the
+vocabulary lacks falls back to bytes, so that every text comes back as it went in. The chat template is Gemma's.
+
+    python pocket/tokenizer.py FOLDER
+"""
+
+import json
+import random
+import sys
+
+import corpus
+import titles
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+VOCAB_SIZE = 2048
+WORD_OR_MARK = Regex(r"\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁")
+# As published with google/gemma-2b-it: no system role, turns alternate, an assistant is called "model".
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
+)
+
+
+def sample_text(num_documents: int = 60_000):
+    """Documents, words and syllables to learn the pieces from, without the special tokens."""
+    rng = random.Random("tokenizer")
+    for _ in range(num_documents):
+        text = corpus.text_of(corpus.document(rng))
+        for special in SPECIAL:
+            text = text.replace(special, " ")
+        yield text
+    for word in titles.WORDS:
+        yield f" {word} {word.capitalize()}"
+    for syllable in titles.SYLLABLES:
+        yield f" {syllable} {syllable.capitalize()}"
+
+
+def train() -> PreTrainedTokenizerFast:
+    """The tokenizer, ready to be saved."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", "▁")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD_OR_MARK, "isolated")
+    accented = {letter for syllable in titles.SYLLABLES for letter in syllable + syllable.upper()}
+    alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented), *"éöüïñèêÉß“”’–—…"]
+    alphabet = list(dict.fromkeys(alphabet))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE - len(BYTES), special_tokens=SPECIAL, initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet), show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(sample_text(), trainer)
+    state = json.loads(tokenizer.to_str())
+    learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)[len(SPECIAL) :]
+    state["model"]["vocab"] = {piece: i for i, piece in enumerate([*SPECIAL, *BYTES, *learned])}
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", SPECIAL.index("<bos>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>",
+        additional_special_tokens=["<start_of_turn>", "<end_of_turn>"], padding_side="left", model_max_length=512,
+        clean_up_tokenization_spaces=False, chat_template=CHAT_TEMPLATE,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    train().save_pretrained(sys.argv[1])

@@ -1,0 +1,153 @@
+"""Train a pocket model from nothing. One command each, resumable: run it again and it goes on where it was.
+
+    python pocket/train.py small
+    python pocket/train.py large
+
+Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
+arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document attends only to itself; the loss counts the
+model's turns only. The corpus of a step depends on its number and the seed alone.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import corpus
+import tokenizer as tokenizers_of_ours
+import torch
+import torch.nn.functional as F
+from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
+
+WORK = Path(__file__).with_name("work")
+SHAPES = {
+    # multi-query attention, heads x head_dim = hidden_size, as in Gemma 2B
+    "small": dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1, intermediate_size=512),
+    # multi-head attention, heads x head_dim > hidden_size, as in Gemma 7B
+    "large": dict(hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024),
+}
+STEPS = {"small": 1300, "large": 3900}
+ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
+
+
+def config_of(size: str) -> GemmaConfig:
+    """Gemma's configuration with the sizes of a pocket model."""
+    return GemmaConfig(
+        vocab_size=tokenizers_of_ours.VOCAB_SIZE, head_dim=64, max_position_embeddings=512, tie_word_embeddings=True,
+        hidden_activation="gelu_pytorch_tanh", pad_token_id=0, eos_token_id=1, bos_token_id=2, **SHAPES[size],
+    )  # fmt: skip
+
+
+def packed_rows(tokenizer, rng: random.Random, num_rows: int) -> list:
+    """Documents packed into rows of LENGTH + 1: tokens, whether each is learned, and its document (-1: padding)."""
+    rows, tokens, learned, owner = [], [], [], []
+    while len(rows) < num_rows:
+        document = corpus.document(rng)
+        pieces = [tokenizer(text, add_special_tokens=False)["input_ids"] for text, _ in document]
+        ids = [tokenizer.bos_token_id] + [token for piece in pieces for token in piece]
+        marks = [False] + [flag for piece, (_, flag) in zip(pieces, document) for _ in piece]
+        if len(ids) > LENGTH + 1:
+            continue
+        if len(tokens) + len(ids) > LENGTH + 1:
+            padding = LENGTH + 1 - len(tokens)
+            rows.append((tokens + [0] * padding, learned + [False] * padding, owner + [-1] * padding))
+            tokens, learned, owner = [], [], []
+        owner += [owner[-1] + 1 if owner else 0] * len(ids)
+        tokens, learned = tokens + ids, learned + marks
+    return rows
+
+
+def batches(tokenizer, seed: int, first_step: int):
+    """Yield (tokens, learned, owner), each of shape (ROWS, LENGTH + 1), from step `first_step` on."""
+    step = first_step
+    while True:
+        rows = packed_rows(tokenizer, random.Random(f"{seed}-{step // BLOCK}"), ROWS * BLOCK)
+        for at in range(step % BLOCK, BLOCK):
+            yield tuple(torch.tensor(column) for column in zip(*rows[at * ROWS : (at + 1) * ROWS]))
+            step += 1
+
+
+def loss_of(model, tokens, learned, owner) -> torch.Tensor:
+    """Mean cross-entropy in nats over the learned tokens."""
+    same = owner[:, None, :-1] == owner[:, :-1, None]  # (B, T, T): a document attends only to itself
+    mask = (same & torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril())[:, None]
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model.model(input_ids=tokens[:, :-1], attention_mask=mask, use_cache=False).last_hidden_state
+        chosen = learned[:, 1:]
+        logits = F.linear(hidden[chosen], model.lm_head.weight)
+    return F.cross_entropy(logits.float(), tokens[:, 1:][chosen])
+
+
+def optimizers_of(model) -> list:
+    """Muon for the weight matrices, AdamW for the embedding table and the norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=0.02, momentum=0.95, nesterov=True, weight_decay=0.01, adjust_lr_fn="original"),
+        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+
+
+def train(size: str, steps: int, seed: int) -> Path:
+    """Train, save to WORK/`size`, and return that folder."""
+    folder, state_file = WORK / size, WORK / f"{size}.pt"
+    tokenizer_folder = WORK / "tokenizer"
+    if not tokenizer_folder.exists():
+        tokenizers_of_ours.train().save_pretrained(tokenizer_folder)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    torch.manual_seed(seed)
+    model = GemmaForCausalLM(config_of(size))
+    for name, weight in model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            weight.data /= math.sqrt(2 * model.config.num_hidden_layers)
+    optimizers = optimizers_of(model)
+    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    step, seconds = 0, 0.0
+    if state_file.exists():
+        state = torch.load(state_file)
+        step, seconds = state["step"], state["seconds"]
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+    total = 0.0
+    for batch in batches(tokenizer, seed, step):
+        if step >= steps:
+            break
+        began = time.monotonic()
+        rate = min(1, (step + 1) / 100) * min(1, max(0.02, 2 * (1 - step / steps)))
+        for group, peak in zip((g for o in optimizers for g in o.param_groups), peaks):
+            group["lr"] = peak * rate
+        loss = loss_of(model, *batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        step, total, seconds = step + 1, total + loss.item(), seconds + time.monotonic() - began
+        if step % 50 == 0:
+            line = {"size": size, "step": step, "loss": round(total / 50, 4), "minutes": round(seconds / 60, 2)}
+            print(json.dumps(line), flush=True)
+            with open(WORK / f"{size}.jsonl", "a") as log:
+                log.write(json.dumps(line) + "\n")
+            total = 0.0
+        if step % SAVE_EVERY == 0 or step == steps:
+            state = {"step": step, "seconds": seconds, "model": model.state_dict()}
+            torch.save(state | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]}, f"{state_file}.new")
+            Path(f"{state_file}.new").replace(state_file)
+    model.generation_config.update(eos_token_id=[1, 5], pad_token_id=0, bos_token_id=2, do_sample=False)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", choices=SHAPES)
+    parser.add_argument("--steps", type=int, help="default: the number the shipped model was trained with")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    print(train(chosen.size, chosen.steps or STEPS[chosen.size], chosen.seed))
