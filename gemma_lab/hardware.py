@@ -1,0 +1,126 @@
+"""What this machine can do, as plain data: other modules decide from a described machine, so any machine can be tested.
+
+Sources: NVIDIA's data sheets for memory and compute capability; bfloat16 arithmetic and FlashAttention 2 both need
+compute capability 8.0. `torch.cuda.is_bf16_supported()` is not asked: it says True on a T4, which only emulates it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine. Memory and disk are in GiB; `compute_capability` and `gpu_*` are for NVIDIA cards."""
+
+    system: str  # "Linux", "Darwin", "Windows"
+    is_colab: bool
+    num_cores: int
+    ram_gib: float
+    disk_free_gib: float
+    device: str  # "cuda", "mps" or "cpu"
+    gpu_name: str | None = None
+    gpu_gib: float = 0.0
+    compute_capability: tuple[int, int] | None = None
+    gpu_count: int = 0
+    has_flash_attn: bool = False  # the flash_attn package is installed
+
+    @property
+    def has_bf16(self) -> bool:
+        """True where bfloat16 arithmetic is real: CPUs, and cards from compute capability 8.0 on."""
+        if self.device == "cuda":
+            return self.compute_capability >= (8, 0)
+        return self.device == "cpu"
+
+    @property
+    def has_flash_attention(self) -> bool:
+        """True where FlashAttention 2 runs: its package is installed and the card has compute capability 8.0."""
+        return self.device == "cuda" and self.compute_capability >= (8, 0) and self.has_flash_attn
+
+    @property
+    def memory_gib(self) -> float:
+        """Memory that holds the weights: the card's, or the machine's where there is no card."""
+        return self.gpu_gib if self.device == "cuda" else self.ram_gib
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        where = "Google Colab, " if self.is_colab else ""
+        cores = f"{self.num_cores} cores, {self.ram_gib:.0f} GiB of memory"
+        if self.device == "cuda":
+            major, minor = self.compute_capability
+            count = f"{self.gpu_count} x " if self.gpu_count > 1 else ""
+            bf16 = "bfloat16" if self.has_bf16 else "no bfloat16"
+            return (
+                f"{where}{count}{self.gpu_name} with {self.gpu_gib:.1f} GiB "
+                f"(compute capability {major}.{minor}, {bf16}), {cores}."
+            )
+        if self.device == "mps":
+            return f"{where}Apple GPU, {cores} shared with it; bitsandbytes runs on the CPU here."
+        return f"{where}no GPU, {cores}."
+
+
+# Described machines, for "what would a T4 do?" and for the tests.
+T4 = Machine("Linux", True, 2, 12.7, 70, "cuda", "Tesla T4", 15.36e9 / GIB, (7, 5), 1)
+L4 = Machine("Linux", True, 12, 53, 200, "cuda", "NVIDIA L4", 22.2, (8, 9), 1)
+A100 = Machine("Linux", True, 12, 83, 200, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8, 0), 1)
+H100 = Machine("Linux", False, 26, 200, 500, "cuda", "NVIDIA H100 80GB HBM3", 79.1, (9, 0), 1)
+MAC = Machine("Darwin", False, 8, 16, 100, "mps")
+LAPTOP = Machine("Linux", False, 4, 8, 50, "cpu")
+
+
+def describe_machine() -> Machine:
+    """This machine. Imports torch to ask for the GPU; without torch, none is reported."""
+    device, gpu = "cpu", {}
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            card = torch.cuda.get_device_properties(0)
+            device = "cuda"
+            gpu = {
+                "gpu_name": card.name,
+                "gpu_gib": card.total_memory / GIB,
+                "compute_capability": (card.major, card.minor),
+                "gpu_count": torch.cuda.device_count(),
+            }
+        elif torch.backends.mps.is_available():
+            device = "mps"
+    return Machine(
+        system=platform.system(),
+        is_colab=is_colab(),
+        num_cores=_num_cores(),
+        ram_gib=_ram_bytes() / GIB,
+        disk_free_gib=shutil.disk_usage(os.getcwd()).free / GIB,
+        device=device,
+        has_flash_attn=importlib.util.find_spec("flash_attn") is not None,
+        **gpu,
+    )
+
+
+def is_colab() -> bool:
+    """True in a Colab kernel: only there is `google.colab` importable."""
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except ModuleNotFoundError:  # there is no `google` package at all
+        return False
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux: the cores this process may use
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ram_bytes() -> float:
+    try:
+        import psutil
+
+        return psutil.virtual_memory().total
+    except ModuleNotFoundError:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 0.0

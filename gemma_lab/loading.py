@@ -1,0 +1,200 @@
+"""From a model, a precision and a machine to the arguments of `from_pretrained`; from a profile to a checkpoint.
+
+The decisions are pure functions of a described `Machine`, so that what happens on a T4 is tested without one.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemma_lab import access, catalog, hardware
+
+CHECKPOINTS = Path(__file__).with_name("checkpoints")
+PROFILES = ("auto", "pocket", "hub", "mirror")
+FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
+HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float16
+
+
+@dataclass(frozen=True)
+class Profile:
+    """ "pocket" or "hub", and the sentence that says why."""
+
+    name: str
+    reason: str
+    uses_mirror: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to load one model in one precision on one machine.
+
+    `kwargs()` are arguments of `AutoModelForCausalLM.from_pretrained`; `quantization` those of `BitsAndBytesConfig`.
+    """
+
+    precision: str
+    dtype: str
+    attn_implementation: str
+    quantization: dict | None
+    device_map: dict
+    fits: bool
+    sentence: str
+
+    def kwargs(self) -> dict:
+        """The arguments as transformers takes them. Imports torch and transformers."""
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        arguments = {
+            "dtype": getattr(torch, self.dtype),
+            "attn_implementation": self.attn_implementation,
+            "device_map": self.device_map,
+        }
+        if self.quantization:
+            arguments["quantization_config"] = BitsAndBytesConfig(**self.quantization)
+        return arguments
+
+
+def choose_dtype(family: str, machine: hardware.Machine) -> str:
+    """The 16-bit type of `family` on `machine`, or float32 where neither 16-bit type is safe."""
+    if machine.has_bf16:
+        return "bfloat16"
+    return "float16" if family in HALF_PRECISION_FAMILIES else "float32"
+
+
+def choose_attention(family: str, machine: hardware.Machine) -> str:
+    """sdpa, but eager for Gemma 2: sdpa silently drops its soft-capping of attention."""
+    return "eager" if family == "gemma2" else "sdpa"
+
+
+def attention_implementations(family: str, machine: hardware.Machine) -> list[str]:
+    """Those that give the right result on `machine`, the plainest first."""
+    if family == "gemma2":
+        return ["eager", "flex_attention"]
+    return ["eager", "sdpa"] + (["flash_attention_2"] if machine.has_flash_attention else [])
+
+
+def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
+    """How to load `model`, a catalog id or a checkpoint folder, in `precision`, and whether that fits `machine`.
+
+    Raises: ValueError for an unknown model or precision, naming what there is.
+    """
+    info = catalog.info_of(model) if Path(model).is_dir() else catalog.lookup(_original(model))
+    fit = catalog.fit(info, precision, machine)
+    half = choose_dtype(info.family, machine)
+    dtype = "float32" if precision == "fp32" else half
+    quantization = None
+    if precision == "int8":
+        quantization = {"load_in_8bit": True}
+    elif precision in ("nf4", "fp4"):
+        quantization = {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": precision,
+            "bnb_4bit_compute_dtype": half,
+            "bnb_4bit_use_double_quant": True,
+        }
+    device = {"cuda": 0, "mps": "cpu" if quantization else "mps", "cpu": "cpu"}[machine.device]
+    sentence = fit.sentence
+    if precision == "bf16" and half != "bfloat16":
+        sentence += f" This machine has no bfloat16, so {half} takes its place."
+    attention = choose_attention(info.family, machine)
+    return Plan(precision, dtype, attention, quantization, {"": device}, fit.fits, sentence)
+
+
+def choose_profile(requested: str, machine: hardware.Machine, found: access.Access | None) -> Profile:
+    """The profile for what was `requested` ("auto", "pocket", "hub", "mirror"), this machine and this access.
+
+    Raises: ValueError for another word; PermissionError where hub is asked for and refused, saying what to do.
+    """
+    if requested not in PROFILES:
+        raise ValueError(f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}.")
+    if requested == "pocket":
+        return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
+    if requested == "mirror":
+        return Profile("hub", "From public copies of Google's checkpoints; the Gemma Terms of Use apply.", True)
+    if requested == "auto" and machine.device != "cuda":
+        return Profile("pocket", "There is no NVIDIA GPU here.")
+    if found.status == "ok":
+        return Profile("hub", "The Hub grants access to Google's checkpoints.")
+    if requested == "auto":
+        reason = found.advice
+        if found.status in ("no-token", "bad-token", "licence"):
+            reason += " Or set GEMMA_LAB_PROFILE to mirror: public copies by Unsloth, under the same Gemma Terms of Use."
+        return Profile("pocket", reason)
+    if found.status == "no-network":
+        return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.")
+    raise PermissionError(found.advice)
+
+
+def current_profile() -> Profile:
+    """The profile of this kernel; the Hub is asked once for each value of GEMMA_LAB_PROFILE and token."""
+    return _profile(os.environ.get("GEMMA_LAB_PROFILE") or "auto", access.find_token())
+
+
+@functools.cache
+def _profile(requested: str, token: access.Token | None) -> Profile:
+    machine = hardware.describe_machine()
+    asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
+    return choose_profile(requested, machine, _access(FIRST_MODEL, token) if asks_hub else None)
+
+
+@functools.cache
+def _access(repo_id: str, token: access.Token | None) -> access.Access:
+    return access.check_access(repo_id, token)
+
+
+def checkpoint(hub_id: str, profile: str | None = None) -> str:
+    """What to load for `hub_id`: the folder of its pocket stand-in, or a repository on the Hub. Prints one line.
+
+    Args:
+        hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder of your own.
+        profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
+    Raises:
+        ValueError: pocket profile, and nothing stands in for `hub_id`.
+        PermissionError: hub profile, and the Hub refuses; the message says what to do.
+    """
+    if Path(hub_id).is_dir():
+        print(f"{Path(hub_id).name}, a folder on this machine.")
+        return str(hub_id)
+    now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
+    if now.name == "pocket":
+        info = catalog.lookup(hub_id)
+        if info.pocket is None:
+            with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
+            raise ValueError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
+        folder = CHECKPOINTS / info.pocket
+        if not (folder / "model.safetensors").is_file():
+            raise FileNotFoundError(f"{info.pocket} is missing from this copy of the course: clone or install it again.")
+        millions = catalog.info_of(folder).num_parameters / 1e6
+        print(f"{info.pocket} (ours, {millions:.1f} M parameters) standing in for {hub_id}. {now.reason}")
+        return str(folder)
+    if now.uses_mirror and hub_id in catalog.CATALOG:
+        hub_id = catalog.lookup(hub_id).mirror or hub_id
+    found = _access(hub_id, access.find_token())
+    if found.status not in ("ok", "no-network"):
+        raise PermissionError(found.advice)
+    original = _original(hub_id)
+    copy = f", a public copy of {original} under the same Gemma Terms of Use" if original != hub_id else ""
+    print(f"{hub_id} from the Hugging Face Hub{copy}. {now.reason if found.status == 'ok' else found.advice}")
+    return hub_id
+
+
+def portable_4bit(model):
+    """`model`, with bitsandbytes' AVX512 shortcut for 4-bit weights on CPUs switched off.
+
+    The first evaluation on such a CPU repacks the weights in place; LoRA gradients after it are wrong, without a
+    warning. Call it right after loading; elsewhere it changes nothing.
+    Source: bitsandbytes 0.50, `Linear4bit.forward`.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def _original(hub_id: str) -> str:
+    return next((known for known, info in catalog.CATALOG.items() if info.mirror == hub_id), hub_id)
