@@ -7,6 +7,7 @@ first cell, and a kernel that has imported one version cannot use another.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import shutil
 import subprocess
@@ -17,8 +18,12 @@ from pathlib import Path
 
 FROZEN = ("numpy", "torch", "pandas", "pillow")
 # Unsloth's metadata names these, and the course does not need them: see pyproject.toml, [tool.uv].
-LEFT_OUT = ("torchvision", "xformers", "certifi")
-COMPANIONS = {"unsloth": ("unsloth_zoo", "torchao"), "peft": ("torchao",)}
+LEFT_OUT = ("torchvision", "xformers", "torchao", "certifi")
+COMPANIONS = {"unsloth": ("unsloth_zoo",)}
+# peft refuses an older one, so a preinstalled one is upgraded; where there is none, none is needed.
+UPGRADED_IF_PRESENT = ("torchao",)
+# Loggers that warn about an optional speed-up the learner cannot act on.
+NOISY = ("bitsandbytes.backends.cpu.ops", "torchao")
 WATCHED = (*FROZEN, "transformers", "huggingface_hub", "datasets", "pyarrow", "peft", "accelerate", "torchao")
 
 
@@ -41,6 +46,8 @@ def setup(*packages: str, ask: bool = False) -> str:
     """
     from gemma_lab import access, hardware, loading
 
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     missing = missing_requirements(packages)
     if missing:
         install(missing)
@@ -80,6 +87,8 @@ def missing_requirements(packages) -> list:
     if unknown:
         raise ValueError(f"setup() knows the packages of requirements.txt, not {unknown[0]!r}: {', '.join(known)}")
     wanted = dict.fromkeys(name for package in packages for name in (package, *COMPANIONS.get(package, ())))
+    if "unsloth" in packages or "peft" in packages:
+        wanted |= dict.fromkeys(name for name in UPGRADED_IF_PRESENT if _version(name))
     return [known[name] for name in wanted if not _is_met(known[name])]
 
 
@@ -92,7 +101,8 @@ def install(requirements, run=subprocess.run) -> None:
         frozen = Path(folder, "frozen.txt")
         frozen.write_text("".join(f"{name}=={_version(name)}\n" for name in FROZEN if _version(name)))
         left_out = Path(folder, "left_out.txt")
-        left_out.write_text("".join(f"{name} ; python_version < '3'\n" for name in LEFT_OUT))
+        unwanted = [name for name in LEFT_OUT if not _version(name)]
+        left_out.write_text("".join(f"{name} ; python_version < '3'\n" for name in unwanted))
         specs = [str(requirement) for requirement in requirements]
         if uv := shutil.which("uv"):
             environment = dict(os.environ)

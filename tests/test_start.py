@@ -48,6 +48,13 @@ def test_missing_package_gets_the_pin_and_its_companions(monkeypatch):
     assert names["trl"] == str(start.pins()["trl"].specifier)
 
 
+def test_torchao_is_upgraded_where_it_is_and_not_brought_where_it_is_not(monkeypatch):
+    installed(monkeypatch, torchao="0.17.0")
+    assert "torchao" not in {r.name for r in start.missing_requirements(["unsloth"])}
+    installed(monkeypatch)
+    assert "torchao" not in {r.name for r in start.missing_requirements(["unsloth"])}
+
+
 def test_unknown_package_is_named():
     with pytest.raises(ValueError, match="not 'keras'"):
         start.missing_requirements(["keras"])
@@ -68,7 +75,7 @@ def test_uv_gets_frozen_versions_and_what_to_leave_out(monkeypatch):
 
     start.install([Requirement("trl==1.14.2")], run)
     assert seen["frozen"].split() == ["numpy==2.1.3", "torch==2.11.0+cu128"]
-    assert re.findall(r"^\w+", seen["left_out"], re.MULTILINE) == ["torchvision", "xformers", "certifi"]
+    assert re.findall(r"^\w+", seen["left_out"], re.MULTILINE) == ["torchvision", "xformers", "torchao", "certifi"]
     assert seen["links"] == "wheels"
 
 
@@ -80,7 +87,7 @@ def test_pip_installs_unsloth_bare_and_then_what_it_still_needs(monkeypatch):
     assert "--no-deps" in bare and bare[-1] == "unsloth==2026.10.9"
     names = {Requirement(spec).name for spec in rest[rest.index("-c") + 2 :]}
     assert {"trl", "tyro", "datasets"} <= names
-    assert not names & {"torchvision", "xformers", "certifi", "unsloth"}
+    assert not names & {"torchvision", "xformers", "torchao", "certifi", "unsloth"}
 
 
 @pytest.mark.parametrize(

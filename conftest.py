@@ -1,0 +1,15 @@
+"""What every test and every notebook kernel of the tests gets: the pocket profile, no Hub, no token of yours."""
+
+import os
+import tempfile
+
+_home = tempfile.TemporaryDirectory(prefix="gemma-course-")
+os.environ.update(
+    GEMMA_LAB_PROFILE="pocket",
+    HF_HOME=_home.name,
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+)
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
+    os.environ.pop(name, None)

@@ -1,0 +1,464 @@
+#!/usr/bin/env python3
+"""The one entry of the course on a machine that has Python and git.
+
+    python3 course.py                       open the course in JupyterLab, at the first notebook
+    python3 course.py run [NOTEBOOK ...]    execute notebooks on fresh kernels, offline; pages go to build/
+        --write                             store the outputs in notebooks/
+        --check                             fail when a stored notebook is stale
+    python3 course.py test [PYTEST ARG ...] run every test; with arguments, only pytest with these
+    python3 course.py fork OWNER/NAME       write your repository's name into badges and set-up cells
+
+The first call makes an environment in .venv; later calls start in seconds. This file needs the standard library only;
+what runs inside the environment imports the rest where it is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
+COLAB_VERSIONS = ROOT / "tests" / "colab.txt"
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, whatever kernels the user has
+    "PYTHONHASHSEED": "0",
+}
+CELL_TIMEOUT_S = 900
+
+
+class CourseError(Exception):
+    """Something the user can mend; the message says how."""
+
+
+# ---------------------------------------------------------------------------------------------- set-up
+
+
+def ensure(folder: Path, overrides: Path | None = None, run=None) -> Path:
+    """The Python of the environment in `folder`, made or completed first if it is missing or out of date.
+
+    Args: overrides: a file of versions that replace those of requirements.txt (the Colab environment).
+    Raises: CourseError, with one sentence that says what to do.
+    """
+    run = run or stream
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp, wanted = folder / "course-stamp", digest(overrides)
+    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return python
+    print(
+        f"Setting up {folder.name}: 2 GB of disk, or 5 GB where PyTorch comes with CUDA. Once, some minutes.",
+        flush=True,
+    )
+    stamp.unlink(missing_ok=True)
+    if (
+        not python.exists()
+        or subprocess.run([str(python), "-m", "pip", "--version"], check=False, capture_output=True).returncode
+    ):
+        shutil.rmtree(folder, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(folder)])
+    try:
+        run([str(python), "-m", "pip", "install", "-q", "uv"])
+        install_with_uv(python, overrides, run)
+    except CourseError as error:
+        if overrides or "disk is full" in str(error):
+            raise
+        print(f"uv did not do it ({error}) Going on with pip, which takes longer.", flush=True)
+        install_with_pip(python, run)
+    stamp.write_text(wanted)
+    return python
+
+
+def digest(overrides: Path | None) -> str:
+    """What an environment is made from, as a hash: another one means it is out of date."""
+    parts = [ROOT / "requirements.txt", ROOT / "pyproject.toml", *([overrides] if overrides else [])]
+    text = "".join(part.read_text(encoding="utf-8") for part in parts)
+    return hashlib.sha256(f"{text}{sys.version_info[:2]}{ROOT}".encode()).hexdigest()
+
+
+def install_with_uv(python: Path, overrides: Path | None, run) -> None:
+    """Everything in requirements.txt and this package, with uv; it honours [tool.uv] of pyproject.toml."""
+    uv = [str(python), "-m", "uv", "pip", "install", "--python", str(python)]
+    command = [*uv, "--compile-bytecode", "-r", "requirements.txt"]
+    if overrides:
+        command += ["--overrides", str(overrides)]
+    has_torch_elsewhere = os.environ.get("PIP_FIND_LINKS") or os.environ.get("UV_FIND_LINKS")
+    if sys.platform == "linux" and not shutil.which("nvidia-smi") and not has_torch_elsewhere:
+        try:
+            run([*command, "--torch-backend=cpu"])
+        except CourseError:
+            run(command)
+    else:
+        run(command)
+    run([*uv, "-q", "--no-deps", "-e", "."])
+
+
+def install_with_pip(python: Path, run) -> None:
+    """The same with pip, which knows no overrides: Unsloth without its list, then what it still needs of the list."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    specs = [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+    bare = [spec for spec in specs if spec.startswith("unsloth")]
+    pip = [str(python), "-m", "pip", "install", "-q"]
+    run([*pip, *(spec for spec in specs if spec not in bare and not spec.startswith("torchao"))])
+    run([*pip, "--no-deps", *bare, "-e", "."])
+    listing = "import sys; from gemma_lab.start import needs_of; print(*needs_of(sys.argv[1:]), sep='\\n')"
+    needs = subprocess.run([str(python), "-c", listing, *bare], capture_output=True, text=True, check=True).stdout
+    run([*pip, *needs.split("\n")[:-1]])
+
+
+def stream(command: list[str]) -> None:
+    """Run `command` in the repository, show what it prints, and turn a failure into one sentence."""
+    environment = dict(os.environ)
+    if os.environ.get("PIP_FIND_LINKS"):  # uv does not read pip's settings
+        environment.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
+    tail = []
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        errors="replace",
+    ) as process:
+        for line in process.stdout:
+            tail = [*tail[-40:], line.strip()]
+            if not re.match(r" *[-+~] \S+==", line):  # uv's list of a hundred packages
+                print("  " + line.rstrip(), flush=True)
+    if process.returncode:
+        raise CourseError(explain("\n".join(tail)))
+
+
+def explain(output: str) -> str:
+    """One sentence on why an installation failed, from what it printed."""
+    if "No space left" in output or "os error 28" in output:
+        return "The disk is full: free about 3 GB, then run the same command again."
+    if "ensurepip" in output or "No module named venv" in output:
+        return "Python's venv module is missing: `sudo apt install python3-venv`, then run the same command again."
+    signs = (
+        "resolution",
+        "resolve host",
+        "onnection",
+        "dns error",
+        "timed out",
+        "unreachable",
+        "error sending request",
+    )
+    if any(sign in output for sign in signs):
+        return "The package index did not answer: check the network, then run the same command again."
+    lines = [line for line in output.splitlines() if line.strip()]
+    return f"The installer said: {lines[-1] if lines else 'nothing'}"
+
+
+def check_python(version=sys.version_info) -> None:
+    """Raises: CourseError on a Python that the course does not support."""
+    if not (3, 10) <= tuple(version[:2]) <= (3, 13):
+        raise CourseError(
+            f"The course needs Python 3.10 to 3.13, and this is {version[0]}.{version[1]}: "
+            "install one of these and call it by name, such as `python3.12 course.py`."
+        )
+
+
+# ---------------------------------------------------------------------------------------------- notebooks
+
+
+def find_notebooks(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks called `names` (a number, a stem or a path), or all, in order.
+
+    Raises: CourseError, naming what there is.
+    """
+    every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    found = []
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        hits = [path for path in every if path.stem == stem or path.stem[:2] == stem.zfill(2)]
+        if not hits:
+            raise CourseError(f"There is no notebook {name!r}; there are {', '.join(path.stem for path in every)}.")
+        found += hits
+    return found or every
+
+
+def source_hash(notebook: dict) -> str:
+    """A hash of all code, but for the line that names the repository: another one means stored outputs are stale."""
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = re.sub(r"^REPOSITORY = .*$", "", "\n\0".join(sources), flags=re.MULTILINE)
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def shown(cell: dict) -> str:
+    """The text that a code cell shows: streams and plain-text results."""
+    parts = []
+    for output in cell.get("outputs", []):
+        text = output.get("text") or output.get("data", {}).get("text/plain", "")
+        parts.append("".join(text))
+    return "".join(parts)
+
+
+def stale_cells(stored: dict, executed: dict) -> list[str]:
+    """Why the stored outputs are stale: changed code, or a `nbval-check-output` cell that shows something else now."""
+    if stored["metadata"].get("gemma_lab", {}).get("source_sha256") != source_hash(stored):
+        return ["its code changed after it was executed"]
+    reasons = []
+    for number, (old, new) in enumerate(zip(stored["cells"], executed["cells"]), 1):
+        if "nbval-check-output" in old["metadata"].get("tags", []) and shown(old) != shown(new):
+            reasons.append(f"cell {number} shows something else now")
+    return reasons
+
+
+class PeakMemory(threading.Thread):
+    """Samples the memory of a process and its children; `mb` is the largest sum of resident sets seen, in MB."""
+
+    def __init__(self, pid: int):
+        super().__init__(daemon=True)
+        self.pid, self.mb, self.is_over = pid, 0.0, threading.Event()
+
+    def run(self):
+        import psutil
+
+        while not self.is_over.wait(0.2):
+            try:
+                process = psutil.Process(self.pid)
+                sizes = [p.memory_info().rss for p in [process, *process.children(recursive=True)]]
+                self.mb = max(self.mb, sum(sizes) / 1e6)
+            except psutil.Error:
+                continue
+
+
+def execute(path: Path, passes: int = 1) -> dict:
+    """Execute a notebook on a fresh kernel; `passes` = 2 runs all cells a second time in the same kernel.
+
+    Returns: notebook (executed once), cells, seconds, peak_mb, error ("" or one line that names the cell).
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = nbformat.read(path, as_version=4)
+    code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+    client = NotebookClient(
+        notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", record_timing=False,
+        coalesce_streams=True, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
+    )  # fmt: skip
+    result = {"path": path, "cells": len(code), "error": "", "peak_mb": 0.0}
+    began = time.monotonic()
+    with client.setup_kernel():
+        memory = PeakMemory(client.km.provisioner.pid)
+        memory.start()
+        first_pass = None
+        try:
+            for turn in range(passes):
+                for done, index in enumerate(code, 1):
+                    progress(path.stem, done + turn * len(code), passes * len(code))
+                    count = done if turn == 0 else None
+                    client.execute_cell(notebook.cells[index], index, execution_count=count)
+                if turn == 0:
+                    first_pass = json.loads(nbformat.writes(notebook))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            what = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else str(error)
+            first = notebook.cells[index].source.strip().splitlines()[0]
+            again = " when run a second time" if turn else ""
+            result["error"] = f"{path.name}, cell {index + 1} (`{first}`) failed{again}: {what.strip().splitlines()[0]}"
+            result["traceback"] = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        memory.is_over.set()
+    progress("", 0, 0)
+    result["notebook"] = nbformat.from_dict(first_pass) if first_pass else notebook
+    return result | {"seconds": time.monotonic() - began, "peak_mb": memory.mb}
+
+
+def progress(name: str, done: int, total: int) -> None:
+    """A progress bar on a terminal; nothing where the output goes to a file. `total` = 0 clears it."""
+    if not sys.stdout.isatty():
+        return
+    bar = "█" * (24 * done // total) + "·" * (24 - 24 * done // total) if total else ""
+    print(f"\r\x1b[K{name:30} {bar} {done}/{total}" if total else "\r\x1b[K", end="", flush=True)
+
+
+def write_pages(results: list[dict]) -> None:
+    """The executed notebooks as pages under build/, with an index."""
+    from nbconvert import HTMLExporter
+
+    BUILD.mkdir(exist_ok=True)
+    rows = []
+    for result in results:
+        page = BUILD / f"{result['path'].stem}.html"
+        body, _ = HTMLExporter().from_notebook_node(result["notebook"], {"metadata": {"name": result["path"].stem}})
+        page.write_text(body, encoding="utf-8")
+        state = html.escape(result["error"] or "passed")
+        rows.append(f'<tr><td><a href="{page.name}">{page.stem}</a><td>{result["seconds"]:.0f} s<td>{state}')
+    style = (
+        "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
+    )
+    (BUILD / "index.html").write_text(
+        f"<!doctype html><meta charset=utf-8><title>Gemma, hands on</title><style>{style}</style>"
+        f"<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>{''.join(rows)}</table>",
+        encoding="utf-8",
+    )
+
+
+def store(result: dict) -> None:
+    """Write an executed notebook back, with the hash of its code and without widget state."""
+    import nbformat
+
+    notebook = result["notebook"]
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["gemma_lab"] = {"source_sha256": source_hash(notebook)}
+    notebook.metadata["language_info"] = {"name": "python"}  # without the patch version of this machine's Python
+    nbformat.write(notebook, result["path"])
+
+
+def run_notebooks(arguments) -> int:
+    """Inside the environment: execute, print the table, write pages; 1 if a cell failed or a notebook is stale."""
+    os.environ.update(OFFLINE)
+    os.environ.setdefault("GEMMA_LAB_PROFILE", "pocket")
+    os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")  # not the user's start-up files and history
+    results, problems = [], []
+    for path in find_notebooks(arguments.names):
+        result = execute(path, passes=2 if arguments.twice else 1)
+        results.append(result)
+        stale = []
+        if arguments.check and not result["error"]:
+            stale = stale_cells(json.loads(path.read_text(encoding="utf-8")), result["notebook"])
+        if arguments.write and not result["error"]:
+            store(result)
+        problems += [result["error"]] * bool(result["error"]) + [f"{path.name} is stale: {why}" for why in stale]
+        verdict = "FAILED" if result["error"] else "stale" if stale else "passed"
+        if len(results) == 1:
+            print(f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result")
+        print(
+            f"{path.stem:30}{result['cells']:>6}{result['seconds']:>9.1f}{result['peak_mb']:>9.0f}  {verdict}",
+            flush=True,
+        )
+    if not arguments.twice:
+        write_pages(results)
+        print(f"Pages: {(BUILD / 'index.html').relative_to(ROOT)}")
+    for problem in problems:
+        print(problem)
+    for result in results:
+        if result["error"]:
+            print(result["traceback"][-3000:])
+    return bool(problems)
+
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+def call(command: list, **environment) -> int:
+    """The exit status of a command that shares this terminal."""
+    return subprocess.call([str(part) for part in command], cwd=ROOT, env={**os.environ, **environment})
+
+
+def test(arguments: list[str]) -> int:
+    """All tests, each notebook twice over; or pytest alone with `arguments`."""
+    python = ensure(VENV)
+    pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if arguments:
+        return call([*pytest, *arguments])
+    colab = ensure(COLAB_VENV, COLAB_VERSIONS)
+    print(
+        "Unit tests, the contract on notebook files, and every notebook, with the versions of requirements.txt",
+        flush=True,
+    )
+    nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
+    failed = call(
+        [*pytest, *nbval, "-n", "2", "--dist", "loadfile", "tests", "notebooks"], OMP_NUM_THREADS="1", **OFFLINE
+    )
+    print("Every notebook with Colab's versions and a stand-in for google.colab, all cells run twice", flush=True)
+    stand_in = str(ROOT / "tests" / "colab_stand_in")
+    failed_on_colab = call([colab, ROOT / "course.py", "_execute", "--twice"], PYTHONPATH=stand_in)
+    print("FAILED" if failed or failed_on_colab else "All tests passed, in both environments.")
+    return bool(failed or failed_on_colab)
+
+
+def repository() -> str:
+    """The repository's OWNER/NAME, from pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return re.search(r'^Repository = "https://github.com/([^"]+)"', text, re.MULTILINE)[1]
+
+
+def fork(name: str) -> None:
+    """Write `name` (OWNER/NAME) wherever the old name stands: pyproject.toml, READMEs, notebooks, slides.
+
+    Raises: CourseError for a name that GitHub does not allow.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[\w.-]+", name):
+        raise CourseError(f"{name!r} is not OWNER/NAME, as in `python3 course.py fork my-name/gemma-course`.")
+    old = repository()
+    for path in [
+        ROOT / "pyproject.toml",
+        *ROOT.glob("README*.md"),
+        *NOTEBOOKS.glob("*.ipynb"),
+        *ROOT.glob("slides/*.md"),
+    ]:
+        text = path.read_text(encoding="utf-8")
+        if old in text:
+            path.write_text(text.replace(old, name), encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: {old} is {name} now")
+
+
+def offer_fork() -> None:
+    """One line when this clone comes from another GitHub repository than the one its badges name."""
+    try:
+        command = ["git", "config", "--get", "remote.origin.url"]
+        url = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True).stdout
+    except OSError:  # no git: nothing to compare
+        return
+    origin = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
+    if origin and origin[1] != repository():
+        print(
+            f"This clone comes from {origin[1]}: `python3 course.py fork {origin[1]}` writes that name into its badges."
+        )
+
+
+def main(words: list[str]) -> int:
+    if words[:1] == ["test"]:  # everything after it belongs to pytest
+        check_python()
+        return test(words[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", metavar="{lab,run,test,fork}")
+    commands.add_parser("lab", help="open the course in JupyterLab (the default)")
+    commands.add_parser("test", help="run every test")
+    for name, text in (("run", "execute notebooks"), ("_execute", argparse.SUPPRESS)):
+        run = commands.add_parser(name, help=text)
+        run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path; all by default")
+        run.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
+        run.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
+        run.add_argument("--twice", action="store_true", help=argparse.SUPPRESS)
+    commands.add_parser("fork", help="write your repository's name into the course").add_argument("name")
+    arguments = parser.parse_args(words)
+    check_python()
+    if arguments.command == "_execute":
+        return run_notebooks(arguments)
+    if arguments.command == "fork":
+        fork(arguments.name)
+        return 0
+    find_notebooks(getattr(arguments, "names", []))  # a misspelt name should not wait for the set-up
+    python = ensure(VENV)
+    offer_fork()
+    if arguments.command == "run":
+        return call([python, ROOT / "course.py", "_execute", *words[1:]])
+    return call([python, "-m", "jupyterlab", find_notebooks([])[0]])
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CourseError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
+    except OSError as error:
+        if error.errno == 28:
+            sys.exit("The disk is full: free about 3 GB, then run the same command again.")
+        raise
