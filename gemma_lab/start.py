@@ -22,8 +22,8 @@ LEFT_OUT = ("torchvision", "xformers", "torchao", "certifi")
 COMPANIONS = {"unsloth": ("unsloth_zoo",)}
 # peft refuses an older one, so a preinstalled one is upgraded; where there is none, none is needed.
 UPGRADED_IF_PRESENT = ("torchao",)
-# Loggers that warn about an optional speed-up the learner cannot act on.
-NOISY = ("bitsandbytes.backends.cpu.ops", "torchao")
+# Loggers that repeat, in every layer, what a learner cannot act on: a missing speed-up, a cast that int8 always makes.
+NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
 WATCHED = (*FROZEN, "transformers", "huggingface_hub", "datasets", "pyarrow", "peft", "accelerate", "torchao")
 
 
@@ -62,6 +62,7 @@ def setup(*packages: str, ask: bool = False) -> str:
     print(f"Profile:  {profile.name}. {profile.reason}")
     if profile.name == "pocket":  # nothing is downloaded, so progress bars would only be noise in the page
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     return profile.name
 
 

@@ -1,0 +1,111 @@
+"""Checks for the exercises: each says what is wrong, why it matters, and what to try. Solutions stand beside them.
+
+An untouched stub, `...`, is no mistake: the check prints "not attempted yet", so that Run all never breaks.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gemma_lab import catalog
+
+GEMMA_7B = catalog.lookup("google/gemma-7b-it")
+
+
+def _report(is_right: bool, what: str, why: str = "", hint: str = "") -> bool:
+    parts = [("Right. " if is_right else "Not yet. ") + what, why, f"Hint: {hint}" if hint else ""]
+    print("\n".join(part for part in parts if part))
+    return is_right
+
+
+def _untouched(answer) -> bool:
+    if answer is ... or answer is None:
+        print("Not attempted yet.")
+        return True
+    return False
+
+
+def four_bit_poem(guess) -> bool | None:
+    """04: which of the shuffled poems A to E was written in 4 bits?"""
+    if _untouched(guess):
+        return None
+    letter = str(guess).strip().upper()
+    if letter == FOUR_BIT_POEM:
+        return _report(True, "It is the only one with another first line and a shorter metre.")
+    return _report(
+        False,
+        f"Poem {letter} was not written in 4 bits; {FOUR_BIT_POEM} was.",
+        "Both are fluent: reading one poem does not tell you what a precision costs.",
+    )
+
+
+def int8_gigabytes(answer) -> bool | None:
+    """04: gigabytes (10^9 bytes) of Gemma 7B with one byte for each linear weight and two for all others."""
+    if _untouched(answer):
+        return None
+    right, every = SOLUTIONS["int8_gigabytes"], GEMMA_7B.num_parameters
+    if not isinstance(answer, (int, float)):
+        return _report(False, f"The answer is one number, not {type(answer).__name__}.")
+    if abs(answer - right) < 0.05:
+        return _report(True, f"{right:.2f} GB: int8 needs a little more than one byte for each parameter.")
+    if abs(answer - every / 1e9) < 0.05:
+        return _report(
+            False,
+            f"{answer:.2f} GB counts one byte for every parameter.",
+            "bitsandbytes leaves the embedding table in 16 bits.",
+            "count num_embedding_parameters twice",
+        )
+    if abs(answer * 1e9 / 2**30 - right) < 0.6 or abs(answer - right * 1e9 / 2**30) < 0.05:
+        return _report(False, f"{answer:.2f} looks like GiB.", "1 GB is 10^9 bytes, 1 GiB is 2^30.", "divide by 1e9")
+    return _report(
+        False,
+        f"{answer:.2f} GB is not it.",
+        "Linear layers take one byte for each weight, everything else two.",
+        "num_linear_parameters * 1 + (num_parameters - num_linear_parameters) * 2, in GB",
+    )
+
+
+def absmax_int8(function) -> bool | None:
+    """04: a function that rounds a list of numbers to int8 levels by absmax and returns what comes back."""
+    if _untouched(function):
+        return None
+    numbers = [0.9, -0.314, 0.026, -1.0]
+    got = function(numbers)
+    if got is None or got is ...:
+        print("Not attempted yet.")
+        return None
+    right = absmax_int8_solution(numbers)
+    got = [float(number) for number in got]
+    if len(got) != len(right):
+        return _report(False, f"{len(numbers)} numbers went in and {len(got)} came out.", hint="keep the order")
+    if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, right)):
+        return _report(True, f"{numbers} comes back as {[round(number, 4) for number in got]}.")
+    if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, _levels(numbers))):
+        return _report(
+            False, "These are the levels.", "A layer needs numbers of the old size.", "multiply by the scale again"
+        )
+    if max(map(abs, got)) > 1.0001:
+        return _report(False, "The largest number grew.", "absmax maps it to exactly 127.", "scale = max(abs) / 127")
+    return _report(
+        False,
+        f"{[round(number, 4) for number in got]} came back, and not {[round(number, 4) for number in right]}.",
+        "A level is the number divided by the scale, rounded to the nearest integer.",
+        "round(x / scale) * scale with scale = max(abs) / 127",
+    )
+
+
+def absmax_int8_solution(numbers: list[float]) -> list[float]:
+    """The numbers after a round trip through int8: divided by max|x| / 127, rounded, multiplied again."""
+    scale = max(map(abs, numbers)) / 127
+    return [level * scale for level in _levels(numbers)]
+
+
+def _levels(numbers: list[float]) -> list[int]:
+    scale = max(map(abs, numbers)) / 127
+    return [round(number / scale) for number in numbers]
+
+
+FOUR_BIT_POEM = "C"  # the notebook orders the poems by their last word: last, seem, sway, tall, untold
+SOLUTIONS = {
+    "int8_gigabytes": (2 * GEMMA_7B.num_parameters - GEMMA_7B.num_linear_parameters) / 1e9,
+}

@@ -1,0 +1,61 @@
+"""One visual style, and the plots of the codelabs; notebooks and slides draw with the same functions.
+
+Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#5F6673"
+WIDTH, HEIGHT = 7.0, 2.8  # inches
+
+
+def use_style() -> None:
+    """Set the course's style for all following plots."""
+    plt.rcParams.update({
+        "figure.figsize": (WIDTH, HEIGHT), "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titlelocation": "left",
+        "axes.edgecolor": GREY, "axes.labelcolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
+        "svg.hashsalt": "gemma-course", "legend.frameon": False,
+    })  # fmt: skip
+
+
+def precision_plot(tables: dict, title: str):
+    """Size against damage, a panel each: weights as a share of fp32, and KL to fp32 on a logarithmic axis.
+
+    Args: tables: for each model's name a list of rows with `precision`, `ratio` (of fp32's bytes) and `kl` (nats).
+    Returns: the matplotlib figure.
+    """
+    use_style()
+    figure, (left, right) = plt.subplots(1, 2)
+    for (name, rows), colour, marker in zip(tables.items(), (BLUE, ORANGE), "os"):
+        labels = [row["precision"] for row in rows]
+        left.plot(labels, [100 * row["ratio"] for row in rows], marker=marker, color=colour, label=name)
+        quantized = [row for row in rows if row["kl"] > 0]
+        right.semilogy(
+            [row["precision"] for row in quantized], [row["kl"] for row in quantized], marker=marker, color=colour
+        )
+    left.set(ylabel="weights, % of fp32", ylim=(0, 108))
+    left.legend()
+    right.set(ylabel="KL to fp32, nats a token")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def loss_curve(steps, losses, title: str, held_out: dict | None = None):
+    """Training loss by step.
+
+    Args:
+        steps, losses: the points; losses in nats a token.
+        held_out: {step: loss} on rows never trained on, drawn as diamonds.
+    Returns: the matplotlib figure.
+    """
+    use_style()
+    figure, axis = plt.subplots()
+    axis.plot(steps, losses, color=BLUE, label="training rows")
+    if held_out:
+        axis.plot(list(held_out), list(held_out.values()), "D", color=VERMILION, label="held-out rows", clip_on=False)
+    axis.set(xlabel="step", ylabel="loss, nats a token", title=title, ylim=(0, None))
+    axis.legend()
+    return figure

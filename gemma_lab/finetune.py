@@ -1,0 +1,114 @@
+"""What Codelab 2 needs twice: the instruction layout, the held-out loss, and Unsloth or plain PEFT behind three calls.
+
+The trainer itself stays in the notebook. Shapes: B batch, T tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+
+PROMPT = """Based on given instruction and input, generate an appropriate response
+
+### Instruction:
+{instruction}
+
+### Input:
+{input}
+
+### Response:
+"""
+
+
+def format_prompt(row: dict) -> str:
+    """The prompt of a row with `instruction` and `input`, up to where the response starts."""
+    return PROMPT.format(instruction=row["instruction"], input=row["input"])
+
+
+def to_prompt_completion(row: dict, eos_token: str) -> dict:
+    """The two columns that TRL takes; the completion ends with `eos_token`, so that the model learns to stop."""
+    return {"prompt": format_prompt(row), "completion": row["output"] + eos_token}
+
+
+@torch.no_grad()
+def held_out_loss(model, tokenizer, rows) -> float:
+    """Mean cross-entropy in nats over the response tokens, `<eos>` included, of rows that training never sees."""
+    was_training = model.training
+    model.eval()
+    total = count = 0
+    for row in rows:
+        pair = to_prompt_completion(row, tokenizer.eos_token)
+        prompt = tokenizer(pair["prompt"])["input_ids"]
+        completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([prompt + completion], device=model.device)
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+        total += torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum").item()
+        count += len(completion)
+    model.train(was_training)
+    return total / count
+
+
+class PlainPeft:
+    """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
+
+    name = "plain PEFT"
+
+    @staticmethod
+    def from_pretrained(model_name, max_seq_length=2048, dtype=None, load_in_4bit=True):
+        """(model, tokenizer); nf4 with double quantization if `load_in_4bit`. `dtype` None: this machine's best."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from gemma_lab import hardware, loading
+
+        precision = "nf4" if load_in_4bit else "bf16"
+        arguments = loading.plan_loading(model_name, precision, hardware.describe_machine()).kwargs()
+        if dtype is not None:
+            arguments["dtype"] = dtype
+        model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(model_name)
+        tokenizer.model_max_length = max_seq_length
+        return model, tokenizer
+
+    @staticmethod
+    def get_peft_model(
+        model, r=16, target_modules=None, lora_alpha=16, lora_dropout=0.0, bias="none",
+        use_gradient_checkpointing=False, random_state=3407, use_rslora=False, loftq_config=None,
+    ):  # fmt: skip
+        """`model` with LoRA adapters; the trainable weights are float32, which a T4's fp16 training needs.
+
+        Raises: ValueError for LoftQ, which has to start from unquantized weights.
+        """
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+        if loftq_config:
+            raise ValueError("plain PEFT needs unquantized weights for LoftQ: load with load_in_4bit=False, or use None.")
+        torch.manual_seed(random_state)
+        if getattr(model, "is_quantized", False):
+            model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))
+        config = LoraConfig(
+            r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, bias=bias, target_modules=target_modules,
+            use_rslora=use_rslora, task_type="CAUSAL_LM",
+        )  # fmt: skip
+        model = get_peft_model(model, config)
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
+        return model
+
+    @staticmethod
+    def for_inference(model):
+        """`model`, ready to answer."""
+        return model.eval()
+
+
+def lora_backend():
+    """Unsloth's `FastLanguageModel`, or `PlainPeft` where Unsloth cannot be imported; says which in one line.
+
+    Call it before anything imports transformers, trl or peft, as Unsloth asks.
+    """
+    try:
+        from unsloth import FastLanguageModel
+    except (ImportError, NotImplementedError, RuntimeError) as error:
+        print(f"LoRA with plain PEFT: Unsloth cannot be imported here ({str(error).splitlines()[0]}).")
+        return PlainPeft
+    print("LoRA with Unsloth.")
+    return FastLanguageModel

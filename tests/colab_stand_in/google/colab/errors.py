@@ -1,0 +1,5 @@
+"""As in google.colab.errors."""
+
+
+class Error(Exception):
+    """Base class of most of Colab's errors."""

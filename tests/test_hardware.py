@@ -1,0 +1,55 @@
+"""What a described machine says of itself, and the real one."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gemma_lab import hardware
+from gemma_lab.hardware import A100, H100, L4, LAPTOP, MAC, T4
+
+
+@pytest.mark.parametrize("machine, bf16", [(T4, False), (L4, True), (A100, True), (H100, True), (MAC, False), (LAPTOP, True)])
+def test_bfloat16_needs_compute_capability_8_on_a_card(machine, bf16):
+    assert machine.has_bf16 is bf16
+
+
+def test_flash_attention_needs_the_card_and_the_package():
+    assert replace(A100, has_flash_attn=True).has_flash_attention
+    assert not A100.has_flash_attention
+    assert not replace(T4, has_flash_attn=True).has_flash_attention
+    assert not replace(LAPTOP, has_flash_attn=True).has_flash_attention
+
+
+def test_weights_live_on_the_card_where_there_is_one():
+    assert T4.memory_gib == pytest.approx(15.36e9 / 2**30)
+    assert LAPTOP.memory_gib == LAPTOP.ram_gib
+
+
+@pytest.mark.parametrize("machine, words", [
+    (T4, ["Colab", "Tesla T4", "7.5", "no bfloat16"]), (A100, ["A100", "8.0", "bfloat16"]),
+    (MAC, ["Apple"]), (LAPTOP, ["no GPU", "4 cores"]), (replace(T4, gpu_count=2), ["2 x"]),
+])  # fmt: skip
+def test_one_line_for_a_learner(machine, words):
+    line = machine.describe()
+    assert "\n" not in line
+    assert all(word in line for word in words)
+
+
+def test_the_real_machine_agrees_with_psutil():
+    machine = hardware.describe_machine()
+    assert machine.ram_gib * 2**30 == psutil.virtual_memory().total
+    assert 1 <= machine.num_cores <= os.cpu_count()
+    assert machine.disk_free_gib > 0
+
+
+def test_colab_is_noticed_by_its_package():
+    code = "from gemma_lab import hardware; print(hardware.is_colab())"
+    stand_in = str(Path(__file__).with_name("colab_stand_in"))
+    for path, expected in ((stand_in, "True"), ("", "False")):
+        done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=True, stdout=-1)
+        assert done.stdout.decode().strip() == expected
