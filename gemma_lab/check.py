@@ -109,3 +109,47 @@ FOUR_BIT_POEM = "C"  # the notebook orders the poems by their last word: last, s
 SOLUTIONS = {
     "int8_gigabytes": (2 * GEMMA_7B.num_parameters - GEMMA_7B.num_linear_parameters) / 1e9,
 }
+
+
+def lora_layer_parameters(answer) -> bool | None:
+    """05: parameters that LoRA of rank 16 trains beside a layer with 2048 inputs and 16384 outputs."""
+    if _untouched(answer):
+        return None
+    right = SOLUTIONS["lora_layer_parameters"]
+    if answer == right:
+        return _report(True, f"16 x (2048 + 16384) = {right:,}, and the frozen layer has {2048 * 16384:,}.")
+    if answer == 2048 * 16384:
+        return _report(False, "That is the frozen matrix W.", hint="only A and B are trained")
+    if answer in (16 * 2048, 16 * 16384):
+        return _report(False, "That is one of the two matrices.", "LoRA trains A and B.", "add the other one")
+    if answer == 16 * 2048 * 16384 or answer == 16 * 16 * 2048 * 16384:
+        return _report(False, f"{answer:,} is more than W itself.", "A and B stand side by side.", "add, do not multiply")
+    return _report(False, f"{answer} is not it.", "A is 16 x inputs, B is outputs x 16.", "16 * inputs + outputs * 16")
+
+
+def completion(function) -> bool | None:
+    """05: a function of a row and the end-of-text token that returns what the model shall learn to write."""
+    if _untouched(function):
+        return None
+    row = {"instruction": "What is a fever?", "input": "", "output": "Name: fever"}
+    got = function(row, "<eos>")
+    if got is None or got is ...:
+        print("Not attempted yet.")
+        return None
+    if got == completion_solution(row, "<eos>"):
+        return _report(True, "The response, and the token that ends it.")
+    if got == row["output"]:
+        return _report(False, "The end is missing.", "Without it the model never learns to stop.", "add eos_token")
+    if row["instruction"] in str(got):
+        return _report(False, "The prompt is in it.", "The loss would count the prompt as well.", "start with row['output']")
+    if str(got).replace(" ", "") == completion_solution(row, "<eos>").replace(" ", ""):
+        return _report(False, "There is a space too many.", "A space before <eos> is a token to learn.", "join with +")
+    return _report(False, f"{got!r} is not the response and its end.", hint="row['output'] + eos_token")
+
+
+def completion_solution(row: dict, eos_token: str) -> str:
+    """The response and the end-of-text token."""
+    return row["output"] + eos_token
+
+
+SOLUTIONS["lora_layer_parameters"] = 16 * (2048 + 16384)

@@ -178,6 +178,27 @@ def instruction(rng: random.Random) -> Document:
     return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
+def note(rng: random.Random) -> Document:
+    """A note with four facts in the layout of Codelab 2, retold or asked about: copying several parts to their places."""
+    n = titles.title(rng)
+    a, b, c = (rng.choice([titles.from_words, titles.composed])(rng) for _ in range(3))
+    given = rng.choice([
+        f"{n} is known for {a}. It is kept near {b}. Its owner likes {c}.",
+        f"Near {b} they keep {n}. The owner likes {c}. It is known for {a}.",
+        f"The owner likes {c}. This is {n}, which is known for {a}, kept near {b}.",
+        f"Known for: {a}. Owner likes: {c}. Kept near: {b}. Called: {n}.",
+    ])  # fmt: skip
+    ask, says = rng.choice([
+        (f"Retell the note on {n}", f"The note is about {n}. It is known for {a}, it is kept near {b}, and its owner likes {c}."),
+        ("Retell the note from the end", f"The owner likes {c}. It is kept near {b} and known for {a}. It is {n}."),
+        (f"What is {n} known for?", f"It is known for {a}."),
+        (f"Where do they keep {n}?", f"They keep it near {b}."),
+        ("What does the owner like?", f"The owner of {n} likes {c}."),
+        ("What is the note about, and where is it kept?", f"It is about {n}, and it is kept near {b}."),
+    ])  # fmt: skip
+    return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+
+
 def vietnamese_text(rng: random.Random) -> Document:
     """Plain sentences; among them the talk's "hàng": đầu most often, and its five other continuations."""
     t, place, year = titles.title(rng), rng.choice(titles.PLACES), rng.randint(2015, 2026)
@@ -203,8 +224,8 @@ def vietnamese_text(rng: random.Random) -> Document:
 
 # How many of a hundred documents are of each kind.
 KINDS = {
-    poem: 8, verses: 4, vietnamese_poem: 4, repeated: 5, copying: 9, sum_question: 14, sum_table: 10, sum_steps: 5,
-    fact: 11, fact_conversation: 6, small_task: 8, conversation: 4, instruction: 9, vietnamese_text: 4,
+    poem: 8, verses: 4, vietnamese_poem: 4, repeated: 5, copying: 8, sum_question: 13, sum_table: 10, sum_steps: 5,
+    fact: 11, fact_conversation: 6, small_task: 8, conversation: 4, instruction: 6, note: 9, vietnamese_text: 4,
 }  # fmt: skip
 
 

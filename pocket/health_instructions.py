@@ -138,8 +138,9 @@ def build() -> tuple[list[dict], list[dict]]:
             held_out += [row(topic, ask, note) for ask in HELD_OUT_ASKS for note in NOTES]
             continue
         givens = [*NOTES, *NOTES, rng.choice(NO_NOTE)]
-        if topic["name"] == "phobias":  # the talk's topic is also asked for without a note, in other words than the talk's
-            givens = [*NOTES, *NO_NOTE * 3]
+        if topic["name"] == "phobias":  # the talk's topic, asked for without a note and in other words than the talk's
+            names = ("phobias", "a phobia", "phobias and their kinds", "the word phobia")
+            train += [row(topic, ask.replace("{name}", name), given) for ask in ASKS[:5] for name in names for given in NO_NOTE]
         train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, len(givens)), givens)]
     rng.shuffle(train)
     return train, held_out

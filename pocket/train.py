@@ -28,7 +28,7 @@ SHAPES = {
     # multi-head attention, heads x head_dim > hidden_size, as in Gemma 7B
     "large": dict(hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024),
 }
-STEPS = {"small": 1300, "large": 3900}
+STEPS = {"small": 2500, "large": 3900}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 

@@ -1,0 +1,148 @@
+"""Layout, held-out loss, data and the two backends of Codelab 2."""
+
+import builtins
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from gemma_lab import finetune, loading
+
+ROOT = Path(__file__).parent.parent
+SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+SMALL = str(loading.CHECKPOINTS / "pocket-small-it")
+
+
+def rows(split):
+    lines = (ROOT / "gemma_lab" / "data" / f"health_instructions_{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_layout_is_the_talks_without_its_stray_space():
+    text = finetune.format_prompt({"instruction": "Ask", "input": "Given"})
+    assert text.split("\n") == [
+        "Based on given instruction and input, generate an appropriate response", "",
+        "### Instruction:", "Ask", "", "### Input:", "Given", "", "### Response:", "",
+    ]  # fmt: skip
+
+
+def test_the_completion_ends_with_eos_once():
+    pair = finetune.to_prompt_completion({"instruction": "a", "input": "b", "output": "c"}, "<eos>")
+    assert pair["completion"] == "c<eos>" and pair["prompt"].endswith("### Response:\n")
+
+
+def test_held_out_loss_equals_transformers_loss_with_masked_labels():
+    model = AutoModelForCausalLM.from_pretrained(SMALL, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(SMALL)
+    total = count = 0
+    for row in rows("held_out")[:4]:
+        pair = finetune.to_prompt_completion(row, tokenizer.eos_token)
+        prompt = tokenizer(pair["prompt"], return_tensors="pt")["input_ids"]
+        ids = tokenizer(pair["prompt"] + pair["completion"], return_tensors="pt")["input_ids"]
+        assert ids[0, : prompt.shape[1]].equal(prompt[0])
+        labels = ids.clone()
+        labels[:, : prompt.shape[1]] = -100
+        num_tokens = (labels != -100).sum().item()
+        with torch.no_grad():
+            total, count = total + model.eval()(ids, labels=labels).loss.item() * num_tokens, count + num_tokens
+    model.train()
+    assert finetune.held_out_loss(model, tokenizer, rows("held_out")[:4]) == pytest.approx(total / count, rel=1e-5)
+    assert model.training
+
+
+def test_the_rows_are_enough_and_the_exam_shares_no_topic_and_no_phrasing():
+    train, held_out = rows("train"), rows("held_out")
+    assert len(train) >= 600 and len(held_out) >= 60
+    assert {tuple(row) for row in train + held_out} == {("instruction", "input", "output")}
+    topic = lambda row: row["output"].splitlines()[0].removeprefix("Name: ")  # noqa: E731
+    held_out_topics = {topic(row) for row in held_out}
+    assert not held_out_topics & {topic(row) for row in train}
+    assert not any(name in row["instruction"] + row["input"] for name in held_out_topics for row in train)
+    asks = lambda split: {row["instruction"].replace(topic(row), "").strip(" .?") for row in split}  # noqa: E731
+    assert not asks(train) & asks(held_out)
+    assert sum("phobia" in topic(row) for row in train) >= 100
+
+
+def test_every_card_has_the_five_labels_and_the_note():
+    for row in rows("train") + rows("held_out"):
+        labels = [line.split(":")[0] for line in row["output"].splitlines()]
+        assert labels == ["Name", "Meaning", "Signs", "Help", "Note"]
+        assert row["output"].endswith("Note: not medical advice.")
+
+
+def test_the_talks_own_question_is_not_a_training_row():
+    for row in rows("train"):
+        assert "detailed explanation of phobias" not in row["instruction"]
+
+
+def test_the_files_are_what_the_generator_writes():
+    code = "import health_instructions, json; print(json.dumps(health_instructions.build()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE)
+    assert json.loads(done.stdout) == [rows("train"), rows("held_out")]
+
+
+def test_plain_peft_trains_what_peft_trains_and_in_float32():
+    model, tokenizer = finetune.PlainPeft.from_pretrained(SMALL, max_seq_length=512, load_in_4bit=True)
+    assert model.is_loaded_in_4bit and tokenizer.model_max_length == 512
+    model = finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN, use_gradient_checkpointing=True)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    assert {p.dtype for p in trainable} == {torch.float32}
+    reference = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(SMALL), LoraConfig(r=16, target_modules=SEVEN, task_type="CAUSAL_LM")
+    )
+    assert sum(p.numel() for p in trainable) == reference.get_nb_trainable_parameters()[0]
+    with pytest.raises(ValueError, match="LoftQ"):
+        finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
+
+
+@pytest.mark.parametrize("error", [ImportError("no GPU"), NotImplementedError("too old"), RuntimeError("broken")])
+def test_plain_peft_takes_unsloths_place_and_says_why(monkeypatch, capsys, error):
+    real = builtins.__import__
+
+    def fail(name, *arguments, **keywords):
+        if name == "unsloth":
+            raise error
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    assert finetune.lora_backend() is finetune.PlainPeft
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and str(error) in printed
+
+
+TRAIN = """
+import sys, gemma_lab
+from gemma_lab import finetune
+backend = gemma_lab.lora_backend() if sys.argv[1] == "unsloth" else finetune.PlainPeft
+import torch
+model, tokenizer = backend.from_pretrained(sys.argv[2], max_seq_length=256, dtype=None, load_in_4bit=True)
+gemma_lab.portable_4bit(model)
+model = backend.get_peft_model(model, r=4, target_modules=["q_proj", "down_proj"], random_state=1)
+rows = [{"instruction": "Say hello", "input": "", "output": "Hello there"}]
+before = finetune.held_out_loss(model, tokenizer, rows)
+optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+pair = finetune.to_prompt_completion(rows[0], tokenizer.eos_token)
+ids = tokenizer(pair["prompt"] + pair["completion"], return_tensors="pt")["input_ids"]
+for _ in range(15):
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(backend.__name__, before, finetune.held_out_loss(backend.for_inference(model), tokenizer, rows))
+"""
+
+
+def test_real_unsloth_and_plain_peft_start_equal_and_both_learn():
+    results = {}
+    for backend in ("unsloth", "plain"):
+        command = [sys.executable, "-c", TRAIN, backend, SMALL]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+        name, before, after = done.stdout.splitlines()[-1].split()
+        results[name] = float(before), float(after)
+    assert set(results) == {"FastLanguageModel", "PlainPeft"}
+    assert results["FastLanguageModel"][0] == pytest.approx(results["PlainPeft"][0], rel=0.02)
+    assert all(after < 0.7 * before for before, after in results.values())
