@@ -228,13 +228,15 @@ class PeakMemory(threading.Thread):
     def run(self):
         import psutil
 
-        while not self.is_over.wait(0.2):
+        while True:
             try:
                 process = psutil.Process(self.pid)
                 sizes = [p.memory_info().rss for p in [process, *process.children(recursive=True)]]
                 self.mb = max(self.mb, sum(sizes) / 1e6)
             except psutil.Error:
-                continue
+                pass  # a child ended between the two questions, or the kernel did
+            if self.is_over.wait(0.2):
+                return
 
 
 def execute(path: Path, passes: int = 1) -> dict:
@@ -265,7 +267,7 @@ def execute(path: Path, passes: int = 1) -> dict:
                     count = done if turn == 0 else None
                     client.execute_cell(notebook.cells[index], index, execution_count=count)
                 if turn == 0:
-                    first_pass = json.loads(nbformat.writes(notebook))
+                    first_pass = nbformat.reads(nbformat.writes(notebook), as_version=4)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             what = f"{error.ename}: {error.evalue}" if hasattr(error, "ename") else str(error)
             first = notebook.cells[index].source.strip().splitlines()[0]
@@ -274,7 +276,7 @@ def execute(path: Path, passes: int = 1) -> dict:
             result["traceback"] = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         memory.is_over.set()
     progress("", 0, 0)
-    result["notebook"] = nbformat.from_dict(first_pass) if first_pass else notebook
+    result["notebook"] = first_pass or notebook
     return result | {"seconds": time.monotonic() - began, "peak_mb": memory.mb}
 
 
@@ -290,7 +292,6 @@ def write_pages(results: list[dict]) -> None:
     """The executed notebooks as pages under build/, with an index."""
     from nbconvert import HTMLExporter
 
-    BUILD.mkdir(exist_ok=True)
     rows = []
     for result in results:
         page = BUILD / f"{result['path'].stem}.html"
@@ -323,6 +324,7 @@ def run_notebooks(arguments) -> int:
     """Inside the environment: execute, print the table, write pages; 1 if a cell failed or a notebook is stale."""
     os.environ.update(OFFLINE)
     os.environ.setdefault("GEMMA_LAB_PROFILE", "pocket")
+    BUILD.mkdir(exist_ok=True)
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")  # not the user's start-up files and history
     results, problems = [], []
     for path in find_notebooks(arguments.names):

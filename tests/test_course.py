@@ -1,0 +1,204 @@
+"""course.py: set-up that recovers, notebooks that are found, executed and judged, and a fork's name."""
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import course
+import nbformat
+import pytest
+
+
+@pytest.fixture
+def installer(monkeypatch):
+    """Stands in for every command of a set-up; `fails` maps a word of a command to what its failure prints."""
+
+    def run(command):
+        run.calls.append(" ".join(map(str, command)))
+        for word, output in run.fails.items():
+            if word in run.calls[-1]:
+                raise course.CourseError(course.explain(output)) if isinstance(output, str) else output
+        if "venv" in command:
+            python = Path(command[-1]) / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+            python.parent.mkdir(parents=True)
+            python.touch()
+
+    run.calls, run.fails = [], {}
+    answer = types.SimpleNamespace(returncode=0, stdout="tyro\n")
+    monkeypatch.setattr(course.subprocess, "run", lambda *arguments, **keywords: answer)
+    return run
+
+
+def test_a_first_set_up_and_a_second_call_that_does_nothing(tmp_path, installer):
+    course.ensure(tmp_path / "env", run=installer)
+    assert any("-r requirements.txt" in call and "--compile-bytecode" in call for call in installer.calls)
+    assert any("--no-deps -e ." in call for call in installer.calls)
+    installer.calls.clear()
+    course.ensure(tmp_path / "env", run=installer)
+    assert installer.calls == []
+
+
+def test_an_interrupted_install_is_completed_by_the_next_call(tmp_path, installer):
+    installer.fails = {"requirements.txt": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        course.ensure(tmp_path / "env", run=installer)
+    installer.fails = {}
+    installer.calls.clear()
+    course.ensure(tmp_path / "env", run=installer)
+    assert any("requirements.txt" in call for call in installer.calls)
+
+
+def test_changed_requirements_are_installed(tmp_path, installer, monkeypatch):
+    course.ensure(tmp_path / "env", run=installer)
+    installer.calls.clear()
+    monkeypatch.setattr(course, "digest", lambda overrides: "another")
+    course.ensure(tmp_path / "env", run=installer)
+    assert installer.calls
+
+
+def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
+    installer.fails = {"pip install -q uv": "no matching distribution"}
+    course.ensure(tmp_path / "env", run=installer)
+    bare = next(i for i, call in enumerate(installer.calls) if "--no-deps unsloth==" in call)
+    assert "transformers==" in installer.calls[bare - 1] and "unsloth" not in installer.calls[bare - 1]
+    assert installer.calls[bare + 1].endswith("tyro")
+
+
+@pytest.mark.parametrize("word, output, sentence", [
+    ("-m venv", "The virtual environment was not created: ensurepip is not available", "sudo apt install python3-venv"),
+    ("install", "OSError: [Errno 28] No space left on device", "disk is full"),
+    ("install", "error: Failed to fetch: dns error: failed to lookup address", "check the network"),
+    ("install", "something new", "The installer said: something new"),
+])  # fmt: skip
+def test_each_failure_is_one_sentence_and_the_next_call_recovers(tmp_path, installer, word, output, sentence):
+    installer.fails = {word: output}
+    with pytest.raises(course.CourseError, match=sentence) as error:
+        course.ensure(tmp_path / "env", run=installer)
+    assert "\n" not in str(error.value)
+    installer.fails = {}
+    course.ensure(tmp_path / "env", run=installer)
+
+
+def test_a_real_failing_command_is_explained():
+    with pytest.raises(course.CourseError, match="disk is full"):
+        course.stream([sys.executable, "-c", "print('No space left on device'); raise SystemExit(1)"])
+
+
+@pytest.mark.parametrize("version", [(3, 9, 1), (3, 14, 0)])
+def test_an_unsupported_python_is_named(version):
+    with pytest.raises(course.CourseError, match=f"this is 3.{version[1]}"):
+        course.check_python(version)
+    course.check_python((3, 10, 0))
+    course.check_python((3, 13, 9))
+
+
+def test_notebooks_by_number_stem_and_path():
+    one = course.find_notebooks(["4"])
+    assert one == course.find_notebooks(["04"]) == course.find_notebooks(["notebooks/04_quantized_inference.ipynb"])
+    with pytest.raises(course.CourseError, match="04_quantized_inference"):
+        course.find_notebooks(["quantised"])
+
+
+def notebook(folder, *cells, name="01_test"):
+    made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    made.cells = [nbformat.v4.new_code_cell(source, id=f"cell{i}") for i, source in enumerate(cells)]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(made, path)
+    return path
+
+
+def test_a_failing_cell_is_named_with_its_error(tmp_path):
+    result = course.execute(notebook(tmp_path, "x = 1", "# divide\nx / 0"))
+    assert result["error"] == "01_test.ipynb, cell 2 (`# divide`) failed: ZeroDivisionError: division by zero"
+
+
+def test_a_second_pass_finds_cells_that_run_only_once(tmp_path):
+    path = notebook(tmp_path, "try:\n    n += 1\nexcept NameError:\n    n = 1", "assert n == 1")
+    assert course.execute(path)["error"] == ""
+    assert "cell 2" in course.execute(path, passes=2)["error"] and "a second time" in course.execute(path, passes=2)["error"]
+
+
+def test_memory_cells_and_outputs_are_reported(tmp_path):
+    result = course.execute(notebook(tmp_path, "big = bytearray(300_000_000)", "import time; time.sleep(1); print(6 * 7)"))
+    assert result["cells"] == 2 and result["peak_mb"] > 300
+    assert result["notebook"].cells[1].outputs[0].text == "42\n"
+
+
+def test_the_kernel_is_this_python_and_starts_in_the_notebooks_folder(tmp_path):
+    result = course.execute(notebook(tmp_path, "import os, sys; print(sys.prefix, os.getcwd())"))
+    assert result["notebook"].cells[0].outputs[0].text.split() == [sys.prefix, str(tmp_path)]
+
+
+def test_storing_is_byte_stable_and_then_fresh(tmp_path):
+    path = notebook(tmp_path, "print('a'); print('b')")
+    course.store(course.execute(path))
+    first = path.read_bytes()
+    course.store(course.execute(path))
+    assert path.read_bytes() == first
+    stored = json.loads(first)
+    assert stored["cells"][0]["execution_count"] == 1
+    assert course.stale_cells(stored, stored) == []
+
+
+def test_stale_code_and_stale_checked_outputs_are_noticed(tmp_path):
+    path = notebook(tmp_path, "print('a')")
+    course.store(course.execute(path))
+    stored = json.loads(path.read_text())
+    changed = json.loads(path.read_text())
+    changed["cells"][0]["source"] = "print('b')"
+    assert course.stale_cells(changed, changed) == ["its code changed after it was executed"]
+    executed = json.loads(path.read_text())
+    executed["cells"][0]["outputs"][0]["text"] = "b\n"
+    assert course.stale_cells(stored, executed) == []  # untagged: another machine may print another digit
+    stored["cells"][0]["metadata"]["tags"] = ["nbval-check-output"]
+    assert course.stale_cells(stored, executed) == ["cell 1 shows something else now"]
+
+
+def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(course, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(course, "find_notebooks", lambda names: [tmp_path / "01_test.ipynb", tmp_path / "02_test.ipynb"])
+    notebook(tmp_path, "1 + 1")
+    notebook(tmp_path, "1 / 0", name="02_test")
+    arguments = types.SimpleNamespace(names=[], write=False, check=False, twice=False)
+    assert course.run_notebooks(arguments) == 1
+    printed = capsys.readouterr().out
+    assert "passed" in printed and "02_test.ipynb, cell 1 (`1 / 0`) failed: ZeroDivisionError" in printed
+    assert "02_test.html" in (tmp_path / "build" / "index.html").read_text()
+    assert (tmp_path / "build" / "01_test.html").exists()
+
+
+def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
+    old = course.repository()
+    for name in ("pyproject.toml", "README.md"):
+        (tmp_path / name).write_text((course.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    path = notebook(tmp_path, f'REPOSITORY = "{old}"\nprint(1)')
+    course.store(course.execute(path))
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
+    course.fork("somebody/their-course")
+    assert course.repository() == "somebody/their-course"
+    assert all(old not in file.read_text(encoding="utf-8") for file in (tmp_path / "README.md", path))
+    stored = json.loads(path.read_text())
+    assert course.stale_cells(stored, stored) == []  # the name is no reason to execute again
+    with pytest.raises(course.CourseError, match="OWNER/NAME"):
+        course.fork("-your-name-/gemma-course")
+
+
+def test_a_clone_of_another_repository_is_noticed(tmp_path, monkeypatch, capsys):
+    git = lambda url: lambda *arguments, **keywords: types.SimpleNamespace(stdout=url)  # noqa: E731
+    monkeypatch.setattr(course.subprocess, "run", git("git@github.com:somebody/their-course.git\n"))
+    course.offer_fork()
+    assert "course.py fork somebody/their-course" in capsys.readouterr().out
+    monkeypatch.setattr(course.subprocess, "run", git(""))
+    course.offer_fork()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_line_answers_mistakes_without_setting_up():
+    command = [sys.executable, str(course.ROOT / "course.py"), "run", "99"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode and done.stderr.startswith("There is no notebook '99'")
