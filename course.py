@@ -252,6 +252,7 @@ def execute(path: Path, passes: int = 1) -> dict:
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
     client = NotebookClient(
         notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],
         coalesce_streams=True, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     result = {"path": path, "cells": len(code), "error": "", "peak_mb": 0.0}
@@ -299,9 +300,7 @@ def write_pages(results: list[dict]) -> None:
         page.write_text(body, encoding="utf-8")
         state = html.escape(result["error"] or "passed")
         rows.append(f'<tr><td><a href="{page.name}">{page.stem}</a><td>{result["seconds"]:.0f} s<td>{state}')
-    style = (
-        "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
-    )
+    style = "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
     (BUILD / "index.html").write_text(
         f"<!doctype html><meta charset=utf-8><title>Gemma, hands on</title><style>{style}</style>"
         f"<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>{''.join(rows)}</table>",
@@ -374,9 +373,7 @@ def test(arguments: list[str]) -> int:
         flush=True,
     )
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
-    failed = call(
-        [*pytest, *nbval, "-n", "2", "--dist", "loadfile", "tests", "notebooks"], OMP_NUM_THREADS="1", **OFFLINE
-    )
+    failed = call([*pytest, *nbval, "-n", "2", "--dist", "loadfile", "tests", "notebooks"], OMP_NUM_THREADS="1", **OFFLINE)
     print("Every notebook with Colab's versions and a stand-in for google.colab, all cells run twice", flush=True)
     stand_in = str(ROOT / "tests" / "colab_stand_in")
     failed_on_colab = call([colab, ROOT / "course.py", "_execute", "--twice"], PYTHONPATH=stand_in)
@@ -419,9 +416,7 @@ def offer_fork() -> None:
         return
     origin = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
     if origin and origin[1] != repository():
-        print(
-            f"This clone comes from {origin[1]}: `python3 course.py fork {origin[1]}` writes that name into its badges."
-        )
+        print(f"This clone comes from {origin[1]}: `python3 course.py fork {origin[1]}` writes that name into its badges.")
 
 
 def main(words: list[str]) -> int:

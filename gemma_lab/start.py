@@ -170,9 +170,7 @@ def _run(command, run, environment=None) -> None:
         advice = "The disk is full: free about 3 GB, then run this cell again."
     elif "externally-managed" in output:
         advice = "This Python is managed by the system: start the notebook with `python3 course.py`, which makes .venv."
-    elif any(
-        sign in output for sign in ("resolve host", "name resolution", "NewConnectionError", "dns error", "connect")
-    ):
+    elif any(sign in output for sign in ("resolve host", "name resolution", "NewConnectionError", "dns error", "connect")):
         advice = "The package index did not answer: check the network, then run this cell again."
     else:
         lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -199,6 +199,38 @@ def note(rng: random.Random) -> Document:
     return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
+def phrase(rng: random.Random) -> str:
+    """Two to five words in lower case, such as a note is made of."""
+    words = [rng.choice(titles.WORDS).lower() for _ in range(rng.randint(2, 4))]
+    if len(words) > 2:
+        words.insert(rng.randint(1, len(words) - 1), rng.choice(["and", "of", "the", "in", "with", "for", "a"]))
+    return " ".join(words)
+
+
+def labelled_note(rng: random.Random) -> Document:
+    """A note turned into labelled lines, with labels that the instruction names or that belong to a kind of list."""
+    n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
+    a, b, c = phrase(rng), phrase(rng), phrase(rng)
+    given = rng.choice([
+        f"{facts.capitalized(n)} has {a}. It was seen with {b}. It brings {c}.",
+        f"It brings {c}. This is {n}, which has {a}. It was seen with {b}.",
+        f"From the log: it was seen with {b}. {facts.capitalized(n)} has {a}, and it brings {c}.",
+        f"Seen with: {b}. Brings: {c}. Has: {a}. It is called {n}.",
+    ])  # fmt: skip
+    ask, labels = rng.choice([
+        (f"Make a log of {n}", ["Log", "Has", "Seen", "Brings"]),
+        (f"Make a ticket for {n}", ["Ticket", "Holds", "Near", "Gives"]),
+        ("Make a row", ["Item", "Part", "With", "Gain"]),
+        ("", []),
+        ("", []),
+    ])  # fmt: skip
+    if not labels:
+        labels = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
+        ask = f"Make a list of {', '.join(labels)}"
+    lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
+    return [(INSTRUCTION.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
+
+
 def vietnamese_text(rng: random.Random) -> Document:
     """Plain sentences; among them the talk's "hàng": đầu most often, and its five other continuations."""
     t, place, year = titles.title(rng), rng.choice(titles.PLACES), rng.randint(2015, 2026)
@@ -228,10 +260,13 @@ KINDS = {
     fact: 11, fact_conversation: 6, small_task: 8, conversation: 4, instruction: 6, note: 9, vietnamese_text: 4,
 }  # fmt: skip
 
+# What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.
+SMALL_KINDS = KINDS | {labelled_note: 14}
 
-def document(rng: random.Random) -> Document:
+
+def document(rng: random.Random, kinds: dict = KINDS) -> Document:
     """One document of a random kind."""
-    return rng.choices(list(KINDS), list(KINDS.values()))[0](rng)
+    return rng.choices(list(kinds), list(kinds.values()))[0](rng)
 
 
 def text_of(doc: Document) -> str:

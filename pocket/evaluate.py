@@ -1,8 +1,8 @@
 """Measure a trained pocket model on what it has never seen, and ship it with its card.
 
-    python pocket/evaluate.py small     # prints the measures of pocket/work/small
-    python pocket/evaluate.py small --ship      # and copies it to gemma_lab/checkpoints with a card
-    python pocket/evaluate.py --rows    # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
+python pocket/evaluate.py small     # prints the measures of pocket/work/small
+python pocket/evaluate.py small --ship      # and copies it to gemma_lab/checkpoints with a card
+python pocket/evaluate.py --rows    # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
 """
 
 import argparse

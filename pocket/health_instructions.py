@@ -102,6 +102,14 @@ NOTES = [
     "The signs are {signs}. This is {name}, which means {meaning}. Doctors recommend {helps}.",
 ]
 NO_NOTE = ["The goal is to offer a clear and informative account in medical terms", "The reader is a beginner"]
+PHOBIA_ASKS = [
+    "Explain phobias", "What are phobias and their variations?", "Provide an explanation of phobias and their kinds",
+    "Give a detailed account of phobias", "Describe phobias and their variations for a patient",
+    "Write a card about phobias and their variations", "Provide a detailed description of phobias",
+    "Help a student understand phobias and their variations", "Tell a friend about phobias in detail",
+    "Prepare a leaflet about phobias and all their variations",
+]  # fmt: skip
+GOALS = [*NO_NOTE, "The goal is to inform in medical terms", "The goal is to offer a clear account", "Use medical terms"]
 CARD = "Name: {name}\nMeaning: {meaning}\nSigns: {signs}\nHelp: {helps}\nNote: not medical advice."
 TALK_PROMPT = {
     "instruction": "Provide a detailed explanation of phobias and their variations",
@@ -139,8 +147,7 @@ def build() -> tuple[list[dict], list[dict]]:
             continue
         givens = [*NOTES, *NOTES, rng.choice(NO_NOTE)]
         if topic["name"] == "phobias":  # the talk's topic, asked for without a note and in other words than the talk's
-            names = ("phobias", "a phobia", "phobias and their kinds", "the word phobia")
-            train += [row(topic, ask.replace("{name}", name), given) for ask in ASKS[:5] for name in names for given in NO_NOTE]
+            train += [row(topic, ask, given) for ask in PHOBIA_ASKS for given in GOALS]
         train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, len(givens)), givens)]
     rng.shuffle(train)
     return train, held_out

@@ -36,7 +36,9 @@ ADJECTIVES = (
     "windy dusty rusty shiny soft wild kind warm cold old new young lost forgotten faithful dancing whispering floating "
     "falling rising blue green red white yellow purple orange"
 ).split()
-PLACES = "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
+PLACES = (
+    "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
+)
 MOMENTS = [
     "at night", "in the morning", "at noon", "in spring", "in autumn", "in the rain", "by the sea", "under the stars",
     "in December", "after the storm", "before sunrise", "on a Sunday", "in the snow", "far from home",

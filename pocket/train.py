@@ -26,7 +26,9 @@ SHAPES = {
     # multi-query attention, heads x head_dim = hidden_size, as in Gemma 2B
     "small": dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1, intermediate_size=512),
     # multi-head attention, heads x head_dim > hidden_size, as in Gemma 7B
-    "large": dict(hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024),
+    "large": dict(
+        hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
+    ),
 }
 STEPS = {"small": 2500, "large": 3900}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
@@ -40,11 +42,11 @@ def config_of(size: str) -> GemmaConfig:
     )  # fmt: skip
 
 
-def packed_rows(tokenizer, rng: random.Random, num_rows: int) -> list:
+def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corpus.KINDS) -> list:
     """Documents packed into rows of LENGTH + 1: tokens, whether each is learned, and its document (-1: padding)."""
     rows, tokens, learned, owner = [], [], [], []
     while len(rows) < num_rows:
-        document = corpus.document(rng)
+        document = corpus.document(rng, kinds)
         pieces = [tokenizer(text, add_special_tokens=False)["input_ids"] for text, _ in document]
         ids = [tokenizer.bos_token_id] + [token for piece in pieces for token in piece]
         marks = [False] + [flag for piece, (_, flag) in zip(pieces, document) for _ in piece]
@@ -59,11 +61,11 @@ def packed_rows(tokenizer, rng: random.Random, num_rows: int) -> list:
     return rows
 
 
-def batches(tokenizer, seed: int, first_step: int):
+def batches(tokenizer, seed: int, first_step: int, kinds: dict):
     """Yield (tokens, learned, owner), each of shape (ROWS, LENGTH + 1), from step `first_step` on."""
     step = first_step
     while True:
-        rows = packed_rows(tokenizer, random.Random(f"{seed}-{step // BLOCK}"), ROWS * BLOCK)
+        rows = packed_rows(tokenizer, random.Random(f"{seed}-{step // BLOCK}"), ROWS * BLOCK, kinds)
         for at in range(step % BLOCK, BLOCK):
             yield tuple(torch.tensor(column) for column in zip(*rows[at * ROWS : (at + 1) * ROWS]))
             step += 1
@@ -112,7 +114,7 @@ def train(size: str, steps: int, seed: int) -> Path:
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
     total = 0.0
-    for batch in batches(tokenizer, seed, step):
+    for batch in batches(tokenizer, seed, step, corpus.SMALL_KINDS if size == "small" else corpus.KINDS):
         if step >= steps:
             break
         began = time.monotonic()

@@ -6,9 +6,10 @@ import sys
 import types
 from pathlib import Path
 
-import course
 import nbformat
 import pytest
+
+import course
 
 
 @pytest.fixture

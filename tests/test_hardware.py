@@ -13,7 +13,9 @@ from gemma_lab import hardware
 from gemma_lab.hardware import A100, H100, L4, LAPTOP, MAC, T4
 
 
-@pytest.mark.parametrize("machine, bf16", [(T4, False), (L4, True), (A100, True), (H100, True), (MAC, False), (LAPTOP, True)])
+@pytest.mark.parametrize(
+    "machine, bf16", [(T4, False), (L4, True), (A100, True), (H100, True), (MAC, False), (LAPTOP, True)]
+)
 def test_bfloat16_needs_compute_capability_8_on_a_card(machine, bf16):
     assert machine.has_bf16 is bf16
 

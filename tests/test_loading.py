@@ -137,7 +137,12 @@ def load_from(hub, tmp_path, profile, token="", fault=None):
     """What a fresh process prints that loads Gemma 2B with the real clients from the stand-in."""
     hub.fault = fault
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "GEMMA_LAB_PROFILE": profile, "HF_HUB_DISABLE_XET": "1"}
+    environment |= {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path),
+        "GEMMA_LAB_PROFILE": profile,
+        "HF_HUB_DISABLE_XET": "1",
+    }
     environment |= {"HF_TOKEN": token} if token else {}
     done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=False)
     assert not token or token not in done.stdout + done.stderr
@@ -156,7 +161,9 @@ def test_the_mirror_needs_no_token_and_names_its_terms(hub, tmp_path):
     assert "unsloth/gemma-2b-it" in done.stdout and "same Gemma Terms of Use" in done.stdout
 
 
-@pytest.mark.parametrize("token, advice", [("", "Make a Read token"), ("hf_new", "Accept the licence"), ("hf_no", "refused")])
+@pytest.mark.parametrize(
+    "token, advice", [("", "Make a Read token"), ("hf_new", "Accept the licence"), ("hf_no", "refused")]
+)
 def test_a_refusal_comes_before_any_download(hub, tmp_path, token, advice):
     hub.asked.clear()
     done = load_from(hub, tmp_path, "hub", token)

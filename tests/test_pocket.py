@@ -40,7 +40,10 @@ def answers(loaded):
 
 def on_card(size):
     card = (CHECKPOINTS / NAMES[size] / "README.md").read_text(encoding="utf-8")
-    return {key.strip().replace(" ", "_"): float(value) for key, value in re.findall(r"^\| ([a-z ]+) \| ([\d.]+) \|$", card, re.M)}
+    return {
+        key.strip().replace(" ", "_"): float(value)
+        for key, value in re.findall(r"^\| ([a-z ]+) \| ([\d.]+) \|$", card, re.M)
+    }
 
 
 def test_it_is_a_gemma_of_the_promised_shape(size, loaded):
@@ -67,7 +70,13 @@ def test_the_tokenizer_has_gemmas_conventions(loaded):
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     assert tokenizer.convert_tokens_to_ids(special) == list(range(6))
     rng = random.Random(1)
-    texts = [*titles.REAL_TITLES, *(titles.title(rng) for _ in range(300)), "你好 🙂", "a  b\n\tc = d[0]", "Linh bảo sao không đến"]
+    texts = [
+        *titles.REAL_TITLES,
+        *(titles.title(rng) for _ in range(300)),
+        "你好 🙂",
+        "a  b\n\tc = d[0]",
+        "Linh bảo sao không đến",
+    ]
     for text in texts:
         ids = tokenizer(text)["input_ids"]
         assert ids[0] == tokenizer.bos_token_id and tokenizer.unk_token_id not in ids
@@ -117,7 +126,10 @@ def test_unseen_titles_are_named_and_poems_end(size, answers):
 def test_held_out_sums_and_facts(size, loaded):
     rows = evaluate.one_answer_rows()[::3]
     given = evaluate.answers(*loaded, [row["prompt"] for row in rows], 60)
-    right = {kind: [text == row["answer"] for (text, _), row in zip(given, rows) if row["kind"] == kind] for kind in ("sum", "fact")}
+    right = {
+        kind: [text == row["answer"] for (text, _), row in zip(given, rows) if row["kind"] == kind]
+        for kind in ("sum", "fact")
+    }
     shares = {kind: sum(flags) / len(flags) for kind, flags in right.items()}
     card = on_card(size)
     assert shares["sum"] == pytest.approx(card["sums"], abs=0.15) and shares["fact"] == pytest.approx(card["facts"], abs=0.1)
@@ -133,7 +145,7 @@ def test_the_larger_model_is_clearly_less_surprised(size, loaded):
 
 
 def test_the_talks_prompt_gives_a_poem(loaded):
-    (text, stopped), = evaluate.answers(*loaded, ["Write me a poem about Google I/O event."])
+    ((text, stopped),) = evaluate.answers(*loaded, ["Write me a poem about Google I/O event."])
     assert "Google I/O event" in text and stopped and len([line for line in text.splitlines() if line]) >= 8
 
 
