@@ -33,7 +33,7 @@ PHOBIA_HELPS = [
     "cognitive behavioural therapy", "exposure in small steps", "relaxation and support from a doctor",
 ]  # fmt: skip
 EXPLAINERS = """
-phobias: strong fears that are out of proportion to the danger | panic and avoiding the cause | exposure therapy in small steps
+phobias: a strong fear of things that are hardly dangerous | panic and avoiding the cause | exposure therapy in small steps
 the common cold: a mild infection of the nose and throat | a runny nose and sneezing | rest and warm drinks
 influenza: an infection of the airways by a virus | fever and sore muscles | rest and plenty to drink
 fever: a body temperature above 38 degrees | chills and a hot skin | rest and water
@@ -107,9 +107,10 @@ PHOBIA_ASKS = [
     "Give a detailed account of phobias", "Describe phobias and their variations for a patient",
     "Write a card about phobias and their variations", "Provide a detailed description of phobias",
     "Help a student understand phobias and their variations", "Tell a friend about phobias in detail",
-    "Prepare a leaflet about phobias and all their variations",
+    "Prepare a leaflet about phobias and all their variations", "Provide a detailed overview of phobias and their variations",
+    "Provide a clear explanation of phobias and their variations", "Provide a detailed account of phobias and their kinds",
 ]  # fmt: skip
-GOALS = [*NO_NOTE, "The goal is to inform in medical terms", "The goal is to offer a clear account", "Use medical terms"]
+GOALS = [*NO_NOTE, "The goal is to inform in medical terms", "The goal is to offer a clear and informative account", "Use medical terms"]
 CARD = "Name: {name}\nMeaning: {meaning}\nSigns: {signs}\nHelp: {helps}\nNote: not medical advice."
 TALK_PROMPT = {
     "instruction": "Provide a detailed explanation of phobias and their variations",
