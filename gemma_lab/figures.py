@@ -24,18 +24,15 @@ def use_style() -> None:
 def precision_plot(tables: dict, title: str):
     """Size against damage, a panel each: weights as a share of fp32, and KL to fp32 on a logarithmic axis.
 
-    Args: tables: for each model's name a list of rows with `precision`, `ratio` (of fp32's bytes) and `kl` (nats).
+    Args: tables: for each model's name a table (pandas) with a row for each precision, the reference first, and the
+        columns "ratio" (of the reference's bytes) and "KL" (nats a token).
     Returns: the matplotlib figure.
     """
     use_style()
     figure, (left, right) = plt.subplots(1, 2)
-    for (name, rows), colour, marker in zip(tables.items(), (BLUE, ORANGE), "os"):
-        labels = [row["precision"] for row in rows]
-        left.plot(labels, [100 * row["ratio"] for row in rows], marker=marker, color=colour, label=name)
-        quantized = [row for row in rows if row["kl"] > 0]
-        right.semilogy(
-            [row["precision"] for row in quantized], [row["kl"] for row in quantized], marker=marker, color=colour
-        )
+    for (name, table), colour, marker in zip(tables.items(), (BLUE, ORANGE), "os"):
+        left.plot(table.index, 100 * table["ratio"], marker=marker, color=colour, label=name)
+        right.semilogy(table.index[1:], table["KL"].iloc[1:], marker=marker, color=colour)
     left.set(ylabel="weights, % of fp32", ylim=(0, 108))
     left.legend()
     right.set(ylabel="KL to fp32, nats a token")

@@ -1,12 +1,13 @@
 """The plots show the numbers they are given, within the size that a page has room for."""
 
 import matplotlib
+import pandas
 import pytest
 
 matplotlib.use("Agg")
 from gemma_lab import figures
 
-ROWS = [{"precision": "fp32", "ratio": 1.0, "kl": 0.0}, {"precision": "nf4", "ratio": 0.2, "kl": 4e-3}]
+TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +17,7 @@ def close():
 
 
 def test_precision_plot_shows_percent_and_leaves_the_reference_out_of_the_kl():
-    figure = figures.precision_plot({"one": ROWS, "two": ROWS}, "a finding")
+    figure = figures.precision_plot({"one": TABLE, "two": TABLE}, "a finding")
     left, right = figure.axes
     assert list(left.lines[0].get_ydata()) == [100, 20]
     assert list(right.lines[1].get_ydata()) == [4e-3]
@@ -33,6 +34,6 @@ def test_loss_curve_shows_training_and_held_out():
 
 
 def test_figures_fit_a_page():
-    for figure in (figures.precision_plot({"one": ROWS}, "t"), figures.loss_curve([1], [1], "t")):
+    for figure in (figures.precision_plot({"one": TABLE}, "t"), figures.loss_curve([1], [1], "t")):
         width, height = figure.get_size_inches()
         assert width <= 7 and height <= 3.5

@@ -32,7 +32,9 @@ try:
     import gemma_lab
 except ModuleNotFoundError:
     if REPOSITORY.startswith("-"):
-        raise SystemExit("Set REPOSITORY above to the GitHub owner/name of this course, then run this cell again.")
+        raise SystemExit(
+            "Set REPOSITORY above to this course's GitHub owner/name, then run this cell again."
+        )
     %pip install -q --no-deps "git+https://github.com/{REPOSITORY}"
     import gemma_lab'''.replace("<repository>", REPOSITORY)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
