@@ -450,6 +450,8 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(errors="replace")  # a console that lacks a character shows another one
     try:
         sys.exit(main(sys.argv[1:]))
     except CourseError as error:

@@ -11,12 +11,12 @@ def main() -> None:
     profile = loading.current_profile()
     print(f"Machine: {machine.describe()}")
     print(f"Profile: {profile.name}. {profile.reason}\n")
-    print(f"{'GiB needed for inference':28}" + "".join(f"{precision:>10}" for precision in PRECISIONS))
+    print(f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS))
     for hub_id, info in catalog.CATALOG.items():
         fits = [catalog.fit(info, precision, machine) for precision in PRECISIONS]
-        cells = "".join(f"{fit.needed_gib:8.1f}{' ✓' if fit.fits else ' –'}" for fit in fits)
-        print(f"{hub_id:28}{cells}")
-    print(f"\n✓ fits into the {machine.memory_gib:.0f} GiB of this machine, – does not.")
+        cells = "".join(f"{fit.needed_gib:9.1f} {'fits' if fit.fits else '-':4}" for fit in fits)
+        print(f"{hub_id:26}{cells}")
+    print(f"\nThis machine has {machine.memory_gib:.1f} GiB for them.")
 
 
 if __name__ == "__main__":

@@ -109,6 +109,16 @@ def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path, capsys):
     assert loading.checkpoint(str(tmp_path)) == str(tmp_path)
 
 
+def test_the_command_says_what_this_machine_can_run():
+    done = subprocess.run([sys.executable, "-m", "gemma_lab"], check=True, capture_output=True, text=True)
+    assert "Machine: " in done.stdout and "Profile: pocket. GEMMA_LAB_PROFILE asks for it." in done.stdout
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("google/")}
+    assert set(rows) == set(catalog.CATALOG)
+    machine = loading.hardware.describe_machine()
+    fits = [catalog.fit(catalog.lookup("google/gemma-2b"), p, machine).fits for p in ("fp32", "bf16", "int8", "nf4")]
+    assert rows["google/gemma-2b"].count("fits") == sum(fits)
+
+
 TINY = dict(vocab_size=512, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
             head_dim=64, intermediate_size=256)  # fmt: skip
 LOAD = """
