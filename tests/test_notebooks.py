@@ -26,7 +26,7 @@ BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name})"
 )
-SETUP = '''\
+SETUP = """\
 REPOSITORY = "<repository>"
 try:
     import gemma_lab
@@ -36,7 +36,7 @@ except ModuleNotFoundError:
             "Set REPOSITORY above to this course's GitHub owner/name, then run this cell again."
         )
     %pip install -q --no-deps "git+https://github.com/{REPOSITORY}"
-    import gemma_lab'''.replace("<repository>", REPOSITORY)
+    import gemma_lab""".replace("<repository>", REPOSITORY)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 LOCAL_PATH = re.compile(r"(?<![\w/.:])/(?:home|root|tmp|opt|work|Users|usr|var|private|mnt)/\w|\b[A-Z]:\\\\?\w")
 PROGRESS = re.compile(r"\d+%\|| \d+/\d+ \[\d\d:\d\d|[█▏▎▍▌▋▊▉]{2}|\r")
@@ -297,7 +297,7 @@ def right_notebook():
 def executed(notebook):
     """Counts, ids and the hash as `course.py run --write` leaves them."""
     for number, cell in enumerate(notebook["cells"]):
-        cell.setdefault("id", f"cell-{number}")
+        cell["id"] = f"cell-{number}"
     for number, cell in enumerate(code_cells(notebook), 1):
         cell["execution_count"] = number
     notebook["metadata"]["gemma_lab"] = {"source_sha256": course.source_hash(notebook)}
