@@ -36,6 +36,7 @@ OFFLINE = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, whatever kernels the user has
     "PYTHONHASHSEED": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: on a busy machine that costs minutes
 }
 CELL_TIMEOUT_S = 900

@@ -30,7 +30,7 @@ SHAPES = {
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
 }
-STEPS = {"small": 4000, "large": 3900}
+STEPS = {"small": 3000, "large": 3900}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 
