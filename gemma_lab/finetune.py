@@ -75,12 +75,16 @@ class PlainPeft:
     ):  # fmt: skip
         """`model` with LoRA adapters; the trainable weights are float32, which a T4's fp16 training needs.
 
+        A model that has adapters already comes back as it is, as with Unsloth: the cell may run twice.
         Raises: ValueError for LoftQ, which has to start from unquantized weights.
         """
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+        from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
         if loftq_config:
             raise ValueError("plain PEFT needs unquantized weights for LoftQ: load with load_in_4bit=False, or use None.")
+        if isinstance(model, PeftModel):
+            print("This model has LoRA adapters already. To start over, load it again.")
+            return model
         torch.manual_seed(random_state)
         if getattr(model, "is_quantized", False):
             model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))

@@ -207,8 +207,8 @@ def phrase(rng: random.Random) -> str:
     return " ".join(words)
 
 
-def labelled_note(rng: random.Random) -> Document:
-    """A note turned into labelled lines, with labels that the instruction names or that belong to a kind of list."""
+def log_note(rng: random.Random) -> Document:
+    """A note in one of four wordings, turned into labelled lines: the labels belong to the kind of list, or are named."""
     n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
     a, b, c = phrase(rng), phrase(rng), phrase(rng)
     given = rng.choice([
@@ -217,18 +217,40 @@ def labelled_note(rng: random.Random) -> Document:
         f"From the log: it was seen with {b}. {facts.capitalized(n)} has {a}, and it brings {c}.",
         f"Seen with: {b}. Brings: {c}. Has: {a}. It is called {n}.",
     ])  # fmt: skip
+    four = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
     ask, labels = rng.choice([
         (f"Make a log of {n}", ["Log", "Has", "Seen", "Brings"]),
-        (f"Make a ticket for {n}", ["Ticket", "Holds", "Near", "Gives"]),
+        (f"Make a ticket for {n} and its parts", ["Ticket", "Holds", "Near", "Gives"]),
         ("Make a row", ["Item", "Part", "With", "Gain"]),
-        ("", []),
-        ("", []),
+        (f"Make a list of {', '.join(four)}", four),
     ])  # fmt: skip
-    if not labels:
-        labels = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
-        ask = f"Make a list of {', '.join(labels)}"
     lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
     return [(INSTRUCTION.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
+
+
+def looked_up(rng: random.Random) -> Document:
+    """A note whose parts carry a random word each; the answer finds parts by their word, in the order asked for."""
+    n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
+    cues = rng.sample(titles.WORDS, rng.randint(2, 4))
+    parts = {cue.lower(): phrase(rng) for cue in cues}
+    said = [
+        rng.choice([
+            "The {cue} is {part}.", "The {cue} of {n} is {part}.", "Its {cue}: {part}.", "People {cue} {part}.",
+            "What they {cue} is {part}.", "{Part} is the {cue}.", "For {cue} it is {part}.",
+        ]).format(cue=cue, part=part, Part=facts.capitalized(part), n=n)
+        for cue, part in parts.items()
+    ]  # fmt: skip
+    said.insert(
+        rng.randint(0, len(said)),
+        rng.choice([f"This is {n}.", f"{facts.capitalized(n)} is the name.", f"They call it {n}."]),
+    )
+    wanted = rng.sample(list(parts), rng.randint(1, len(parts)))
+    named = facts.capitalized(", ".join(wanted))
+    ask = rng.choice([f"{named} of {n}", f"{named}", f"Find {named} in the note on {n}", f"Note {n} and give {named}"])
+    lines = [f"{facts.capitalized(cue)}: {parts[cue]}" for cue in wanted]
+    if n in ask:
+        lines.insert(0, f"About: {n}")
+    return [(INSTRUCTION.format(instruction=ask, input=" ".join(said)), False), ("\n".join(lines) + "<eos>", True)]
 
 
 def vietnamese_text(rng: random.Random) -> Document:
@@ -261,7 +283,7 @@ KINDS = {
 }  # fmt: skip
 
 # What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.
-SMALL_KINDS = KINDS | {labelled_note: 14}
+SMALL_KINDS = KINDS | {log_note: 10, looked_up: 14}
 
 
 def document(rng: random.Random, kinds: dict = KINDS) -> Document:

@@ -94,6 +94,10 @@ ASKS = [
     "Explain {name} in simple words", "What is {name}?", "Write a card about {name}", "Describe {name} for a patient",
     "Give a short account of {name}", "Summarize the note on {name}", "Tell a friend what {name} means",
     "Provide an explanation of {name}", "Prepare a leaflet about {name}", "Help a student understand {name}",
+    "Provide a detailed account of {name} and its signs", "Provide a long overview of {name} and its causes",
+    "Explain {name} and its kinds", "Give a detailed description of {name} and what helps", "What can you say about {name}?",
+    "I want to understand {name}. Where do I start?", "I need a text on {name}. Can you help?",
+    "{Name}: what should a patient know?", "Offer a clear summary of {name} and its signs", "Describe {name} in detail",
 ]  # fmt: skip
 HELD_OUT_ASKS = ["Provide a detailed explanation of {name} and its variations", "I have to present {name}. What do I say?"]
 NOTES = [
@@ -101,7 +105,6 @@ NOTES = [
     "From a leaflet: what helps is {helps}. The signs are {signs}. {Name} is the name for {meaning}.",
     "The signs are {signs}. This is {name}, which means {meaning}. Doctors recommend {helps}.",
 ]
-NO_NOTE = ["The goal is to offer a clear and informative account in medical terms", "The reader is a beginner"]
 PHOBIA_ASKS = [
     "Explain phobias", "What are phobias and their variations?", "Provide an explanation of phobias and their kinds",
     "Give a detailed account of phobias", "Describe phobias and their variations for a patient",
@@ -110,7 +113,10 @@ PHOBIA_ASKS = [
     "Prepare a leaflet about phobias and all their variations", "Provide a detailed overview of phobias and their variations",
     "Provide a clear explanation of phobias and their variations", "Provide a detailed account of phobias and their kinds",
 ]  # fmt: skip
-GOALS = [*NO_NOTE, "The goal is to inform in medical terms", "The goal is to offer a clear and informative account", "Use medical terms"]
+GOALS = [
+    "The goal is to offer a clear and informative account in medical terms", "The reader is a beginner",
+    "The goal is to inform in medical terms", "The goal is to offer a clear and informative account", "Use medical terms",
+]  # fmt: skip
 CARD = "Name: {name}\nMeaning: {meaning}\nSigns: {signs}\nHelp: {helps}\nNote: not medical advice."
 TALK_PROMPT = {
     "instruction": "Provide a detailed explanation of phobias and their variations",
@@ -146,10 +152,10 @@ def build() -> tuple[list[dict], list[dict]]:
         if topic["name"] in HELD_OUT:
             held_out += [row(topic, ask, note) for ask in HELD_OUT_ASKS for note in NOTES]
             continue
-        givens = [*NOTES, *NOTES, rng.choice(NO_NOTE)]
         if topic["name"] == "phobias":  # the talk's topic, asked for without a note and in other words than the talk's
             train += [row(topic, ask, given) for ask in PHOBIA_ASKS for given in GOALS]
-        train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, len(givens)), givens)]
+            continue
+        train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 9), NOTES * 3)]
     rng.shuffle(train)
     return train, held_out
 

@@ -96,6 +96,7 @@ def test_plain_peft_trains_what_peft_trains_and_in_float32():
         AutoModelForCausalLM.from_pretrained(SMALL), LoraConfig(r=16, target_modules=SEVEN, task_type="CAUSAL_LM")
     )
     assert sum(p.numel() for p in trainable) == reference.get_nb_trainable_parameters()[0]
+    assert finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN) is model  # a cell that runs twice
     with pytest.raises(ValueError, match="LoftQ"):
         finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
 

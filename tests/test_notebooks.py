@@ -211,7 +211,7 @@ def take_it_home(notebook, name):
     code = [text(cell) for cell in cells or [] if cell["cell_type"] == "code"]
     if not code:
         yield "no `Take it home` with code"
-    elif sum(len(source.splitlines()) for source in code) > 15:
+    elif sum(bool(line.strip()) for source in code for line in source.splitlines()) > 15:
         yield "`Take it home` is longer than 15 lines"
     if any("gemma_lab" in source for source in code):
         yield "`Take it home` uses gemma_lab"
