@@ -116,8 +116,10 @@ def install_with_pip(python: Path, run) -> None:
     run([*pip, *(spec for spec in specs if spec not in bare and not spec.startswith("torchao"))])
     run([*pip, "--no-deps", *bare, "-e", "."])
     listing = "import sys; from gemma_lab.start import needs_of; print(*needs_of(sys.argv[1:]), sep='\\n')"
-    needs = subprocess.run([str(python), "-c", listing, *bare], capture_output=True, text=True, check=True).stdout
-    run([*pip, *needs.split("\n")[:-1]])
+    needs = subprocess.run([str(python), "-c", listing, *bare], capture_output=True, text=True, check=False)
+    if needs.returncode:
+        raise CourseError(explain(needs.stderr))
+    run([*pip, *needs.stdout.split("\n")[:-1]])
 
 
 def stream(command: list[str]) -> None:
@@ -150,7 +152,7 @@ def explain(output: str) -> str:
     if "ensurepip" in output or "No module named venv" in output:
         return "Python's venv module is missing: `sudo apt install python3-venv`, then run the same command again."
     signs = (
-        "resolution",
+        "name resolution",
         "resolve host",
         "onnection",
         "dns error",
@@ -193,10 +195,16 @@ def find_notebooks(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def source_hash(notebook: dict) -> str:
-    """A hash of all code, but for the line that names the repository: another one means stored outputs are stale."""
+    """A hash of what outputs come from: another one means that stored outputs are stale.
+
+    All code but the line that names the repository, the pocket models, and the data.
+    """
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     code = re.sub(r"^REPOSITORY = .*$", "", "\n\0".join(sources), flags=re.MULTILINE)
-    return hashlib.sha256(code.encode()).hexdigest()
+    digest = hashlib.sha256(code.encode())
+    for path in sorted([*ROOT.glob("gemma_lab/checkpoints/*/model.safetensors"), *ROOT.glob("gemma_lab/data/*.json*")]):
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
 
 
 def shown(cell: dict) -> str:
@@ -211,7 +219,7 @@ def shown(cell: dict) -> str:
 def stale_cells(stored: dict, executed: dict) -> list[str]:
     """Why the stored outputs are stale: changed code, or a `nbval-check-output` cell that shows something else now."""
     if stored["metadata"].get("gemma_lab", {}).get("source_sha256") != source_hash(stored):
-        return ["its code changed after it was executed"]
+        return ["its code, a pocket model or the data changed after it was executed"]
     reasons = []
     for number, (old, new) in enumerate(zip(stored["cells"], executed["cells"]), 1):
         if "nbval-check-output" in old["metadata"].get("tags", []) and shown(old) != shown(new):

@@ -5,6 +5,7 @@ A token is never printed: `Token` hides its value, and no message of this module
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 from dataclasses import dataclass, field
@@ -49,8 +50,11 @@ def find_token(ask: bool = False) -> Token | None:
     return None
 
 
+@functools.cache
 def colab_secret(name: str = "HF_TOKEN") -> tuple[str, str]:
     """The value of a Colab secret, and a sentence that says why there is none ("" outside Colab or when found).
+
+    Colab may open a dialog, so it is asked once; `setup` asks again.
 
     Source: `google.colab.userdata`, whose first two errors subclass `google.colab.errors.Error`; the third does not.
     """
@@ -89,8 +93,11 @@ def check_access(repo_id: str, token: Token | None = None) -> Access:
         refused = error.response.status_code
     except RepositoryNotFoundError as error:  # the Hub answers 401 to a wrong token and to an unknown name
         refused = error.response.status_code
-        if refused == 404 or (token and _is_valid(token)):
+        known = _whoami_status(token) if token else 401
+        if refused == 404 or known == 200:
             return Access("not-found", f"There is no {repo_id} on the Hub: check the spelling of the name.")
+        if known not in (401, 403):
+            return Access("no-network", "The Hub does not say whether your token is right: wait a minute, then try again.")
     except HfHubHTTPError as error:
         refused = error.response.status_code
         if refused not in (401, 403):
@@ -108,15 +115,19 @@ def check_access(repo_id: str, token: Token | None = None) -> Access:
     return Access("bad-token", f"The Hub refused {token}: make a new Read token at {TOKEN_PAGE} and replace it.")
 
 
-def _is_valid(token: Token) -> bool:
+def _whoami_status(token: Token) -> int:
+    """The HTTP status of the Hub's answer to "who am I", 0 where it does not answer."""
+    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         HfApi().whoami(token=token.value)
-    except HfHubHTTPError:
-        return False
-    return True
+    except HfHubHTTPError as error:
+        return error.response.status_code
+    except httpx.TransportError:
+        return 0
+    return 200
 
 
 def _from_environment() -> str:

@@ -150,12 +150,6 @@ def kv_cache_bytes(info: ModelInfo, num_tokens: int, batch_size: int = 1, bytes_
     return numbers * num_tokens * batch_size * bytes_per_number
 
 
-def lora_parameters(info: ModelInfo, r: int, modules=None) -> int:
-    """Parameters that LoRA of rank `r` trains: r x (in + out) for each adapted linear layer (all seven by default)."""
-    shapes = info.linear_shapes
-    return info.num_hidden_layers * sum(r * sum(shapes[module]) for module in modules or shapes)
-
-
 def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit:
     """Whether inference of one sequence of `num_tokens` fits the memory of `machine`.
 

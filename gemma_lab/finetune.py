@@ -47,6 +47,18 @@ def held_out_loss(model, tokenizer, rows) -> float:
     return total / count
 
 
+def float32_adapters(model):
+    """`model`, with its trainable weights in float32. Call it after making the trainer.
+
+    TRL casts the adapters of a quantized model to bfloat16, and fp16 training, as on a T4, cannot scale such gradients.
+    Source: trl 1.14, `SFTTrainer.__init__`.
+    """
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return model
+
+
 class PlainPeft:
     """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
 
@@ -73,7 +85,7 @@ class PlainPeft:
         model, r=16, target_modules=None, lora_alpha=16, lora_dropout=0.0, bias="none",
         use_gradient_checkpointing=False, random_state=3407, use_rslora=False, loftq_config=None,
     ):  # fmt: skip
-        """`model` with LoRA adapters; the trainable weights are float32, which a T4's fp16 training needs.
+        """`model` with LoRA adapters in float32.
 
         A model that has adapters already comes back as it is, as with Unsloth: the cell may run twice.
         Raises: ValueError for LoftQ, which has to start from unquantized weights.
@@ -92,11 +104,7 @@ class PlainPeft:
             r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, bias=bias, target_modules=target_modules,
             use_rslora=use_rslora, task_type="CAUSAL_LM",
         )  # fmt: skip
-        model = get_peft_model(model, config)
-        for weight in model.parameters():
-            if weight.requires_grad:
-                weight.data = weight.data.float()
-        return model
+        return float32_adapters(get_peft_model(model, config))
 
     @staticmethod
     def for_inference(model):
@@ -112,7 +120,9 @@ def lora_backend():
     try:
         from unsloth import FastLanguageModel
     except (ImportError, NotImplementedError, RuntimeError) as error:
-        print(f"LoRA with plain PEFT: Unsloth cannot be imported here ({str(error).splitlines()[0]}).")
+        print(
+            f"LoRA with plain PEFT: Unsloth cannot be imported here ({(str(error) or type(error).__name__).splitlines()[0]})."
+        )
         return PlainPeft
     print("LoRA with Unsloth.")
     return FastLanguageModel

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shutil
 from dataclasses import dataclass
 
 GIB = 2**30
@@ -17,13 +16,12 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine. Memory and disk are in GiB; `compute_capability` and `gpu_*` are for NVIDIA cards."""
+    """One machine. Memory is in GiB; `compute_capability` and `gpu_*` are for NVIDIA cards."""
 
     system: str  # "Linux", "Darwin", "Windows"
     is_colab: bool
     num_cores: int
     ram_gib: float
-    disk_free_gib: float
     device: str  # "cuda", "mps" or "cpu"
     gpu_name: str | None = None
     gpu_gib: float = 0.0
@@ -66,12 +64,12 @@ class Machine:
 
 
 # Described machines, for "what would a T4 do?" and for the tests.
-T4 = Machine("Linux", True, 2, 12.7, 70, "cuda", "Tesla T4", 15.36e9 / GIB, (7, 5), 1)
-L4 = Machine("Linux", True, 12, 53, 200, "cuda", "NVIDIA L4", 22.2, (8, 9), 1)
-A100 = Machine("Linux", True, 12, 83, 200, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8, 0), 1)
-H100 = Machine("Linux", False, 26, 200, 500, "cuda", "NVIDIA H100 80GB HBM3", 79.1, (9, 0), 1)
-MAC = Machine("Darwin", False, 8, 16, 100, "mps")
-LAPTOP = Machine("Linux", False, 4, 8, 50, "cpu")
+T4 = Machine("Linux", True, 2, 12.7, "cuda", "Tesla T4", 15.36e9 / GIB, (7, 5), 1)
+L4 = Machine("Linux", True, 12, 53, "cuda", "NVIDIA L4", 22.2, (8, 9), 1)
+A100 = Machine("Linux", True, 12, 83, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8, 0), 1)
+H100 = Machine("Linux", False, 26, 200, "cuda", "NVIDIA H100 80GB HBM3", 79.1, (9, 0), 1)
+MAC = Machine("Darwin", False, 8, 16, "mps")
+LAPTOP = Machine("Linux", False, 4, 8, "cpu")
 
 
 def describe_machine() -> Machine:
@@ -96,7 +94,6 @@ def describe_machine() -> Machine:
         is_colab=is_colab(),
         num_cores=_num_cores(),
         ram_gib=_ram_bytes() / GIB,
-        disk_free_gib=shutil.disk_usage(os.getcwd()).free / GIB,
         device=device,
         has_flash_attn=importlib.util.find_spec("flash_attn") is not None,
         **gpu,

@@ -64,7 +64,7 @@ def choose_dtype(family: str, machine: hardware.Machine) -> str:
     return "float16" if family in HALF_PRECISION_FAMILIES else "float32"
 
 
-def choose_attention(family: str, machine: hardware.Machine) -> str:
+def choose_attention(family: str) -> str:
     """sdpa, but eager for Gemma 2: sdpa silently drops its soft-capping of attention."""
     return "eager" if family == "gemma2" else "sdpa"
 
@@ -99,7 +99,7 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     sentence = fit.sentence
     if precision == "bf16" and half != "bfloat16":
         sentence += f" This machine has no bfloat16, so {half} takes its place."
-    attention = choose_attention(info.family, machine)
+    attention = choose_attention(info.family)
     return Plan(precision, dtype, attention, quantization, {"": device}, fit.fits, sentence)
 
 
@@ -128,21 +128,33 @@ def choose_profile(requested: str, machine: hardware.Machine, found: access.Acce
     raise PermissionError(found.advice)
 
 
-def current_profile() -> Profile:
-    """The profile of this kernel; the Hub is asked once for each value of GEMMA_LAB_PROFILE and token."""
-    return _profile(os.environ.get("GEMMA_LAB_PROFILE") or "auto", access.find_token())
+def current_profile(again: bool = False) -> Profile:
+    """The profile of this kernel, decided once for each value of GEMMA_LAB_PROFILE; `again` decides anew."""
+    if again:
+        _profile.cache_clear()
+        access.colab_secret.cache_clear()
+    return _profile(os.environ.get("GEMMA_LAB_PROFILE") or "auto")
 
 
 @functools.cache
-def _profile(requested: str, token: access.Token | None) -> Profile:
+def _profile(requested: str) -> Profile:
     machine = hardware.describe_machine()
     asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
-    return choose_profile(requested, machine, _access(FIRST_MODEL, token) if asks_hub else None)
+    return choose_profile(requested, machine, _access(FIRST_MODEL) if asks_hub else None)
 
 
-@functools.cache
-def _access(repo_id: str, token: access.Token | None) -> access.Access:
-    return access.check_access(repo_id, token)
+_granted: dict[tuple, access.Access] = {}
+
+
+def _access(repo_id: str) -> access.Access:
+    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted meanwhile."""
+    key = repo_id, access.find_token()
+    if key not in _granted:
+        found = access.check_access(*key)
+        if found.status != "ok":
+            return found
+        _granted[key] = found
+    return _granted[key]
 
 
 def checkpoint(hub_id: str, profile: str | None = None) -> str:
@@ -152,12 +164,14 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder of your own.
         profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
     Raises:
-        ValueError: pocket profile, and nothing stands in for `hub_id`.
+        ValueError: pocket profile, and nothing stands in for `hub_id`; or `profile` is another word.
         PermissionError: hub profile, and the Hub refuses; the message says what to do.
     """
     if Path(hub_id).is_dir():
         print(f"{Path(hub_id).name}, a folder on this machine.")
         return str(hub_id)
+    if profile not in (None, "pocket", "hub"):
+        raise ValueError(f'profile must be "pocket" or "hub", not {profile!r}.')
     now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
     if now.name == "pocket":
         info = catalog.lookup(hub_id)
@@ -172,7 +186,7 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         return str(folder)
     if now.uses_mirror and hub_id in catalog.CATALOG:
         hub_id = catalog.lookup(hub_id).mirror or hub_id
-    found = _access(hub_id, access.find_token())
+    found = _access(hub_id)
     if found.status not in ("ok", "no-network"):
         raise PermissionError(found.advice)
     original = _original(hub_id)

@@ -57,8 +57,9 @@ def setup(*packages: str, ask: bool = False) -> str:
     if stale:
         print(f"Restart the kernel and run this cell again: {', '.join(stale)} changed after being imported.")
     print(f"Machine:  {hardware.describe_machine().describe()}")
-    access.find_token(ask=ask)
-    profile = loading.current_profile()
+    if ask:
+        access.find_token(ask=True)
+    profile = loading.current_profile(again=True)
     print(f"Profile:  {profile.name}. {profile.reason}")
     if profile.name == "pocket":  # nothing is downloaded, so progress bars would only be noise in the page
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -11,11 +11,9 @@ import facts
 import poems
 import titles
 
+from gemma_lab.finetune import PROMPT
+
 Document = list[tuple[str, bool]]
-INSTRUCTION = (
-    "Based on given instruction and input, generate an appropriate response\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
-)
 
 
 def turn(question: str) -> str:
@@ -175,7 +173,7 @@ def instruction(rng: random.Random) -> Document:
         ("Explain the topic for a clear and short report.", f"The topic is {t}.",
          f"This report is about {t}. It is {titles.article(adjective)} topic, and it matters for the {noun}."),
     ])  # fmt: skip
-    return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+    return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
 def note(rng: random.Random) -> Document:
@@ -196,7 +194,7 @@ def note(rng: random.Random) -> Document:
         ("What does the owner like?", f"The owner of {n} likes {c}."),
         ("What is the note about, and where is it kept?", f"It is about {n}, and it is kept near {b}."),
     ])  # fmt: skip
-    return [(INSTRUCTION.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+    return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
 def phrase(rng: random.Random) -> str:
@@ -225,7 +223,7 @@ def log_note(rng: random.Random) -> Document:
         (f"Make a list of {', '.join(four)}", four),
     ])  # fmt: skip
     lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
-    return [(INSTRUCTION.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
+    return [(PROMPT.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
 
 
 def looked_up(rng: random.Random) -> Document:
@@ -250,7 +248,7 @@ def looked_up(rng: random.Random) -> Document:
     lines = [f"{facts.capitalized(cue)}: {parts[cue]}" for cue in wanted]
     if n in ask:
         lines.insert(0, f"About: {n}")
-    return [(INSTRUCTION.format(instruction=ask, input=" ".join(said)), False), ("\n".join(lines) + "<eos>", True)]
+    return [(PROMPT.format(instruction=ask, input=" ".join(said)), False), ("\n".join(lines) + "<eos>", True)]
 
 
 def vietnamese_text(rng: random.Random) -> Document:

@@ -118,10 +118,6 @@ GOALS = [
     "The goal is to inform in medical terms", "The goal is to offer a clear and informative account", "Use medical terms",
 ]  # fmt: skip
 CARD = "Name: {name}\nMeaning: {meaning}\nSigns: {signs}\nHelp: {helps}\nNote: not medical advice."
-TALK_PROMPT = {
-    "instruction": "Provide a detailed explanation of phobias and their variations",
-    "input": "The goal is to offer a clear and informative account in medical terms",
-}
 
 
 def topics() -> list[dict]:

@@ -30,7 +30,7 @@ SHAPES = {
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
 }
-STEPS = {"small": 3000, "large": 3900}
+STEPS = {"small": 2700, "large": 3900}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 
@@ -149,7 +149,7 @@ if __name__ == "__main__":
     parser.add_argument("size", choices=SHAPES)
     parser.add_argument("--steps", type=int, help="default: the number the shipped model was trained with")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="more are faster, and round otherwise")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     print(train(chosen.size, chosen.steps or STEPS[chosen.size], chosen.seed))

@@ -27,7 +27,9 @@ def no_tokens(monkeypatch, tmp_path):
 def colab(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).with_name("colab_stand_in")))
     importlib.invalidate_caches()
+    access.colab_secret.cache_clear()
     yield lambda secrets: monkeypatch.setenv("COLAB_SECRETS", secrets)
+    access.colab_secret.cache_clear()
     for name in [name for name in sys.modules if name.startswith("google.colab")]:
         del sys.modules[name]
 
@@ -75,6 +77,46 @@ def test_each_colab_refusal_is_a_sentence(colab, hub, secrets, advice):
     colab(secrets)
     assert access.find_token() is None
     assert advice in access.check_access(REPO).advice
+
+
+def test_colab_is_asked_once_and_again_by_a_new_decision(colab, hub, monkeypatch):
+    from google.colab import userdata
+
+    from gemma_lab import loading
+
+    colab('{"HF_TOKEN": "denied"}')
+    asked, get = [], userdata.get
+    monkeypatch.setattr(userdata, "get", lambda name: asked.append(name) or get(name))
+    for _ in range(3):
+        assert access.find_token() is None and access.check_access(REPO).status == "no-token"
+    assert len(asked) == 1
+    loading.current_profile(again=True)
+    assert access.find_token() is None and len(asked) == 2
+
+
+def test_a_licence_accepted_meanwhile_is_seen_and_a_grant_is_kept(hub, monkeypatch):
+    from gemma_lab import loading
+
+    monkeypatch.setenv("HF_TOKEN", NEW)
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
+    with pytest.raises(PermissionError, match="Accept the licence"):
+        loading.current_profile(again=True)
+    hub.accepted = {GOOD, NEW}
+    assert loading.current_profile(again=True).name == "hub"
+    hub.asked.clear()
+    assert loading.checkpoint(REPO) == REPO and not hub.asked
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "pocket")
+    loading.current_profile(again=True)
+
+
+def test_who_am_i_answers_with_a_status_and_raises_nothing(hub, monkeypatch):
+    from huggingface_hub import constants
+
+    assert access._whoami_status(token(GOOD)) == 200 and access._whoami_status(token(WRONG)) == 401
+    hub.fault = 429
+    assert access._whoami_status(token(GOOD)) == 429
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert access._whoami_status(token(GOOD)) == 0
 
 
 def token(value):

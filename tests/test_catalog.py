@@ -71,16 +71,6 @@ def test_kv_cache_equals_a_real_cache(tiny):
     assert catalog.kv_cache_bytes(catalog.info_of(tiny), 7, batch_size=3) == stored
 
 
-def test_lora_parameters_equal_peft(tiny):
-    from peft import LoraConfig, get_peft_model
-
-    info = catalog.info_of(tiny)
-    for modules in (list(info.linear_shapes), ["q_proj", "down_proj"]):
-        model = AutoModelForCausalLM.from_pretrained(tiny)
-        adapted = get_peft_model(model, LoraConfig(r=4, target_modules=modules, task_type="CAUSAL_LM"))
-        assert catalog.lora_parameters(info, 4, modules) == adapted.get_nb_trainable_parameters()[0]
-
-
 def test_a_t4_holds_2b_in_every_precision_and_7b_in_int8_and_4_bits():
     fits = lambda hub_id: {p for p in catalog.BITS if catalog.fit(catalog.lookup(hub_id), p, T4).fits}  # noqa: E731
     assert fits("google/gemma-2b-it") == set(catalog.BITS)

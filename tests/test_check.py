@@ -8,7 +8,8 @@ CASES = [
     (check.four_bit_poem, " c ", [("A", "C was"), ("Z", "C was")]),
     (check.int8_gigabytes, 9.32, [(8.5377, "embedding table"), (8.68, "GiB"), ("9.3", "one number"), (34.2, "one byte")]),
     (check.absmax_int8, check.absmax_int8_solution, [
-        (lambda numbers: [round(n * 127) for n in numbers], "levels"), (lambda numbers: numbers[:2], "came out"),
+        (lambda numbers: [round(n * 127 / 2) for n in numbers], "levels"),
+        (lambda numbers: [round(n * 127) / 127 for n in numbers], "divided by the scale"), (lambda numbers: numbers[:2], "came out"),
         (lambda numbers: [2 * n for n in numbers], "grew"), (lambda numbers: [0.0 for n in numbers], "rounded"),
     ]),
     (check.lora_layer_parameters, 294_912, [

@@ -149,7 +149,7 @@ def test_stale_code_and_stale_checked_outputs_are_noticed(tmp_path):
     stored = json.loads(path.read_text())
     changed = json.loads(path.read_text())
     changed["cells"][0]["source"] = "print('b')"
-    assert course.stale_cells(changed, changed) == ["its code changed after it was executed"]
+    assert course.stale_cells(changed, changed) == ["its code, a pocket model or the data changed after it was executed"]
     executed = json.loads(path.read_text())
     executed["cells"][0]["outputs"][0]["text"] = "b\n"
     assert course.stale_cells(stored, executed) == []  # untagged: another machine may print another digit
@@ -203,3 +203,9 @@ def test_the_command_line_answers_mistakes_without_setting_up():
     command = [sys.executable, str(course.ROOT / "course.py"), "run", "99"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode and done.stderr.startswith("There is no notebook '99'")
+
+
+def test_a_conflict_of_versions_is_no_network_failure():
+    said = "ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/topics/dependency-resolution/#conflicts"
+    assert course.explain(said) == f"The installer said: {said}"
+    assert "check the network" in course.explain("Temporary failure in name resolution")

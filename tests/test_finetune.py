@@ -101,7 +101,26 @@ def test_plain_peft_trains_what_peft_trains_and_in_float32():
         finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
 
 
-@pytest.mark.parametrize("error", [ImportError("no GPU"), NotImplementedError("too old"), RuntimeError("broken")])
+def test_adapters_stay_in_float32_under_trl(tmp_path):
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    model, tokenizer = finetune.PlainPeft.from_pretrained(SMALL, max_seq_length=64, load_in_4bit=True)
+    loading.portable_4bit(model)
+    model = finetune.PlainPeft.get_peft_model(model, r=4, target_modules=["q_proj"])
+    config = SFTConfig(str(tmp_path), max_steps=2, bf16=False, use_cpu=True, report_to="none", save_strategy="no")
+    pairs = Dataset.from_list([{"prompt": "a", "completion": " b<eos>"}] * 4)
+    trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=pairs, args=config)
+    trainable = [p for p in finetune.float32_adapters(model).parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in trainable]
+    trainer.train()
+    assert all(p.dtype == torch.float32 for p in trainable)
+    assert any(not torch.equal(old, new) for old, new in zip(before, trainable))
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no GPU"), ImportError(), NotImplementedError("too old"), RuntimeError("broken")]
+)
 def test_plain_peft_takes_unsloths_place_and_says_why(monkeypatch, capsys, error):
     real = builtins.__import__
 

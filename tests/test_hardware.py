@@ -46,7 +46,6 @@ def test_the_real_machine_agrees_with_psutil():
     machine = hardware.describe_machine()
     assert machine.ram_gib * 2**30 == psutil.virtual_memory().total
     assert 1 <= machine.num_cores <= os.cpu_count()
-    assert machine.disk_free_gib > 0
 
 
 def test_colab_is_noticed_by_its_package():

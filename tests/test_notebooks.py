@@ -219,7 +219,7 @@ def take_it_home(notebook, name):
 
 def freshness(notebook, name):
     if notebook["metadata"].get("gemma_lab", {}).get("source_sha256") != course.source_hash(notebook):
-        yield "the code changed after it was executed: `python3 course.py run --write`"
+        yield "the code, a pocket model or the data changed after it was executed: `python3 course.py run --write`"
 
 
 def size(notebook, name):
@@ -359,7 +359,7 @@ WRONG = [
     (widgets, metadata(widgets={"state": {}})),
     (widgets, shows({"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}})),
     (timing, sets(5, "metadata", {"execution": {"iopub.execute_input": "2026-01-01"}})),
-    (local_paths, shows(stream("saved to /home/ada/outputs"))),
+    (local_paths, shows(stream("saved to /home" + "/ada/outputs"))),
     (local_paths, shows(display(text_html="<p>C:\\Users\\ada"))),
     (local_paths, changed("You looked", "You looked at /usr/lib", 8)),
     (secrets, shows(stream("hf_" + "aB3" * 11))),
