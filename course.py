@@ -318,11 +318,14 @@ def write_pages(results: list[dict]) -> None:
 
 
 def store(result: dict) -> None:
-    """Write an executed notebook back, with the hash of its code and without widget state."""
+    """Write an executed notebook back, with the hash of its sources, without widget state and memory addresses."""
     import nbformat
 
     notebook = result["notebook"]
     notebook.metadata.pop("widgets", None)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "text/plain" in output.get("data", {}):
+            output["data"]["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", output["data"]["text/plain"])
     notebook.metadata["gemma_lab"] = {"source_sha256": source_hash(notebook)}
     notebook.metadata["language_info"] = {"name": "python"}  # without the patch version of this machine's Python
     nbformat.write(notebook, result["path"])

@@ -177,8 +177,9 @@ def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     for name in ("pyproject.toml", "README.md"):
         (tmp_path / name).write_text((course.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     path = notebook(tmp_path, f'REPOSITORY = "{old}"\nprint(1)')
-    course.store(course.execute(path))
+    result = course.execute(path)
     monkeypatch.setattr(course, "ROOT", tmp_path)
+    course.store(result)
     monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
     course.fork("somebody/their-course")
     assert course.repository() == "somebody/their-course"
