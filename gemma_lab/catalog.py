@@ -1,4 +1,4 @@
-"""The table of models, and the byte arithmetic: weights, KV cache, LoRA, and whether they fit a machine.
+"""The table of models, and the byte arithmetic: weights, KV cache, and whether they fit a machine.
 
 Sizes are those of the checkpoints' `config.json` files on the Hub; the parameter counts that follow from them equal the
 Gemma and Gemma 2 reports (arXiv:2403.08295, arXiv:2408.00118), but for the reports' 128 extra embedding rows.

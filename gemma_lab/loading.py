@@ -83,7 +83,9 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     """
     info = catalog.info_of(model) if Path(model).is_dir() else catalog.lookup(_original(model))
     fit = catalog.fit(info, precision, machine)
-    half = choose_dtype(info.family, machine)
+    is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes knows no Apple GPU
+    device = {"cuda": 0, "mps": "cpu" if is_quantized else "mps", "cpu": "cpu"}[machine.device]
+    half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
     dtype = "float32" if precision == "fp32" else half
     quantization = None
     if precision == "int8":
@@ -95,7 +97,6 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
             "bnb_4bit_compute_dtype": half,
             "bnb_4bit_use_double_quant": True,
         }
-    device = {"cuda": 0, "mps": "cpu" if quantization else "mps", "cpu": "cpu"}[machine.device]
     sentence = fit.sentence
     if precision == "bf16" and half != "bfloat16":
         sentence += f" This machine has no bfloat16, so {half} takes its place."

@@ -70,7 +70,8 @@ def test_plan_arguments_are_those_of_transformers():
     assert arguments["dtype"] is torch.bfloat16 and arguments["device_map"] == {"": 0}
     config = arguments["quantization_config"]
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
-    assert loading.plan_loading("google/gemma-2b-it", "int8", MAC).device_map == {"": "cpu"}
+    on_a_mac = loading.plan_loading("google/gemma-2b-it", "int8", MAC)
+    assert on_a_mac.device_map == {"": "cpu"} and on_a_mac.dtype == "bfloat16"  # its CPU has bfloat16
     assert loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()["dtype"] is torch.float32
 
 
