@@ -9,6 +9,8 @@ import random
 
 import facts
 import poems
+import tasks
+import texts
 import titles
 
 from gemma_lab.finetune import PROMPT
@@ -29,19 +31,15 @@ def chat(*exchanges: tuple[str, str]) -> Document:
     return document
 
 
-def poem(rng: random.Random) -> Document:
-    title = titles.title(rng)
-    return chat((rng.choice(poems.POEM_PROMPTS).replace("{t}", title), poems.poem(rng, title)))
+def poem_of(form: str):
+    """A kind of document: poems of one form, each about a title, after one of the form's prompts."""
 
+    def kind(rng: random.Random) -> Document:
+        title = titles.vietnamese(rng) if form.startswith("vi_") and rng.random() < 0.5 else titles.title(rng)
+        return chat((rng.choice(poems.PROMPTS[form]).replace("{t}", title), poems.FORMS[form](rng, title)))
 
-def verses(rng: random.Random) -> Document:
-    title = titles.title(rng)
-    return chat((rng.choice(poems.VERSE_PROMPTS).replace("{t}", title), poems.verses(rng, title)))
-
-
-def vietnamese_poem(rng: random.Random) -> Document:
-    title = titles.vietnamese(rng) if rng.random() < 0.5 else titles.title(rng)
-    return chat((rng.choice(poems.VI_PROMPTS).replace("{t}", title), poems.vietnamese_poem(rng, title)))
+    kind.__name__ = form
+    return kind
 
 
 def repeated(rng: random.Random) -> Document:
@@ -66,19 +64,8 @@ def copying(rng: random.Random) -> Document:
     ]))  # fmt: skip
 
 
-SUM_ASKS = [
-    "What is {a} + {b}?", "{a} + {b} = ?", "Add {a} and {b}.", "How much is {a} + {b}?", "Calculate {a} + {b}.",
-    "{a} cộng {b} bằng bao nhiêu?",
-]  # fmt: skip
-
-
-def direct_sum(a: int, b: int) -> str:
-    return f"{a} + {b} = {a + b}"
-
-
 def sum_question(rng: random.Random) -> Document:
-    a, b = titles.two_numbers(rng)
-    return chat((rng.choice(SUM_ASKS).format(a=a, b=b), direct_sum(a, b)))
+    return chat(tasks.sum_of_two(rng))
 
 
 def sum_steps(rng: random.Random) -> Document:
@@ -87,7 +74,7 @@ def sum_steps(rng: random.Random) -> Document:
     units, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
     steps = f"{a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
     ask = rng.choice(["What is {a} + {b}? Show the steps.", "Add {a} and {b} step by step.", "{a} + {b} = ? Step by step."])
-    return chat((ask.format(a=a, b=b), f"{steps}, {direct_sum(a, b)}"))
+    return chat((ask.format(a=a, b=b), f"{steps}, {a} + {b} = {a + b}"))
 
 
 def sum_table(rng: random.Random) -> Document:
@@ -110,26 +97,12 @@ def fact_conversation(rng: random.Random) -> Document:
     return chat(*(facts.fact(rng) for _ in range(rng.randint(2, 3))))
 
 
-def small_task(rng: random.Random, held_out: bool = False) -> Document:
-    """Reverse letters, name the last letter, compare two numbers, count words."""
-    kind = rng.randint(0, 3)
-    if kind == 0:
-        while True:
-            letters = [rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 5))]
-            if titles.is_held_out("".join(letters)) == held_out:
-                return chat((f"Reverse: {' '.join(letters)}", f"Reversed: {' '.join(letters[::-1])}"))
-    if kind == 1:
-        word = rng.choice(titles.HELD_OUT_WORDS if held_out else titles.WORDS).lower()
-        return chat((f"What is the last letter of {' '.join(word)}?", f"The last letter is {word[-1]}"))
-    if kind == 2:
-        a, b = titles.two_numbers(rng, held_out)
-        while a == b:
-            a, b = titles.two_numbers(rng, held_out)
-        return chat((f"Which is larger, {a} or {b}?", f"The larger of {a} and {b} is {max(a, b)}"))
-    while True:
-        words = [rng.choice(titles.ALL_NOUNS) for _ in range(rng.randint(2, 5))]
-        if titles.is_held_out(" ".join(words)) == held_out:
-            return chat((f"How many words: {' '.join(words)}?", f"There are {len(words)} words."))
+def small_task(rng: random.Random) -> Document:
+    return chat(tasks.small_task(rng))
+
+
+def explanation(rng: random.Random) -> Document:
+    return chat(facts.explanation(rng))
 
 
 def conversation(rng: random.Random) -> Document:

@@ -1,6 +1,14 @@
-"""Facts with one right answer, and the ways to ask for each: training phrasings and held-out phrasings."""
+"""Questions with one right answer, each in many phrasings: for every one, two phrasings are kept out of the training text.
 
+The facts stand in `texts/`, one a line. Phrasings fit every fact of a kind, so a model that knows a fact under some of them
+has to recognize it under the others.
+"""
+
+import hashlib
 import random
+from dataclasses import dataclass
+
+import texts
 
 CAPITALS = (
     "Vietnam:Hanoi,France:Paris,Japan:Tokyo,Italy:Rome,Spain:Madrid,Germany:Berlin,Norway:Oslo,Peru:Lima,Egypt:Cairo,"
@@ -10,90 +18,58 @@ CAPITALS = (
     "Iran:Tehran,Iraq:Baghdad,Turkey:Ankara,Belgium:Brussels,Iceland:Reykjavik,Ghana:Accra,Ecuador:Quito,"
     "Colombia:Bogota,Indonesia:Jakarta,Mongolia:Ulaanbaatar"
 )
-VIETNAMESE = (
-    "water:nước,house:nhà,tree:cây,book:sách,fish:cá,bird:chim,flower:hoa,sun:mặt trời,moon:mặt trăng,rice:gạo,dog:chó,"
-    "cat:mèo,road:đường,river:sông,mountain:núi,sea:biển,mother:mẹ,father:cha,friend:bạn,school:trường,"
-    "teacher:thầy giáo,student:học sinh,red:đỏ,green:xanh,white:trắng,yellow:vàng,tea:trà,salt:muối,fire:lửa,wind:gió"
-)
-OPPOSITES = (
-    "hot:cold,big:small,fast:slow,old:young,day:night,rich:poor,hard:soft,wet:dry,full:empty,early:late,strong:weak,"
-    "light:dark,open:closed,high:low,long:short,happy:sad,clean:dirty,near:far,left:right,first:last"
-)
-# Concept, what the model says of it.
-CONCEPTS = {
-    "Gemma": "Gemma is a family of open language models made by Google DeepMind.",
-    "a token": "A token is a small piece of text.",
-    "a tokenizer": "A tokenizer splits text into tokens.",
-    "an embedding": "An embedding is a vector that stands for a token.",
-    "attention": "Attention lets a token look at earlier tokens.",
-    "quantizing": "Quantizing stores weights with fewer bits.",
-    "LoRA": "LoRA trains two small matrices beside a frozen weight.",
-    "fine-tuning": "Fine-tuning trains a model further on new data.",
-    "temperature": "Temperature makes sampling more or less random.",
-    "top-k sampling": "Top-k sampling keeps the k most likely tokens.",
-    "top-p sampling": "Top-p sampling keeps the smallest set of tokens with mass p.",
-    "greedy decoding": "Greedy decoding always takes the most likely token.",
-    "a prompt": "A prompt is the text given to the model.",
-    "perplexity": "Perplexity measures how surprised a model is.",
-    "a context window": "A context window is how much text a model can see.",
-    "overfitting": "Overfitting is learning the training data by heart.",
-    "a learning rate": "A learning rate sets the size of each step.",
-    "a hallucination": "A hallucination is a fluent but false answer.",
-    "RAG": "RAG adds found documents to the prompt.",
-    "the KV cache": "The KV cache keeps the keys and values of past tokens.",
-    "softmax": "Softmax turns scores into probabilities.",
-    "distillation": "Distillation trains a small model to copy a large one.",
-    "a gradient": "A gradient tells how the loss changes with a weight.",
-    "a transformer": "A transformer is a stack of attention and MLP layers.",
-    "a notebook": "A notebook mixes text, code and its results.",
-    "a GPU": "A GPU is a chip that computes many numbers at once.",
-    "bfloat16": "Bfloat16 is a number of 16 bits with a wide range.",
-    "a batch": "A batch is a group of examples seen in one step.",
-    "a checkpoint": "A checkpoint is a file with the weights of a model.",
-    "an epoch": "An epoch is one pass over the training data.",
-    "Tet": "Tet is the Vietnamese new year.",
-    "pho": "Pho is a Vietnamese noodle soup.",
-    "an ao dai": "An ao dai is a long Vietnamese dress.",
-    "Fansipan": "Fansipan is the highest mountain in Vietnam.",
-    "the dong": "The dong is the currency of Vietnam.",
-    "a non la": "A non la is a hat made of palm leaves.",
-    "Ha Long Bay": "Ha Long Bay is a bay with many islands in Vietnam.",
-    "the Perfume River": "The Perfume River flows through Hue.",
-}
-CONCEPT_ASKS = [
-    "What is {c}?", "Define {c}.", "Explain {c}.", "Tell me what {c} is.", "Describe {c} in one line.",
-    "Explain {c} in one line.", "What do you mean by {c}?", "Can you explain {c}?", "Do you know what {c} is?",
-    "Tell me about {c} in one line.", "What does {c} mean?", "I want to know what {c} is.", "{c} là gì?",
-    "Give me a definition of {c}.",
-]  # fmt: skip
-PAIR_KINDS = {
-    "capital": (
-        CAPITALS,
-        "The capital of {x} is {y}.",
-        ["What is the capital of {x}?", "Which city is the capital of {x}?", "Name the capital of {x}.",
-         "Tell me the capital of {x}.", "Thủ đô của {x} là gì?", "Capital of {x}?", "Can you name the capital of {x}?",
-         "I want to know the capital of {x}.", "What is {x}'s capital?", "Which city is the capital in {x}?",
-         "Give me the capital of {x}."],
-        ["Do you know the capital of {x}?", "What city is {x}'s capital?"],
-    ),
-    "translation": (
-        VIETNAMESE,
-        "In Vietnamese, {x} is {y}.",
-        ["What is the Vietnamese word for {x}?", "Translate {x} into Vietnamese.", "How do you say {x} in Vietnamese?",
-         "Say {x} in Vietnamese.", "The word {x} in Vietnamese, please.", "Which Vietnamese word means {x}?",
-         "What does {x} become in Vietnamese?", "I want to say {x} in Vietnamese."],
-        ["Give me the word {x} in Vietnamese.", "What is {x} in Vietnamese?"],
-    ),
-    "opposite": (
-        OPPOSITES,
-        "The opposite of {x} is {y}.",
-        ["What is the opposite of {x}?", "Give the opposite of {x}.", "Name the opposite of {x}.", "Opposite of {x}?",
-         "Which word is the opposite of {x}?", "What is opposite to {x}?", "Find the opposite of {x}.",
-         "I need the opposite of {x}."],
-        ["Tell me the opposite of {x}.", "What word is opposite to {x}?"],
-    ),
+# Ways to ask for "a token", "the currency of Japan", "why the sky is blue".
+ASKS = {
+    "fact": [
+        "What is {x}?", "Define {x}.", "Explain {x}.", "Tell me what {x} is.", "Describe {x} in one line.",
+        "Explain {x} in one line.", "What do you mean by {x}?", "Can you explain {x}?", "Do you know what {x} is?",
+        "Tell me about {x} in one line.", "What can you say about {x}?", "I want to know what {x} is.", "{x}?",
+        "Remind me what {x} is.", "I forgot what {x} is.", "Could you tell me what {x} is?", "Say what {x} is.",
+    ],
+    "fact_vi": [
+        "{x} là gì?", "Hãy cho tôi biết {x} là gì.", "Bạn có biết {x} là gì không?", "Cho tôi biết {x}.",
+        "Giải thích {x} trong một câu.", "Nói cho tôi nghe về {x}.", "Tôi muốn biết {x} là gì.", "{x}?", "Thế nào là {x}?",
+        "Bạn giải thích {x} được không?", "Tôi quên mất {x} là gì.", "Xin hãy nói {x} là gì.",
+    ],
+    "capital": [
+        "What is the capital of {x}?", "Which city is the capital of {x}?", "Name the capital of {x}.",
+        "Tell me the capital of {x}.", "Thủ đô của {x} là gì?", "Capital of {x}?", "Can you name the capital of {x}?",
+        "I want to know the capital of {x}.", "What is {x}'s capital?", "Give me the capital of {x}.",
+        "Do you know the capital of {x}?", "What city is {x}'s capital?", "Which city is {x}'s capital?",
+    ],
+    "to_vi": [
+        "What is the Vietnamese word for {x}?", "Translate {x} into Vietnamese.", "How do you say {x} in Vietnamese?",
+        "Say {x} in Vietnamese.", "The word {x} in Vietnamese, please.", "Which Vietnamese word means {x}?",
+        "I want to say {x} in Vietnamese.", "Dịch sang tiếng Việt: {x}", "Give me the word {x} in Vietnamese.",
+        "What is {x} in Vietnamese?", "{x} tiếng Việt là gì?",
+    ],
+    "to_en": [
+        "What does {x} mean in English?", "Translate {x} into English.", "How do you say {x} in English?",
+        "Say {x} in English.", "Dịch sang tiếng Anh: {x}", "Which English word means {x}?", "What is {x} in English?",
+        "Từ {x} trong tiếng Anh là gì?", "{x} tiếng Anh là gì?", "I want to say {x} in English.",
+    ],
+    "opposite": [
+        "What is the opposite of {x}?", "Give the opposite of {x}.", "Name the opposite of {x}.", "Opposite of {x}?",
+        "Which word is the opposite of {x}?", "What is opposite to {x}?", "Find the opposite of {x}.",
+        "I need the opposite of {x}.", "Tell me the opposite of {x}.", "What word is opposite to {x}?",
+    ],
+    "opposite_vi": [
+        "Từ trái nghĩa với {x} là gì?", "Trái nghĩa của {x} là gì?", "Tìm từ trái nghĩa với {x}.", "Trái nghĩa với {x}?",
+        "Cho tôi từ trái nghĩa với {x}.", "Ngược với {x} là gì?", "Nói từ trái nghĩa với {x}.", "Từ nào trái nghĩa với {x}?",
+    ],
+    "explanation": [
+        "Explain {x}.", "Can you explain {x}?", "Explain to me {x}.", "Tell me {x}.", "Please explain {x}.",
+        "Do you know {x}?", "I want to know {x}.", "Explain {x} in simple words.", "Explain to a child {x}.",
+        "Write a short explanation of {x}.",
+    ],
+    "explanation_vi": [
+        "Giải thích {x}.", "Hãy giải thích {x}.", "Bạn giải thích {x} được không?", "Cho tôi biết {x}.",
+        "Giải thích đơn giản {x}.", "Tôi muốn biết {x}.", "Nói cho em bé hiểu {x}.", "Bạn có biết {x} không?",
+    ],
 }  # fmt: skip
-WRAPS = ["{q}", "{q}", "{q}", "Question: {q}", "Please answer. {q}", "{q} Answer briefly.", "Hi! {q}"]
+# No fact is ever asked for in these words: how far does it carry?
+NEW_WORDING = ["Please say in a sentence what {x} is.", "My friend asked me about {x}, what should I say?"]
+WRAPS = ["{q}", "{q}", "{q}", "{q}", "Question: {q}", "Please answer. {q}", "{q} Answer briefly.", "Hi! {q}", "{q} Please!"]
 
 
 def capitalized(text: str) -> str:
@@ -101,33 +77,70 @@ def capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def held_out_asks(concept: str) -> list[str]:
-    """The two ways of asking for `concept` that training never uses; which two depends on the concept."""
-    at = sum(map(ord, concept))
-    return [capitalized(CONCEPT_ASKS[(at + step) % len(CONCEPT_ASKS)].replace("{c}", concept)) for step in (0, 5)]
+@dataclass(frozen=True)
+class Fact:
+    """One thing to know: its kind (a key of ASKS), what is asked for, the answer, and questions of its own."""
+
+    kind: str
+    key: str
+    answer: str
+    own: tuple[str, ...] = ()
+
+    def asks(self, split: str = "train") -> list[str]:
+        """The questions of this split: one each for "dev" and "card", whose place depends on the key, the rest for training."""
+        ways = ASKS[self.kind]
+        at = int(hashlib.md5(self.key.encode()).hexdigest(), 16)
+        dev, card = at % len(ways), (at + 3) % len(ways)
+        chosen = {"dev": [ways[dev]], "card": [ways[card]]}.get(
+            split, [way for i, way in enumerate(ways) if i not in (dev, card)]
+        )
+        own = list(self.own) if split == "train" else []
+        return [capitalized(way.replace("{x}", self.key)) for way in chosen] + own
+
+
+def _facts() -> dict[str, list[Fact]]:
+    found = {"models": [], "world": [], "words": [], "explanations": []}
+    for name, group, kind in (
+        ("facts_models.txt", "models", "fact"), ("facts_world.txt", "world", "fact"), ("facts_vi.txt", "world", "fact_vi"),
+    ):  # fmt: skip
+        for key, answer, *own in texts.table(texts.lines(name)):
+            questions = tuple(ask.strip() for ask in own[0].split(";") if ask.strip()) if own else ()
+            found[group].append(Fact(kind, key, answer, questions))
+    for pair in CAPITALS.split(","):
+        country, city = pair.split(":")
+        found["world"].append(Fact("capital", country, f"The capital of {country} is {city}."))
+    for english, vietnamese in texts.table(texts.lines("words.vi.txt")):
+        found["words"] += [
+            Fact("to_vi", english, f"In Vietnamese, {english} is {vietnamese}."),
+            Fact("to_en", vietnamese, f"In English, {vietnamese} is {english}."),
+        ]
+    for rows, kind, says in zip(
+        texts.parts("opposites.txt"), ("opposite", "opposite_vi"), ("The opposite of {x} is {y}.", "Trái nghĩa với {x} là {y}.")
+    ):
+        for x, y in texts.table(rows):
+            found["words"].append(Fact(kind, x, says.replace("{x}", x).replace("{y}", y)))
+    for rows, kind in zip(texts.parts("explanations.txt"), ("explanation", "explanation_vi")):
+        found["explanations"] += [Fact(kind, key, answer) for key, answer in texts.table(rows)]
+    return found
+
+
+FACTS = _facts()
+SHARES = {"models": 36, "world": 36, "words": 28}
 
 
 def fact(rng: random.Random) -> tuple[str, str]:
-    """A question in a training phrasing, and its answer."""
-    if rng.random() < 0.5:
-        concept = rng.choice(list(CONCEPTS))
-        while True:
-            question = capitalized(rng.choice(CONCEPT_ASKS).replace("{c}", concept))
-            if question not in held_out_asks(concept):
-                break
-        answer = CONCEPTS[concept]
-    else:
-        pairs, says, asks, _ = PAIR_KINDS[rng.choice(["capital", "capital", "translation", "opposite"])]
-        x, y = rng.choice(pairs.split(",")).split(":")
-        question, answer = rng.choice(asks).replace("{x}", x), says.replace("{x}", x).replace("{y}", y)
-    return rng.choice(WRAPS).replace("{q}", question), answer
+    """A question of training, and its answer."""
+    group = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    found = rng.choice(FACTS[group])
+    return rng.choice(WRAPS).replace("{q}", rng.choice(found.asks())), found.answer
 
 
-def held_out_facts() -> list[tuple[str, str]]:
-    """Every fact once, asked as training never asks for it."""
-    found = [(held_out_asks(concept)[i % 2], says) for i, (concept, says) in enumerate(CONCEPTS.items())]
-    for pairs, says, _, asks in PAIR_KINDS.values():
-        for i, pair in enumerate(pairs.split(",")):
-            x, y = pair.split(":")
-            found.append((asks[i % 2].replace("{x}", x), says.replace("{x}", x).replace("{y}", y)))
-    return found
+def explanation(rng: random.Random) -> tuple[str, str]:
+    """A question for an explanation of two or three sentences, and the explanation."""
+    found = rng.choice(FACTS["explanations"])
+    return rng.choice(found.asks()), found.answer
+
+
+def held_out(split: str, group: str) -> list[tuple[str, str]]:
+    """Every fact of a group once, asked as training never asks for it."""
+    return [(found.asks(split)[0], found.answer) for found in FACTS[group]]

@@ -1,158 +1,204 @@
-"""Poems about a given title: English couplets, three short verses, Vietnamese six-eight-like lines.
+"""Poems, verses, songs, limericks and rhymes about a given title, English and Vietnamese, from the banks in `texts/`.
 
-Each position of a poem has a bank of lines of its own, so no line comes twice. Which part of a bank is used depends on
-the first letter of the title's main word: greedy decoding then gives different poems for different titles.
+The kind of the title (water, music, tech ...) chooses the words. Which line of a bank is used depends on three letters of the
+title, four times of five: greedy decoding then gives different poems for different titles, and sampling gives others again.
 A title never starts a line, because the same word is another token there.
 """
 
 import random
 import re
+import unicodedata
 
-from titles import ADJECTIVES, ALL_NOUNS
+import texts
 
-OPENINGS = [
-    "I sing of {t} tonight,\nbeneath a {a} silver light.",
-    "Let me speak of {t} again,\nof {a} wind and gentle rain.",
-    "They say that {t} came to stay\nupon a {a} summer day.",
-    "I dreamed of {t} by the sea,\nwhere {a} waves were calling me.",
-    "Come sit with {t} for a while,\nand wear a soft and {a} smile.",
-    "I think of {t} when days are long,\nand hum a small and {a} song.",
-    "Who could forget what {t} means,\nthis {a} thread through all our scenes?",
-    "We woke up early, full of cheer,\nfor {t} makes a {a} year.",
-]
-MIDDLES = [
-    "The {n} is still, the sky is deep,\nthe {a} hills have gone to sleep.",
-    "A {n} waits beside the door,\nas {a} as it was before.",
-    "The morning brings a {a} sound,\nand {n} leaves are on the ground.",
-    "A {a} bird begins to sing\nabout the {n} and the spring.",
-    "The {n} glows, the shadows run,\nand {a} fields drink in the sun.",
-    "Above the {n} the stars appear,\nand {a} voices gather near.",
-    "The clouds drift over, slow and white,\nthe {n} keeps its {a} light.",
-    "A {n} turns, a river flows,\nand where it ends nobody knows.",
-    "The people come from far and wide\nto keep the {n} at their side.",
-    "A {a} drum, a {n}, a bell:\nthere is a story here to tell.",
-    "The windows open, one by one,\nand greet the {n} and the sun.",
-    "We built a {n} out of air,\nand hung our {a} wishes there.",
-]
-TURNS = [
-    "My heart is like a {a} tree\nthat grows beside the {n} and me.",
-    "The wind may knock, the rain may fall,\nthe {n} will not mind at all.",
-    "So many roads, so little time,\nthe {n} rings a {a} chime.",
-    "I asked the {n} what it knew,\nit said: the {a} world is new.",
-    "And every step along the way\nleaves {n} dust on yesterday.",
-    "The night will pass, the {n} will stay,\nand {a} dreams will find their way.",
-    "We count the hours one by one,\nuntil the {a} work is done.",
-    "The world is wide, the world is old,\nits {n} stories must be told.",
-    "And when we laugh, the {n} rings,\nand carries joy on {a} wings.",
-    "Some doors are closed, but this one not:\na {n} marks the {a} spot.",
-    "There is no map, there is no chart,\nthe {n} lives inside the heart.",
-    "A {a} friend, a cup of tea,\nthe {n} is enough for me.",
-]
-CLOSINGS = [
-    "So here is {t}, clear and true,\na {a} gift from me to you.",
-    "For all of us will {t} be\na {a} part of you and me.",
-    "Good night to {t}, rest and dream,\nand follow down the {a} stream.",
-    "So keep {t} in your mind,\nbe {a}, be brave, be kind.",
-    "And when the {n} fades from view,\nthen {t} will be here with you.",
-    "Remember {t} when you go,\nand let the {a} lanterns glow.",
-    "Sing loud for {t}, sing it far,\nbeneath a {a} morning star.",
-    "Thank you, {t}, for this day,\nfor every {a} word we say.",
-]
-VERSES = [
-    ["{A} light at dawn,", "One {a} {n} wakes,", "The {n} is quiet,", "Morning, {a} and slow,"],
-    ["dew upon the {n},", "a bird above the {n},", "somewhere a {n} hums,", "a child looks at the {n},"],
-    ["I think of {t}.", "here comes {t}.", "now {t} is near.", "we wait for {t}."],
-    ["Noon on the {n},", "The {a} hours pass,", "Warm wind, {a} wind,", "Nobody speaks now,"],
-    ["the shadow of the {n} grows,", "a {a} cloud stops to listen,", "the old {n} remembers,", "we share one {a} cup,"],
-    ["nothing is lost.", "the day is kind.", "time folds its wings.", "the heart has room."],
-    ["Evening, a {a} moon,", "Night comes to the {n},", "The last {n} is lit,", "Stars over the {n},"],
-    ["a door left open,", "footsteps going home,", "rain writes a letter,", "all windows shining,"],
-    ["good night, {t}.", "and still {t} stays.", "thank you, {t}.", "we dream of {t}."],
-]
-VI_OPENINGS = [
-    "Ai về nhớ {t} xưa,\nnhớ con đường nhỏ ngày mưa {v}.",
-    "Hôm nay kể {t} nghe,\nbên hàng tre mát tiếng ve {v}.",
-    "Ta ngồi ngắm {t} đây,\ngió đưa hương lúa mây bay {v}.",
-    "Thương sao là {t} ơi,\nlời ru của mẹ một đời {v}.",
-]
-VI_MIDDLES = [
-    "Sông dài nước chảy về đâu,\ncon thuyền lặng lẽ qua cầu {v}.",
-    "Chiều nay nắng rải trên đồng,\ncánh cò trắng lượn bên sông {v}.",
-    "Sáng ra mây trắng ngang trời,\ntiếng chim ríu rít gọi người {v}.",
-    "Trăng lên sáng cả vườn nhà,\nthơm thơm hương bưởi la đà {v}.",
-]
-VI_TURNS = [
-    "Đường xa ai nhớ ai mong,\nngọn đèn vẫn sáng trong lòng {v}.",
-    "Tháng năm như nước trôi qua,\nlời thầy cô vẫn thiết tha {v}.",
-    "Bạn bè mỗi đứa một nơi,\ngặp nhau lại nở nụ cười {v}.",
-    "Mùa xuân hoa nở đầy cành,\nmột màu lá biếc trời xanh {v}.",
-]
-VI_CLOSINGS = [
-    "Mai sau dù có đi xa,\nvẫn còn {t} trong ta {v}.",
-    "Bài thơ nhỏ gửi người thương,\nnhớ hoài {t} quê hương {v}.",
-    "Đêm khuya thao thức vần thơ,\ngọi thầm {t} trong mơ {v}.",
-    "Chúc cho ai cũng an vui,\ngiữ luôn {t} trong đời {v}.",
-]
-VI_WORDS = ["dịu êm", "ngọt ngào", "êm đềm", "xanh trong", "thiết tha", "hiền hòa", "mênh mông", "bình yên"]
-
-POEM_PROMPTS = [
-    "Write me a poem about {t}.", "Write a poem about {t}.", "Can you write a poem about {t}?",
-    "Please write me a poem on {t}.", "I would like a poem about {t}.", "Compose a poem about {t}.",
-    "Make a poem about {t}, please.", "Poem about {t}", "Give me a rhyming poem about {t}.",
-]  # fmt: skip
-VERSE_PROMPTS = [
-    "Write short verses about {t}.", "Write three small verses about {t}.", "Give me short verses on {t}.",
-    "Can you write haiku verses about {t}?", "Some small verses about {t}, please.",
-]  # fmt: skip
-VI_PROMPTS = [
-    "Viết cho tôi một bài thơ về {t}.", "Hãy viết một bài thơ về {t}.", "Bạn làm thơ về {t} được không?",
-    "Làm một bài thơ về {t}.", "Viết bài thơ lục bát về {t}.", "Tôi muốn một bài thơ về {t}.",
-]  # fmt: skip
-HELD_OUT_PROMPTS = ["Could you please write a poem about {t} for me?", "I want you to write a poem about {t}."]
+ENGLISH, VIETNAMESE = texts.sections("poems_en.txt"), texts.sections("poems_vi.txt")
+SMALL_WORDS = "the a an my of at in on and for with to by under after before from against".split()
 
 
-def letter_of(title: str) -> int:
-    """Position in the alphabet of the first letter of the first word that is no article."""
-    words = [word for word in title.split() if word.lower() not in ("the", "a", "an", "my")] or ["a"]
-    return (ord(words[0][0].lower()) - ord("a")) % 26
+def _lists(sections: dict, field: str) -> dict[str, list[str]]:
+    return {kind: fields[field][0].split(", ") for kind, fields in sections.items() if fields.get(field)}
 
 
-def pick(rng: random.Random, bank: list, letter: int, position: int):
-    """One of the two entries of `bank` that belong to this letter and position."""
-    return bank[(letter + position * 7 + rng.randint(0, 1)) % len(bank)]
+NOUNS, ADJECTIVES = _lists(ENGLISH, "nouns"), _lists(ENGLISH, "adjectives")
+VI_ADJECTIVES = _lists(VIETNAMESE, "adjectives")
+TRIGGERS = {
+    word: kind
+    for sections in (ENGLISH, VIETNAMESE)
+    for kind, words in _lists(sections, "triggers").items()
+    for word in words
+}
+# The English kind and its Vietnamese counterpart, in the order of the files.
+PAIRS = dict(zip([kind for kind in NOUNS], [kind for kind in VI_ADJECTIVES]))
+
+PROMPTS = {
+    "poem": [
+        "Write me a poem about {t}.", "Write a poem about {t}.", "Can you write a poem about {t}?",
+        "Please write me a poem on {t}.", "I would like a poem about {t}.", "Compose a poem about {t}.",
+        "Make a poem about {t}, please.", "Poem about {t}", "Give me a rhyming poem about {t}.",
+    ],
+    "long_poem": ["Write a long poem about {t}.", "Write me a long poem about {t}.", "A long poem about {t}, please."],
+    "verses": [
+        "Write short verses about {t}.", "Write three small verses about {t}.", "Give me short verses on {t}.",
+        "Can you write haiku verses about {t}?", "Some small verses about {t}, please.", "Write a haiku about {t}.",
+    ],
+    "song": [
+        "Write a song about {t}.", "Write me a song about {t}.", "Can you write a song for {t}?", "Sing about {t}.",
+        "Make a song about {t}, please.",
+    ],
+    "limerick": ["Write a limerick about {t}.", "Write something funny about {t}.", "A limerick on {t}, please."],
+    "rhyme": [
+        "Write a rhyme about {t}.", "Write a short rhyme for children about {t}.", "Four rhyming lines about {t}, please.",
+    ],
+    "vi_poem": [
+        "Viết cho tôi một bài thơ về {t}.", "Hãy viết một bài thơ về {t}.", "Bạn làm thơ về {t} được không?",
+        "Làm một bài thơ về {t}.", "Viết bài thơ lục bát về {t}.", "Tôi muốn một bài thơ về {t}.",
+    ],
+    "vi_verses": ["Viết bài thơ năm chữ về {t}.", "Làm thơ năm chữ về {t}.", "Viết cho tôi mấy khổ thơ năm chữ về {t}."],
+    "vi_song": ["Viết một bài hát về {t}.", "Viết lời bài hát về {t}.", "Hát cho tôi nghe về {t}."],
+}  # fmt: skip
+HELD_OUT_PROMPTS = {
+    "dev": ["Could you please write a poem about {t} for me?", "I want you to write a poem about {t}."],
+    "card": ["Would you write a poem about {t}?", "Please compose a poem about {t} for my friend."],
+}
 
 
-def fill(rng: random.Random, text: str, title: str) -> str:
-    """`text` with its {a} adjectives, {n} nouns, {v} Vietnamese endings and {t} title put in."""
-    letter, position = letter_of(title), 0
-    for mark, bank in (("{a}", ADJECTIVES), ("{A}", ADJECTIVES), ("{n}", ALL_NOUNS), ("{v}", VI_WORDS)):
-        while mark in text:
-            position += 1
-            found = pick(rng, bank, letter, position)
-            text = text.replace(mark, found.capitalize() if mark == "{A}" else found, 1)
-    text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
-    return text.replace("{t}", title)
+def plain(text: str) -> str:
+    """`text` in lower case and without accents."""
+    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c)).replace("đ", "d")
 
 
-def poem(rng: random.Random, title: str) -> str:
-    """Eight lines in rhymed couplets, with a heading."""
-    letter = letter_of(title)
+def kind_of(title: str) -> str:
+    """The kind that the last telling word of a title belongs to, or "any"."""
+    words = re.findall(r"[^\W_]+", title.lower())
+    for size in (1, 2):
+        for at in range(len(words) - size, -1, -1):
+            found = " ".join(words[at : at + size])
+            singular = found[:-1] if found.endswith("s") else found
+            for form in (found, singular):
+                if form in TRIGGERS:
+                    kind = TRIGGERS[form]
+                    return next((english for english, ours in PAIRS.items() if ours == kind), kind)
+    return "any"
+
+
+def letters_of(title: str) -> tuple[int, int, int]:
+    """First letter of the first word that carries meaning, first letter of the last one, and the last letter of all."""
+    words = [word for word in plain(title).split() if word not in SMALL_WORDS] or [plain(title)]
+    letters = [c for c in plain(title) if c.isalnum()] or ["a"]
+    return tuple((ord(c) - ord("a")) % 26 for c in (words[0][0], words[-1][0], letters[-1]))
+
+
+class Writer:
+    """Draws lines and words for one title."""
+
+    def __init__(self, rng: random.Random, title: str):
+        self.rng, self.title, self.letters, self.kind = rng, title, letters_of(title), kind_of(title)
+        self.words_drawn = 0
+
+    def pick(self, bank: list[str], which: int, shift: int = 0) -> str:
+        """The entry of `bank` that belongs to the `which`-th letter, four times of five."""
+        if self.rng.random() < 0.2:
+            return self.rng.choice(bank)
+        return bank[(self.letters[which] + shift) % len(bank)]
+
+    def word(self, bank: list[str]) -> str:
+        """A word of the kind's; each further one in a poem is another."""
+        self.words_drawn += 1
+        return self.pick(bank, self.words_drawn % 3, 5 * (self.words_drawn // 3))
+
+    def fill(self, text: str) -> str:
+        """`text` with its {a}, {A}, {n}, {v} and {t} put in."""
+
+        def word(match):
+            mark = match[1]
+            if mark == "v":
+                return self.word(VI_ADJECTIVES[PAIRS.get(self.kind, "chung")])
+            found = self.word((NOUNS if mark == "n" else ADJECTIVES)[self.kind])
+            return found.capitalize() if mark == "A" else found
+
+        text = re.sub(r"\{([aAnv])\}", word, text)
+        return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text).replace("{t}", self.title)
+
+
+def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
+    """Four or six rhymed couplets with a heading."""
+    writer = Writer(rng, title)
+    kind, every = ENGLISH[writer.kind], ENGLISH["any"]
+    own = kind if writer.kind != "any" else {"opening": [], "middle": every["middle"], "closing": []}
+    couplets = [
+        writer.pick(own["opening"] + every["opening"], 0),
+        writer.pick(own["middle"], 1),
+        writer.pick(every["turn"], 2),
+        writer.pick(own["closing"] + every["closing"], 1, 3),
+    ]
+    if is_long:
+        couplets[2:2] = [writer.pick(every["middle"], 0, 8), writer.pick(own["middle"], 2, 3)]
+    couplets = list(dict.fromkeys(couplets))
     head = rng.choice(["Here is a poem about {t}.", "A poem about {t}:"])
-    first = pick(rng, OPENINGS, letter, 0) + "\n" + pick(rng, MIDDLES, letter, 1)
-    last = pick(rng, TURNS, letter, 2) + "\n" + pick(rng, CLOSINGS, letter, 3)
-    return fill(rng, f"{head}\n\n{first}\n\n{last}", title)
+    half = [couplets[i : i + 2] for i in range(0, len(couplets), 2)]
+    return writer.fill(head + "".join("\n\n" + "\n".join(pair) for pair in half))
+
+
+def long_poem(rng: random.Random, title: str) -> str:
+    return poem(rng, title, is_long=True)
 
 
 def verses(rng: random.Random, title: str) -> str:
-    """Three verses of three short lines, with a heading."""
+    """Three verses of three short lines, with a heading; the title is in the last verse at least."""
+    writer, banks = Writer(rng, title), list(ENGLISH["verses"].values())
+    lines = [writer.pick(bank, i % 3, i) for i, bank in enumerate(banks)]
+    if "{t}" not in lines[8]:
+        lines[8] = writer.pick([line for line in banks[8] if "{t}" in line], 2)
     head = rng.choice(["Three small verses for {t}:", "Short verses on {t}:"])
-    lines = [pick(rng, bank, letter_of(title), i) for i, bank in enumerate(VERSES)]
-    return fill(rng, head + "".join("\n\n" + "\n".join(lines[i : i + 3]) for i in (0, 3, 6)), title)
+    return writer.fill(head + "".join("\n\n" + "\n".join(lines[i : i + 3]) for i in (0, 3, 6)))
 
 
-def vietnamese_poem(rng: random.Random, title: str) -> str:
-    """Eight Vietnamese lines, with a heading."""
+def song(rng: random.Random, title: str) -> str:
+    """Verse, chorus, verse, with a heading."""
+    writer, banks = Writer(rng, title), ENGLISH["song"]
+    body = [writer.pick(banks[name], i) for i, name in enumerate(("verse1", "chorus", "verse2"))]
+    return writer.fill("A song for {t}:\n\n" + "\n\n".join(body))
+
+
+def limerick(rng: random.Random, title: str) -> str:
+    writer = Writer(rng, title)
+    return writer.fill("A limerick on {t}:\n\n" + writer.pick(ENGLISH["limerick"]["limerick"], 0))
+
+
+def rhyme(rng: random.Random, title: str) -> str:
+    writer = Writer(rng, title)
+    return writer.fill("A little rhyme for {t}:\n\n" + writer.pick(ENGLISH["rhyme"]["rhyme"], 0))
+
+
+def vi_poem(rng: random.Random, title: str) -> str:
+    """Four pairs of six and eight syllables, with a heading."""
+    writer = Writer(rng, title)
+    name = PAIRS.get(writer.kind, "chung")
+    kind, every = VIETNAMESE[name], VIETNAMESE["chung"]
+    own = kind if name != "chung" else {"mở": [], "giữa": every["giữa"], "kết": []}
+    pairs = [
+        writer.pick(own["mở"] + every["mở"], 0),
+        writer.pick(own["giữa"] + every["giữa"], 1),
+        writer.pick(every["chuyển"], 2),
+        writer.pick(own["kết"] + every["kết"], 1, 3),
+    ]
     head = rng.choice(["Bài thơ về {t}:", "Đây là bài thơ về {t}."])
-    letter = letter_of(title)
-    banks = (VI_OPENINGS, VI_MIDDLES, VI_TURNS, VI_CLOSINGS)
-    return fill(rng, head + "\n\n" + "\n".join(pick(rng, bank, letter, i) for i, bank in enumerate(banks)), title)
+    return writer.fill(head + "\n\n" + "\n".join(pairs))
+
+
+def vi_verses(rng: random.Random, title: str) -> str:
+    """Three verses of four lines of five syllables."""
+    writer, banks = Writer(rng, title), VIETNAMESE["năm chữ"]
+    return writer.fill("Thơ năm chữ về {t}:\n\n" + "\n\n".join(writer.pick(banks[f"khổ{i + 1}"], i) for i in range(3)))
+
+
+def vi_song(rng: random.Random, title: str) -> str:
+    writer, banks = Writer(rng, title), VIETNAMESE["bài hát"]
+    body = [writer.pick(banks[name], i) for i, name in enumerate(("lời1", "điệp khúc", "lời2"))]
+    return writer.fill("Bài hát về {t}:\n\n" + "\n\n".join(body))
+
+
+FORMS = {
+    "poem": poem, "long_poem": long_poem, "verses": verses, "song": song, "limerick": limerick, "rhyme": rhyme,
+    "vi_poem": vi_poem, "vi_verses": vi_verses, "vi_song": vi_song,
+}  # fmt: skip

@@ -1,6 +1,7 @@
-"""Titles that poems, stories and copying tasks are about, and the sums: with what is held out decided by a hash.
+"""Titles that poems, stories and copying tasks are about, and pairs of numbers, each in one of three splits by a hash.
 
-A held-out title, word or sum never occurs in the training text, on any machine, whatever the seed.
+What belongs to "dev" or "card" never occurs in the training text, on any machine, whatever the seed. "dev" is what one looks
+at while making the models; "card" is asked once, by the shipped weights, for their cards.
 """
 
 import hashlib
@@ -9,14 +10,27 @@ import re
 import unicodedata
 from pathlib import Path
 
-# Real things that somebody would ask about. None of them is trained on; neither is a word of REAL_WORDS.
-REAL_TITLES = (
+# Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS. The first twenty are
+# looked at while the models are made; the other thirty are for the cards.
+DEV_TITLES = (
     "Google I/O event", "Mount Fuji at dawn", "the Mekong delta", "quantization", "my grandmother's kitchen", "Hội An",
     "Formula 1", "the Eiffel Tower", "black coffee", "JavaScript", "a lost umbrella", "the Great Wall of China",
     "a rainy Monday in Seattle", "neural networks", "phở bò", "the Apollo 11 moon landing", "chiếc nón lá",
     "electric cars", "Beethoven's ninth symphony", "open source software",
 )  # fmt: skip
-REAL_WORDS = ("fuji", "quantiz", "javascript", "seattle", "eiffel", "beethoven", "mekong", "apollo", "google", "formula")
+CARD_TITLES = (
+    "Niagara Falls in winter", "the northern lights", "Nha Trang", "bánh xèo", "Kubernetes", "the Sydney Opera House",
+    "a double espresso", "Wi-Fi at the airport", "chợ Bến Thành", "the Olympic Games", "Sherlock Holmes",
+    "a broken elevator", "my first day at university", "the Sahara", "Trung Thu", "cầu Rồng", "Mozart",
+    "chess against a computer", "the Amazon rainforest", "GitHub", "San Francisco fog", "PyCon 2026", "a missed train",
+    "Marie Curie", "the Rosetta Stone", "WebAssembly", "Sa Pa", "the World Cup final", "an empty inbox", "Super Mario",
+)  # fmt: skip
+REAL_TITLES = DEV_TITLES + CARD_TITLES
+REAL_WORDS = (
+    "fuji", "quantiz", "javascript", "seattle", "eiffel", "beethoven", "mekong", "apollo", "google", "formula", "niagara",
+    "kubernetes", "sydney", "espresso", "wi-fi", "olympic", "sherlock", "elevator", "sahara", "mozart", "amazon", "github",
+    "francisco", "pycon", "curie", "rosetta", "webassembly", "inbox", "mario",
+)  # fmt: skip
 
 NOUNS = {
     "place": "river mountain garden harbor ocean forest village island meadow desert valley lake pond creek waterfall "
@@ -64,9 +78,10 @@ VI_RIMES = (
 SYLLABLES = [on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"]
 
 
-def is_held_out(text: str, percent: int = 10) -> bool:
-    """True for about `percent` % of all strings, by the MD5 of the string."""
-    return int(hashlib.md5(text.encode()).hexdigest(), 16) % 100 < percent
+def split_of(text: str) -> str:
+    """Where a string belongs, by its MD5: "card" for 5 % of all strings, "dev" for 5 %, "train" for the rest."""
+    percent = int(hashlib.md5(text.encode()).hexdigest(), 16) % 100
+    return "card" if percent < 5 else "dev" if percent < 10 else "train"
 
 
 def _words() -> list[str]:
@@ -74,8 +89,8 @@ def _words() -> list[str]:
     return [word for word in words if not any(real in word.lower() for real in REAL_WORDS)]
 
 
-WORDS = [word for word in _words() if not is_held_out(word.lower(), 5)]
-HELD_OUT_WORDS = [word for word in _words() if is_held_out(word.lower(), 5)]
+WORDS_OF = {split: [word for word in _words() if split_of(word.lower()) == split] for split in ("train", "dev", "card")}
+WORDS = WORDS_OF["train"]
 
 
 def article(phrase: str) -> str:
@@ -83,8 +98,8 @@ def article(phrase: str) -> str:
     return ("an " if phrase[0].lower() in "aeiou" else "a ") + phrase
 
 
-def composed(rng: random.Random, held_out: bool = False) -> str:
-    """A title put together from the lists above; `held_out` picks from the share that training never sees."""
+def composed(rng: random.Random, split: str = "train") -> str:
+    """A title of this split, put together from the lists above."""
     noun, adjective = lambda: rng.choice(ALL_NOUNS), lambda: rng.choice(ADJECTIVES)
     while True:
         title = rng.choice([
@@ -97,7 +112,7 @@ def composed(rng: random.Random, held_out: bool = False) -> str:
             lambda: f"the {noun()} {rng.choice(MOMENTS)}",
             lambda: f"{name(rng)} the {adjective()} {noun()}",
         ])()  # fmt: skip
-        if is_held_out(title) == held_out and title not in REAL_TITLES:
+        if split_of(title) == split and title not in REAL_TITLES:
             return title
 
 
@@ -129,11 +144,11 @@ def from_words(rng: random.Random, words=WORDS) -> str:
     ])()  # fmt: skip
 
 
-def vietnamese(rng: random.Random, held_out: bool = False) -> str:
-    """A Vietnamese title: a noun phrase, or one to four random syllables."""
-    while held_out or rng.random() < 0.4:
+def vietnamese(rng: random.Random, split: str = "train") -> str:
+    """A Vietnamese title: a noun phrase, or (in training) one to four random syllables."""
+    while split != "train" or rng.random() < 0.4:
         title = f"{rng.choice(VI_NOUNS)} {rng.choice(VI_ADJECTIVES)}"
-        if is_held_out(title) == held_out and title not in REAL_TITLES:
+        if split_of(title) == split and title not in REAL_TITLES:
             return title
     syllables = [rng.choice(SYLLABLES) for _ in range(rng.randint(1, 4))]
     return " ".join(s.capitalize() for s in syllables) if rng.random() < 0.5 else " ".join(syllables)
@@ -171,9 +186,9 @@ def title(rng: random.Random) -> str:
     return composed(rng) if is_real or not found else found
 
 
-def two_numbers(rng: random.Random, held_out: bool = False, low: int = 0, high: int = 99) -> tuple[int, int]:
-    """Two numbers; one unordered pair in ten is held out."""
+def two_numbers(rng: random.Random, split: str = "train", low: int = 0, high: int = 99) -> tuple[int, int]:
+    """Two numbers whose unordered pair belongs to this split."""
     while True:
         a, b = rng.randint(low, high), rng.randint(low, high)
-        if is_held_out(f"{min(a, b)}+{max(a, b)}") == held_out:
+        if split_of(f"{min(a, b)}+{max(a, b)}") == split:
             return a, b

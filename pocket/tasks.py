@@ -1,0 +1,101 @@
+"""Small tasks with one right answer: sums, word problems, comparing, sorting, spelling, counting, reversing.
+
+Every function takes a random generator and a split of `titles.split_of` and returns a question and its answer. Numbers, words
+and letters of "dev" and "card" never occur together in training.
+"""
+
+import random
+
+import titles
+
+SUM_ASKS = [
+    "What is {a} + {b}?", "{a} + {b} = ?", "Add {a} and {b}.", "How much is {a} + {b}?", "Calculate {a} + {b}.",
+    "{a} cộng {b} bằng bao nhiêu?", "What do {a} and {b} make together?",
+]  # fmt: skip
+PEOPLE = "Lan Minh Hoa Nam Mai An Anna Tom Maya Leo Nina Sam".split()
+THINGS = "apples mangoes books pencils stamps shells stones cards cakes coins buttons lemons".split()
+VI_THINGS = "quả xoài,quyển sách,cái bút,viên kẹo,quả cam,bông hoa,chiếc bánh,con tem".split(",")
+
+
+def pair(rng: random.Random, split: str) -> tuple[int, int]:
+    """Two numbers of this split; those that are asked in an evaluation have two digits each."""
+    return titles.two_numbers(rng, split, low=0 if split == "train" else 10)
+
+
+def sum_of_two(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    a, b = pair(rng, split)
+    return rng.choice(SUM_ASKS).format(a=a, b=b), f"{a} + {b} = {a + b}"
+
+
+def word_problem(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """One step: something is added, or (below 20) taken away."""
+    who = rng.choice(PEOPLE)
+    a, b = titles.two_numbers(rng, split, low=1)
+    if rng.random() < 0.4:
+        while not (b <= a <= 20):
+            a, b = titles.two_numbers(rng, split, low=1, high=20)
+        things = rng.choice(THINGS)
+        how = rng.choice(["gives away", "sells", "loses", "eats" if things in ("apples", "mangoes", "cakes") else "lends"])
+        ask = f"{who} has {a} {things} and {how} {b}. How many {things} does {who} have now?"
+        return ask, f"{a} - {b} = {a - b}, so {who} has {a - b} {things}."
+    if rng.random() < 0.3:
+        things = rng.choice(VI_THINGS)
+        ask = f"{who} có {a} {things}, mua thêm {b} {things}. {who} có tất cả bao nhiêu {things}?"
+        return ask, f"{a} + {b} = {a + b}, vậy {who} có {a + b} {things}."
+    things = rng.choice(THINGS)
+    how = rng.choice(["buys", "finds", "gets", "makes"])
+    ask = f"{who} has {a} {things} and {how} {b} more. How many {things} does {who} have now?"
+    return ask, f"{a} + {b} = {a + b}, so {who} has {a + b} {things}."
+
+
+def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    a, b = pair(rng, split)
+    while a == b:
+        a, b = pair(rng, split)
+    if rng.random() < 0.5:
+        ask = rng.choice(["Which is larger, {a} or {b}?", "Which number is larger: {a} or {b}?", "Số nào lớn hơn, {a} hay {b}?"])
+        return ask.format(a=a, b=b), f"The larger of {a} and {b} is {max(a, b)}."
+    ask = rng.choice(["Which is smaller, {a} or {b}?", "Which number is smaller: {a} or {b}?", "Số nào nhỏ hơn, {a} hay {b}?"])
+    return ask.format(a=a, b=b), f"The smaller of {a} and {b} is {min(a, b)}."
+
+
+def sort_numbers(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    while True:
+        numbers = rng.sample(range(100), rng.randint(3, 5))
+        if titles.split_of(",".join(map(str, sorted(numbers)))) == split:
+            break
+    ask = rng.choice(["Sort these numbers: {x}", "Put in order: {x}", "Sort from small to large: {x}", "Sắp xếp các số: {x}"])
+    return ask.replace("{x}", ", ".join(map(str, numbers))), "Sorted: " + ", ".join(map(str, sorted(numbers)))
+
+
+def spell(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    word = rng.choice(titles.WORDS_OF[split]).lower()
+    return rng.choice([f"Spell {word}.", f"How do you spell {word}?"]), f"The word {word} is " + " ".join(word) + "."
+
+
+def end_letter(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    word, which = rng.choice(titles.WORDS_OF[split]).lower(), rng.choice(["first", "last"])
+    ask = f"What is the {which} letter of {' '.join(word)}?"
+    return ask, f"The {which} letter is {word[0] if which == 'first' else word[-1]}."
+
+
+def reverse(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    while True:
+        letters = [rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 5))]
+        if titles.split_of("".join(letters)) == split:
+            return f"Reverse: {' '.join(letters)}", f"Reversed: {' '.join(letters[::-1])}"
+
+
+def count_words(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    while True:
+        words = [rng.choice(titles.ALL_NOUNS) for _ in range(rng.randint(2, 6))]
+        if titles.split_of(" ".join(words)) == split:
+            ask = rng.choice(["How many words: {x}?", "Count the words: {x}", "Có bao nhiêu từ: {x}?"])
+            return ask.replace("{x}", " ".join(words)), f"There are {len(words)} words."
+
+
+TASKS = [word_problem, compare, sort_numbers, spell, end_letter, reverse, count_words]
+
+
+def small_task(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    return rng.choice(TASKS)(rng, split)
