@@ -6,6 +6,7 @@ a share. Everything is drawn from one `random.Random`, so a seed fixes the corpu
 """
 
 import random
+import re
 
 import facts
 import poems
@@ -16,6 +17,11 @@ import titles
 from gemma_lab.finetune import PROMPT
 
 Document = list[tuple[str, bool]]
+SCENES, PROSE = texts.sections("scenes.txt"), texts.parts("prose.txt")
+PEOPLE = "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss".split()
+VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
+SMALLTALK = [tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]]
+SCENES_UNKNOWN = SCENES["unknown"]["ask"], SCENES["unknown_vi"]["ask"]
 
 
 def turn(question: str) -> str:
@@ -105,28 +111,98 @@ def explanation(rng: random.Random) -> Document:
     return chat(facts.explanation(rng))
 
 
-def conversation(rng: random.Random) -> Document:
-    """Greetings, thanks, what the model is, a story, a few words on a title."""
-    t = titles.title(rng)
-    noun, other = rng.choice(titles.ALL_NOUNS), rng.choice(titles.ALL_NOUNS)
-    adjective = rng.choice(titles.ADJECTIVES)
-    vietnamese = f"{rng.choice(titles.VI_NOUNS)} {rng.choice(titles.VI_ADJECTIVES)}"
-    story = f"Once upon a time there was {t}. " + " ".join([
-        rng.choice([f"It lived near {titles.article(adjective)} {noun}.", f"Nobody knew it but the {noun}."]),
-        rng.choice([f"One night the {other} asked for help.", f"Then a {other} knocked at the door."]),
-        rng.choice(["In the end they were friends.", f"And the {noun} was saved.", f"They shared the {other}."]),
+def slotted(rng: random.Random, text: str, **given: str) -> str:
+    """`text` with its slots filled: those given, and random words for {n}, {m}, {a} and {v}."""
+    slots = {
+        "n": rng.choice(titles.ALL_NOUNS), "m": rng.choice(titles.ALL_NOUNS), "a": rng.choice(titles.ADJECTIVES),
+        "v": rng.choice(titles.VI_ADJECTIVES),
+    } | given  # fmt: skip
+    if "{hero}" in text and text.startswith("{hero}"):
+        slots["hero"] = facts.capitalized(slots["hero"])
+    for name, value in slots.items():
+        text = text.replace("{" + name + "}", value)
+    return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+
+
+def told(rng: random.Random, section: str, fields: tuple[str, ...], joined: str = " ", **given: str) -> str:
+    """One sentence of each field of a section of `texts/scenes.txt`, in order."""
+    return joined.join(slotted(rng, rng.choice(SCENES[section][field]), **given) for field in fields)
+
+
+STORY, LETTER = ("opening", "place", "problem", "help", "ending"), ("greeting", "reason", "news", "wish", "ending")
+
+
+def hero_of(rng: random.Random) -> str:
+    """Who a story is about: somebody composed, or a title that only copying gets right."""
+    return titles.composed(rng) if rng.random() < 0.5 else titles.title(rng)
+
+
+def story(rng: random.Random) -> Document:
+    if rng.random() < 0.3:
+        hero = titles.vietnamese(rng)
+        ask = rng.choice(["Kể cho tôi nghe một câu chuyện về {t}.", "Viết truyện ngắn về {t}.", "Kể chuyện {t}."])
+        return chat((ask.replace("{t}", hero), told(rng, "story_vi", STORY, hero=hero)))
+    hero = hero_of(rng)
+    ask = rng.choice(["Tell me a story about {t}.", "Tell a short story about {t}.", "Write a story about {t}.",
+                      "I would like to hear a story about {t}."])  # fmt: skip
+    return chat((ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero)))
+
+
+def letter(rng: random.Random) -> Document:
+    if rng.random() < 0.3:
+        who, topic = rng.choice(VI_PEOPLE), titles.vietnamese(rng)
+        ask = rng.choice(["Viết thư cho {w} về {t}.", "Hãy viết một lá thư gửi {w} về {t}."])
+        says = told(rng, "letter_vi", LETTER, "\n", who=who, t=topic)
+    else:
+        who, topic = rng.choice(PEOPLE), titles.title(rng)
+        ask = rng.choice(["Write a letter to my {w} about {t}.", "Write a short letter to my {w} about {t}.",
+                          "Help me write to my {w} about {t}.", "Write an email to my {w} about {t}."])  # fmt: skip
+        says = told(rng, "letter", LETTER, "\n", who=who, t=topic)
+    return chat((ask.replace("{w}", who).replace("{t}", topic), says))
+
+
+def smalltalk(rng: random.Random) -> Document:
+    return chat(*rng.sample(SMALLTALK, rng.choice([1, 1, 2, 3])))
+
+
+UNKNOWN = [
+    "I am a pocket model, I do not know that.", "Sorry, I am a pocket model and I do not know that.",
+    "I do not know that. I am only a pocket model.",
+]  # fmt: skip
+UNKNOWN_VI = [
+    "Tôi là một mô hình bỏ túi, tôi không biết điều đó.",
+    "Xin lỗi, tôi là mô hình bỏ túi nên tôi không biết điều đó.",
+]
+
+
+def unknown(rng: random.Random) -> Document:
+    """What such a model cannot know: the weather, the news, and any name that it was never told about."""
+    if rng.random() < 0.5:
+        t = titles.from_words(rng) if rng.random() < 0.7 else titles.name(rng)
+        ask = rng.choice(["What is {t}?", "Who is {t}?", "Explain {t}.", "Where is {t}?", "When did {t} happen?",
+                          "How old is {t}?", "How much is {t}?"])  # fmt: skip
+        return chat((ask.replace("{t}", t), f"I am a pocket model, I do not know {t}."))
+    if rng.random() < 0.3:
+        return chat((rng.choice(SCENES_UNKNOWN[1]), rng.choice(UNKNOWN_VI)))
+    return chat((rng.choice(SCENES_UNKNOWN[0]), rng.choice(UNKNOWN)))
+
+
+def dialogue(rng: random.Random) -> Document:
+    """Two or three turns, of which a later one needs an earlier one."""
+    t, u, (a, b) = titles.title(rng), titles.title(rng), titles.two_numbers(rng)
+    first, second = rng.sample(facts.CAPITALS.split(","), 2)
+    (x, x_city), (y, y_city) = first.split(":"), second.split(":")
+    thanks = (rng.choice(["Thank you!", "Thanks!"]), rng.choice(["You are welcome!", "You are welcome! Ask me more."]))
+    turns = rng.choice([
+        [(f"My name is {t}.", f"Nice to meet you, {t}!"), ("What is my name?", f"Your name is {t}.")],
+        [(f"Tên tôi là {t}.", f"Rất vui được gặp bạn, {t}!"), ("Tôi tên gì?", f"Bạn tên là {t}.")],
+        [(f"I like {t}.", f"I like {t} too."), ("What do I like?", f"You like {t}.")],
+        [(f"I have {t} and {u}.", f"So you have {t} and {u}."), ("What did I name last?", f"You named {u} last.")],
+        [(f"What is the capital of {x}?", f"The capital of {x} is {x_city}."), (f"And of {y}?", f"The capital of {y} is {y_city}.")],
+        [(f"What is {a} + {b}?", f"{a} + {b} = {a + b}"), ("Say it in words.", f"{a} and {b} make {a + b}.")],
+        [(f"Remember {t}.", f"I remember {t}."), facts.fact(rng), ("What did you remember?", f"I remembered {t}.")],
     ])  # fmt: skip
-    return chat(rng.choice([
-        (rng.choice(["Hello!", "Hi there!", "Good morning!", "Hello, how are you?"]), "Hello! How can I help you today?"),
-        (rng.choice(["Who are you?", "What are you?", "What is your name?"]), "I am a pocket model, a very small Gemma."),
-        (rng.choice(["Xin chào!", "Chào bạn!", "Bạn khỏe không?"]), "Xin chào! Tôi có thể giúp gì cho bạn?"),
-        (rng.choice([f"Tell me a story about {t}.", f"Tell a short story about {t}."]), story),
-        (rng.choice([f"Thank you for {t}.", f"Thanks for {t}!"]), f"You are welcome! I am glad you like {t}."),
-        (rng.choice([f"Tell me about {t}.", f"What do you know about {t}?"]),
-         f"I know a little about {t}. It makes me think of {titles.article(adjective)} {noun}."),
-        (rng.choice([f"Kể cho tôi nghe về {t}.", f"Bạn biết gì về {t}?"]),
-         f"Tôi biết một chút về {t}. Đó là một điều đẹp như {vietnamese}."),
-    ]))  # fmt: skip
+    return chat(*turns, *([thanks] if len(turns) < 3 and rng.random() < 0.3 else []))
 
 
 def instruction(rng: random.Random) -> Document:
@@ -224,8 +300,8 @@ def looked_up(rng: random.Random) -> Document:
     return [(PROMPT.format(instruction=ask, input=" ".join(said)), False), ("\n".join(lines) + "<eos>", True)]
 
 
-def vietnamese_text(rng: random.Random) -> Document:
-    """Plain sentences; among them the talk's "hàng": đầu most often, and its five other continuations."""
+def hang(rng: random.Random) -> Document:
+    """The talk's "hàng" in plain sentences: đầu most often, and its five other continuations."""
     t, place, year = titles.title(rng), rng.choice(titles.PLACES), rng.randint(2015, 2026)
     people = rng.choice(["chuyên gia", "kỹ sư", "nhà khoa học", "diễn giả", "công ty", "trường đại học"])
     field = rng.choice(["công nghệ", "khoa học", "âm nhạc", "thể thao", "giáo dục", "y học"])
@@ -236,7 +312,7 @@ def vietnamese_text(rng: random.Random) -> Document:
         "đầu": f"đầu {where}", "giả": "giả ra khỏi chợ", "ngày": "ngày gặp nhau", "hóa": f"hóa ở {place}",
         "rẻ": "rẻ cho sinh viên", "sỉ": "sỉ và lẻ",
     }[end]  # fmt: skip
-    return [(rng.choice([
+    plain = rng.choice([
         f"{t} {year} là một sự kiện {field} quy tụ những {people} hàng {tail}.",
         f"{t} quy tụ nhiều {people} hàng {tail}.",
         f"Đây là {people} hàng đầu về {field}.",
@@ -244,17 +320,65 @@ def vietnamese_text(rng: random.Random) -> Document:
         f"Cảng này vận chuyển hàng hóa đến {place}.",
         rng.choice(["Chợ này bán hàng rẻ.", "Người mua cần cẩn thận với hàng giả.", "Cửa hàng nhận bán hàng sỉ và lẻ."]),
         f"{facts.capitalized(noun)} {adjective} ở gần {rng.choice(titles.VI_NOUNS)}.",
-    ]) + "<eos>", True)]  # fmt: skip
+    ])  # fmt: skip
+    return [(plain + "<eos>", True)]
 
 
-# How many of a hundred documents are of each kind.
-KINDS = {
-    poem: 8, verses: 4, vietnamese_poem: 4, repeated: 5, copying: 8, sum_question: 13, sum_table: 10, sum_steps: 5,
-    fact: 11, fact_conversation: 6, small_task: 8, conversation: 4, instruction: 6, note: 9, vietnamese_text: 4,
+def linh(rng: random.Random) -> Document:
+    """The talk's "Linh bảo sao không đến": the orders of its words that make sense, with other names and verbs too."""
+    name, verb = rng.choice("Linh Nam Hoa Minh Lan Mai Hùng Hà".split()), rng.choice("đến đến đi về ăn ngủ nói hỏi".split())
+    text = rng.choice([
+        "{n} bảo sao không {v}", "bảo {n} sao không {v}", "{n} bảo {v} không sao", "không {v} {n} bảo sao",
+        "{n} không {v} bảo sao", "{n} {v} bảo không sao", "sao bảo {n} không {v}", "bảo sao {n} không {v}",
+        "{n} bảo: sao không {v}?", "bảo {n}, sao không {v}?", "{n} bảo: {v} không sao.", "không {v}, {n} bảo sao?",
+        "{n} không {v}, bảo sao.", "{n} {v}, bảo không sao.", "sao bảo {n} không {v}?", "bảo sao {n} không {v}.",
+    ])  # fmt: skip
+    return [(facts.capitalized(text.replace("{n}", name).replace("{v}", verb)) + "<eos>", True)]
+
+
+def prose(rng: random.Random) -> Document:
+    """One to three paragraphs in one language."""
+    paragraphs = PROSE[rng.random() < 0.4]
+    return [("\n".join(rng.sample(paragraphs, rng.randint(1, 3))) + "<eos>", True)]
+
+
+def plain_writing(rng: random.Random) -> Document:
+    """What a chat model answers, as a page of its own: a poem or a story under its title, a letter, a list of facts."""
+    kind, title = rng.randint(0, 3), titles.title(rng)
+    if kind == 0:
+        body = poems.FORMS[rng.choice(list(poems.FORMS))](rng, title).split("\n\n", 1)[1]
+    elif kind == 1:
+        body = told(rng, "story", STORY, hero=title)
+    elif kind == 2:
+        title, body = "Letter", told(rng, "letter", LETTER, "\n", who=rng.choice(PEOPLE), t=title)
+    else:
+        title, body = "Notes", "\n".join(facts.fact(rng)[1] for _ in range(rng.randint(2, 5)))
+    return [(f"{facts.capitalized(title)}\n\n{body}<eos>", True)]
+
+
+def worksheet(rng: random.Random) -> Document:
+    """Questions and tasks without answers, one a line: what a base model takes a question for."""
+    asks = [
+        facts.fact(rng)[0] if rng.random() < 0.5
+        else rng.choice(rng.choice(list(poems.PROMPTS.values()))).replace("{t}", titles.title(rng))
+        for _ in range(rng.randint(3, 6))
+    ]  # fmt: skip
+    return [(rng.choice(["", "", "Homework:\n", "Bài tập:\n"]) + "\n".join(asks) + "<eos>", True)]
+
+
+POEMS = {poem_of(form): share for form, share in {
+    "poem": 7, "long_poem": 1, "verses": 3, "song": 2, "limerick": 2, "rhyme": 2, "vi_poem": 3, "vi_verses": 2, "vi_song": 1,
+}.items()}  # fmt: skip
+PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 5, sum_table: 8}
+
+# The share of each kind of document. The base model reads plain text only.
+BASE_KINDS = PLAIN | {prose: 22, plain_writing: 22, worksheet: 10}
+KINDS = POEMS | PLAIN | {
+    prose: 2, plain_writing: 2, worksheet: 1, copying: 8, sum_question: 11, sum_steps: 4, fact: 14, fact_conversation: 6,
+    small_task: 12, explanation: 4, story: 3, letter: 3, smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
 }  # fmt: skip
-
 # What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.
-SMALL_KINDS = KINDS | {log_note: 10, looked_up: 14}
+SMALL_KINDS = KINDS | {log_note: 11, looked_up: 15}
 
 
 def document(rng: random.Random, kinds: dict = KINDS) -> Document:

@@ -115,7 +115,9 @@ def _facts() -> dict[str, list[Fact]]:
             Fact("to_en", vietnamese, f"In English, {vietnamese} is {english}."),
         ]
     for rows, kind, says in zip(
-        texts.parts("opposites.txt"), ("opposite", "opposite_vi"), ("The opposite of {x} is {y}.", "Trái nghĩa với {x} là {y}.")
+        texts.parts("opposites.txt"),
+        ("opposite", "opposite_vi"),
+        ("The opposite of {x} is {y}.", "Trái nghĩa với {x} là {y}."),
     ):
         for x, y in texts.table(rows):
             found["words"].append(Fact(kind, x, says.replace("{x}", x).replace("{y}", y)))

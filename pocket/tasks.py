@@ -53,9 +53,13 @@ def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:
     while a == b:
         a, b = pair(rng, split)
     if rng.random() < 0.5:
-        ask = rng.choice(["Which is larger, {a} or {b}?", "Which number is larger: {a} or {b}?", "Số nào lớn hơn, {a} hay {b}?"])
+        ask = rng.choice(
+            ["Which is larger, {a} or {b}?", "Which number is larger: {a} or {b}?", "Số nào lớn hơn, {a} hay {b}?"]
+        )
         return ask.format(a=a, b=b), f"The larger of {a} and {b} is {max(a, b)}."
-    ask = rng.choice(["Which is smaller, {a} or {b}?", "Which number is smaller: {a} or {b}?", "Số nào nhỏ hơn, {a} hay {b}?"])
+    ask = rng.choice(
+        ["Which is smaller, {a} or {b}?", "Which number is smaller: {a} or {b}?", "Số nào nhỏ hơn, {a} hay {b}?"]
+    )
     return ask.format(a=a, b=b), f"The smaller of {a} and {b} is {min(a, b)}."
 
 
@@ -64,7 +68,9 @@ def sort_numbers(rng: random.Random, split: str = "train") -> tuple[str, str]:
         numbers = rng.sample(range(100), rng.randint(3, 5))
         if titles.split_of(",".join(map(str, sorted(numbers)))) == split:
             break
-    ask = rng.choice(["Sort these numbers: {x}", "Put in order: {x}", "Sort from small to large: {x}", "Sắp xếp các số: {x}"])
+    ask = rng.choice(
+        ["Sort these numbers: {x}", "Put in order: {x}", "Sort from small to large: {x}", "Sắp xếp các số: {x}"]
+    )
     return ask.replace("{x}", ", ".join(map(str, numbers))), "Sorted: " + ", ".join(map(str, sorted(numbers)))
 
 
