@@ -141,7 +141,7 @@ def story(rng: random.Random) -> Document:
     if rng.random() < 0.3:
         hero = titles.vietnamese(rng)
         ask = rng.choice(["Kể cho tôi nghe một câu chuyện về {t}.", "Viết truyện ngắn về {t}.", "Kể chuyện {t}."])
-        return chat((ask.replace("{t}", hero), told(rng, "story_vi", STORY, hero=hero)))
+        return chat((ask.replace("{t}", hero), told(rng, "story_vi", STORY, hero=hero, n=rng.choice(titles.VI_NOUNS))))
     hero = hero_of(rng)
     ask = rng.choice(["Tell me a story about {t}.", "Tell a short story about {t}.", "Write a story about {t}.",
                       "I would like to hear a story about {t}."])  # fmt: skip
