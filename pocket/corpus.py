@@ -114,7 +114,7 @@ def explanation(rng: random.Random) -> Document:
 def slotted(rng: random.Random, text: str, **given: str) -> str:
     """`text` with its slots filled: those given, and random words for {n}, {m}, {a} and {v}."""
     slots = {
-        "n": rng.choice(titles.ALL_NOUNS), "m": rng.choice(titles.ALL_NOUNS), "a": rng.choice(titles.ADJECTIVES),
+        "n": rng.choice(THINGS), "m": rng.choice(THINGS), "a": rng.choice(titles.ADJECTIVES),
         "v": rng.choice(titles.VI_ADJECTIVES),
     } | given  # fmt: skip
     if "{hero}" in text and text.startswith("{hero}"):
@@ -124,8 +124,12 @@ def slotted(rng: random.Random, text: str, **given: str) -> str:
     return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
 
+THINGS, SITES = titles.NOUNS["thing"], titles.NOUNS["place"]
+
+
 def told(rng: random.Random, section: str, fields: tuple[str, ...], joined: str = " ", **given: str) -> str:
     """One sentence of each field of a section of `texts/scenes.txt`, in order."""
+    given = {"n": rng.choice(THINGS), "m": rng.choice(THINGS)} | given
     return joined.join(slotted(rng, rng.choice(SCENES[section][field]), **given) for field in fields)
 
 
@@ -145,7 +149,7 @@ def story(rng: random.Random) -> Document:
     hero = hero_of(rng)
     ask = rng.choice(["Tell me a story about {t}.", "Tell a short story about {t}.", "Write a story about {t}.",
                       "I would like to hear a story about {t}."])  # fmt: skip
-    return chat((ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero)))
+    return chat((ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero, n=rng.choice(SITES))))
 
 
 def letter(rng: random.Random) -> Document:
@@ -348,7 +352,7 @@ def plain_writing(rng: random.Random) -> Document:
     if kind == 0:
         body = poems.FORMS[rng.choice(list(poems.FORMS))](rng, title).split("\n\n", 1)[1]
     elif kind == 1:
-        body = told(rng, "story", STORY, hero=title)
+        body = told(rng, "story", STORY, hero=title, n=rng.choice(SITES))
     elif kind == 2:
         title, body = "Letter", told(rng, "letter", LETTER, "\n", who=rng.choice(PEOPLE), t=title)
     else:

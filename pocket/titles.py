@@ -10,6 +10,8 @@ import re
 import unicodedata
 from pathlib import Path
 
+import poems
+
 # Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS. The first twenty are
 # looked at while the models are made; the other thirty are for the cards.
 DEV_TITLES = (
@@ -44,6 +46,8 @@ NOUNS = {
 }
 NOUNS = {kind: words.split() for kind, words in NOUNS.items()}
 ALL_NOUNS = [noun for nouns in NOUNS.values() for noun in nouns]
+# Every word that tells the kind of a title, so that titles of every kind are trained on.
+TOPICS = [word for word in poems.TRIGGERS if word.isascii() and word not in ("hanoi", "hue", "tet", "pho")]
 ADJECTIVES = (
     "silver golden quiet lonely ancient gentle bright hidden frozen broken wandering sleepy happy brave curious crimson "
     "emerald velvet wooden paper stone hollow restless patient clever humble noisy secret distant foggy rainy sunny "
@@ -100,7 +104,8 @@ def article(phrase: str) -> str:
 
 def composed(rng: random.Random, split: str = "train") -> str:
     """A title of this split, put together from the lists above."""
-    noun, adjective = lambda: rng.choice(ALL_NOUNS), lambda: rng.choice(ADJECTIVES)
+    noun = lambda: rng.choice(ALL_NOUNS if rng.random() < 0.4 else TOPICS)  # noqa: E731
+    adjective = lambda: rng.choice(ADJECTIVES)  # noqa: E731
     while True:
         title = rng.choice([
             lambda: f"the {adjective()} {noun()}",

@@ -30,11 +30,14 @@ CHAT_TEMPLATE = (
 )
 
 
+KINDS = corpus.SMALL_KINDS | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
+
+
 def sample_text(num_documents: int = 60_000):
     """Documents, words and syllables to learn the pieces from, without the special tokens."""
     rng = random.Random("tokenizer")
     for _ in range(num_documents):
-        text = corpus.text_of(corpus.document(rng))
+        text = corpus.text_of(corpus.document(rng, KINDS))
         for special in SPECIAL:
             text = text.replace(special, " ")
         yield text

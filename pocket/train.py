@@ -1,7 +1,8 @@
 """Train a pocket model from nothing. One command each, resumable: run it again and it goes on where it was.
 
-    python pocket/train.py small
-    python pocket/train.py large
+    python pocket/train.py small        # the base model: plain text only
+    python pocket/train.py small-it     # goes on from it with conversations and instructions
+    python pocket/train.py large-it
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
 arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document attends only to itself; the loss counts the
@@ -30,7 +31,8 @@ SHAPES = {
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
 }
-STEPS = {"small": 2700, "large": 3900}
+STEPS = {"small": 1500, "small-it": 3500, "large-it": 6000}
+KINDS = {"small": corpus.BASE_KINDS, "small-it": corpus.SMALL_KINDS, "large-it": corpus.KINDS}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 
@@ -38,13 +40,16 @@ def config_of(size: str) -> GemmaConfig:
     """Gemma's configuration with the sizes of a pocket model."""
     return GemmaConfig(
         vocab_size=tokenizers_of_ours.VOCAB_SIZE, head_dim=64, max_position_embeddings=512, tie_word_embeddings=True,
-        hidden_activation="gelu_pytorch_tanh", pad_token_id=0, eos_token_id=1, bos_token_id=2, **SHAPES[size],
+        hidden_activation="gelu_pytorch_tanh", pad_token_id=0, eos_token_id=1, bos_token_id=2, **SHAPES[size.removesuffix("-it")],
     )  # fmt: skip
 
 
 def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corpus.KINDS) -> list:
-    """Documents packed into rows of LENGTH + 1: tokens, whether each is learned, and its document (-1: padding)."""
-    rows, tokens, learned, owner = [], [], [], []
+    """Documents packed into rows of LENGTH + 1, each into the fullest row that has room for it.
+
+    A row: its tokens, whether each is learned, and the number of its document (-1: padding).
+    """
+    rows, open_rows = [], []
     while len(rows) < num_rows:
         document = corpus.document(rng, kinds)
         pieces = [tokenizer(text, add_special_tokens=False)["input_ids"] for text, _ in document]
@@ -52,12 +57,21 @@ def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corp
         marks = [False] + [flag for piece, (_, flag) in zip(pieces, document) for _ in piece]
         if len(ids) > LENGTH + 1:
             continue
-        if len(tokens) + len(ids) > LENGTH + 1:
-            padding = LENGTH + 1 - len(tokens)
-            rows.append((tokens + [0] * padding, learned + [False] * padding, owner + [-1] * padding))
-            tokens, learned, owner = [], [], []
+        row = max(
+            (row for row in open_rows if len(row[0]) + len(ids) <= LENGTH + 1), key=lambda row: len(row[0]), default=None
+        )
+        if row is None:
+            row = ([], [], [])
+            open_rows.append(row)
+        tokens, learned, owner = row
         owner += [owner[-1] + 1 if owner else 0] * len(ids)
-        tokens, learned = tokens + ids, learned + marks
+        tokens += ids
+        learned += marks
+        if len(open_rows) > 16:
+            fullest = max(open_rows, key=lambda row: len(row[0]))
+            open_rows = [row for row in open_rows if row is not fullest]
+            padding = LENGTH + 1 - len(fullest[0])
+            rows.append((fullest[0] + [0] * padding, fullest[1] + [False] * padding, fullest[2] + [-1] * padding))
     return rows
 
 
@@ -104,6 +118,8 @@ def train(size: str, steps: int, seed: int) -> Path:
     for name, weight in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data /= math.sqrt(2 * model.config.num_hidden_layers)
+    if size == "small-it":
+        model.load_state_dict(torch.load(WORK / "small.pt")["model"])
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds = 0, 0.0
@@ -114,7 +130,7 @@ def train(size: str, steps: int, seed: int) -> Path:
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
     total = 0.0
-    for batch in batches(tokenizer, seed, step, corpus.SMALL_KINDS if size == "small" else corpus.KINDS):
+    for batch in batches(tokenizer, seed, step, KINDS[size]):
         if step >= steps:
             break
         began = time.monotonic()
@@ -146,7 +162,7 @@ def train(size: str, steps: int, seed: int) -> Path:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=SHAPES)
+    parser.add_argument("size", choices=STEPS)
     parser.add_argument("--steps", type=int, help="default: the number the shipped model was trained with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="more are faster, and round otherwise")
