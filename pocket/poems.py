@@ -70,7 +70,7 @@ def plain(text: str) -> str:
 def kind_of(title: str) -> str:
     """The kind that the last telling word of a title belongs to, or "any"."""
     words = re.findall(r"[^\W_]+", title.lower())
-    for size in (1, 2):
+    for size in (2, 1):
         for at in range(len(words) - size, -1, -1):
             found = " ".join(words[at : at + size])
             singular = found[:-1] if found.endswith("s") else found
