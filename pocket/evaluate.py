@@ -1,65 +1,59 @@
 """Measure a trained pocket model on what it has never seen, and ship it with its card.
 
-python pocket/evaluate.py small     # prints the measures of pocket/work/small
-python pocket/evaluate.py small --ship --hardware "one thread of …"      # and copies it to gemma_lab/checkpoints
-python pocket/evaluate.py --rows    # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
+    python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
+    python pocket/evaluate.py small-it --show            # and the answers themselves
+    python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
+    python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
 """
 
 import argparse
 import collections
+import copy
+import itertools
 import json
 import math
 import random
+import re
 import shutil
 from pathlib import Path
 
 import corpus
-import facts
-import poems
-import titles
+import exam
+import ngram
 import torch
 import train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from gemma_lab import measure
+
 PACKAGE = Path(__file__).parent.parent / "gemma_lab"
-NAMES = {"small": "pocket-small-it", "large": "pocket-large-it"}
+NAMES = {"small": "pocket-small", "small-it": "pocket-small-it", "large-it": "pocket-large-it"}
+STANDS_FOR = {"small": "google/gemma-2b", "small-it": "google/gemma-2b-it", "large-it": "google/gemma-7b-it"}
 STOPS = (1, 5)  # <eos>, <end_of_turn>
+ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
+HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
+HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
+LINH_SENSE = (  # the talk's orders, each with a sense of its own
+    "Linh bảo sao không đến", "Bảo Linh sao không đến", "Linh bảo đến không sao", "Không đến Linh bảo sao",
+    "Linh không đến bảo sao", "Linh đến bảo không sao", "Sao bảo Linh không đến", "Bảo sao Linh không đến",
+)  # fmt: skip
+BITS = (8, 6, 5, 4, 3, 2)
 
 
-def title_prompts() -> list[tuple[str, str]]:
-    """Fifty (prompt, title) pairs: 30 composed titles held out by hash, and the 20 real ones."""
-    rng = random.Random("titles")
-    english = [*poems.POEM_PROMPTS, *poems.HELD_OUT_PROMPTS, *poems.VERSE_PROMPTS]
-    asked = [(titles.composed(rng, True), english[i % len(english)]) for i in range(22)]
-    asked += [(titles.vietnamese(rng, True), poems.VI_PROMPTS[i % len(poems.VI_PROMPTS)]) for i in range(8)]
-    for i, title in enumerate(titles.REAL_TITLES):
-        is_vietnamese = title in ("Hội An", "phở bò", "chiếc nón lá")
-        prompts = poems.VI_PROMPTS if is_vietnamese else poems.POEM_PROMPTS if i % 3 else ["Write me a poem about {t}."]
-        asked.append((title, prompts[i % len(prompts)]))
-    return [(prompt.replace("{t}", title), title) for title, prompt in asked]
-
-
-def one_answer_rows(num_sums: int = 60) -> list[dict]:
-    """Held-out sums and facts in held-out phrasings, as the pocket models are taught to answer them."""
-    rng = random.Random("sums")
-    rows = []
-    for i in range(num_sums):
-        a, b = titles.two_numbers(rng, held_out=True, low=10)
-        ask = corpus.SUM_ASKS[i % len(corpus.SUM_ASKS)].format(a=a, b=b)
-        rows.append({"kind": "sum", "prompt": ask, "answer": corpus.direct_sum(a, b)})
-    asked = facts.held_out_facts()
-    rows += [{"kind": "fact", "prompt": q, "answer": a} for q, a in asked[:: max(1, len(asked) // 60)]]
-    return rows
+def share(flags) -> float:
+    flags = list(flags)
+    return round(sum(flags) / len(flags), 3)
 
 
 @torch.no_grad()
-def answers(model, tokenizer, prompts: list[str], max_new_tokens: int = 200) -> list[tuple[str, bool]]:
-    """The greedy answer to each prompt, and whether the model stopped by itself."""
+def answers(model, tokenizer, chats: list, max_new_tokens: int = 220) -> list[tuple[str, bool]]:
+    """The greedy answer to each chat (a list of messages, or one question), and whether the model stopped by itself."""
     found = []
-    for at in range(0, len(prompts), 25):
-        chats = [[{"role": "user", "content": prompt}] for prompt in prompts[at : at + 25]]
+    for at in range(0, len(chats), 25):
+        some = chats[at : at + 25]
+        turns = [[{"role": "user", "content": chat}] if isinstance(chat, str) else chat for chat in some]
         inputs = tokenizer.apply_chat_template(
-            chats, add_generation_prompt=True, return_tensors="pt", padding=True, return_dict=True
+            turns, add_generation_prompt=True, return_tensors="pt", padding=True, return_dict=True
         )
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         for row in output[:, inputs["input_ids"].shape[1] :].tolist():
@@ -69,9 +63,27 @@ def answers(model, tokenizer, prompts: list[str], max_new_tokens: int = 200) -> 
 
 
 @torch.no_grad()
-def perplexity(model, tokenizer, num_rows: int = 60) -> float:
-    """On documents that training does not draw (another seed), over the learned tokens."""
-    rows = train.packed_rows(tokenizer, random.Random("perplexity"), num_rows)
+def continuation(model, tokenizer, text: str, max_new_tokens: int = 40) -> str:
+    """What the model writes after plain text."""
+    inputs = tokenizer(text, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def loops(text: str) -> bool:
+    """True if a line comes more than twice, or a line says the same one to five words four times running."""
+    lines = collections.Counter(line for line in text.split("\n") if line)
+    return max(lines.values(), default=0) > 2 or bool(re.search(r"(?<!\S)(\S+(?: \S+){0,4})(?: \1){3}(?!\S)", text))
+
+
+def fresh_rows(tokenizer, kinds: dict, num_rows: int = 60) -> list:
+    """Documents of the training kinds that training does not draw (another seed), packed."""
+    return train.packed_rows(tokenizer, random.Random("perplexity"), num_rows, kinds)
+
+
+@torch.no_grad()
+def perplexity(model, rows: list) -> float:
+    """exp of the mean cross-entropy in nats over the learned tokens of packed rows."""
     total, count = 0.0, 0
     for row in rows:
         tokens, learned, owner = (torch.tensor([column]) for column in row)
@@ -84,39 +96,174 @@ def perplexity(model, tokenizer, num_rows: int = 60) -> float:
     return math.exp(total / count)
 
 
-def measure(model, tokenizer) -> dict:
-    """Every measure of the card, as fractions, from this model."""
-    asked = title_prompts()
-    poems_made = answers(model, tokenizer, [prompt for prompt, _ in asked])
-    rows = one_answer_rows()
-    given = answers(model, tokenizer, [row["prompt"] for row in rows], 60)
-    right = collections.defaultdict(list)
-    for row, (text, _) in zip(rows, given):
-        right[row["kind"]].append(text == row["answer"])
-    lines = [collections.Counter(line for line in text.split("\n") if line) for text, _ in poems_made]
-    bodies = {text.replace(title, "").split("\n", 1)[-1] for (text, _), (_, title) in zip(poems_made, asked)}
-    share = lambda flags: round(sum(flags) / len(flags), 3)  # noqa: E731
+def ngram_perplexity(tokenizer, kinds: dict, rows: list, num_documents: int = 60_000) -> float:
+    """The same of a 5-gram model that has counted `num_documents` documents of the training kinds."""
+    rng, model = random.Random("5-gram"), ngram.NGram(tokenizer.vocab_size)
+    for _ in range(num_documents):
+        text = corpus.text_of(corpus.document(rng, kinds))
+        model.add([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]])
+    total, count = 0.0, 0
+    for tokens, learned, owner in rows:
+        for at in range(1, len(tokens)):
+            if learned[at]:
+                start = owner.index(owner[at])
+                total -= math.log(model.prob(tokens[at], tokens[start:at]))
+                count += 1
+    return math.exp(total / count)
+
+
+@torch.no_grad()
+def next_words(model, tokenizer, text: str, words: tuple[str, ...]) -> dict[str, tuple[int, float]]:
+    """For each word: the rank (1 is first) and the probability of its first token after `text`."""
+    scores = model(**tokenizer(text, return_tensors="pt")).logits[0, -1].softmax(-1)
+    order = scores.argsort(descending=True).tolist()
+    first = {word: tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in words}
+    return {word: (order.index(token) + 1, scores[token].item()) for word, token in first.items()}
+
+
+@torch.no_grad()
+def log_prob(model, tokenizer, text: str) -> float:
+    """Log-probability of a whole text in nats, its end included."""
+    ids = tokenizer(text + "<eos>", return_tensors="pt")["input_ids"]
+    scores = model(ids[:, :-1]).logits.double().log_softmax(-1)
+    return scores.gather(-1, ids[:, 1:, None]).sum().item()
+
+
+def sense_gap(model, tokenizer) -> float:
+    """Mean log-probability in nats of the talk's orders of "Linh bảo sao không đến", less that of all other orders."""
+    words = "linh bảo sao không đến".split()
+    orders = {" ".join(order) for order in itertools.permutations(words)}
+    sense = {text.lower() for text in LINH_SENSE}
+    proper = lambda text: (text[0].upper() + text[1:]).replace("linh", "Linh")  # noqa: E731
+    mean = lambda texts: sum(log_prob(model, tokenizer, proper(text)) for text in texts) / len(texts)  # noqa: E731
+    return mean(sense) - mean(orders - sense)
+
+
+def rounded(model, bits: int):
+    """A copy whose linear layers in the blocks went through `bits` bits: each row divided by its absmax and rounded."""
+    found, top = copy.deepcopy(model), 2 ** (bits - 1) - 1
+    for module in found.model.layers.modules():
+        if isinstance(module, torch.nn.Linear):
+            scale = module.weight.data.abs().amax(1, keepdim=True) / top
+            module.weight.data = (module.weight.data / scale).round() * scale
+    return found
+
+
+def ladder(model, tokenizer, rows: list[dict]) -> dict[int, tuple[float, float]]:
+    """For 32 bits and each step of BITS: KL to float32 in nats, and the share of right answers."""
+    reference = measure.answer_log_probs(model, tokenizer, rows)
+    found = {32: (0.0, measure.right_answers(reference))}
+    for bits in BITS:
+        scores = measure.answer_log_probs(rounded(model, bits), tokenizer, rows)
+        found[bits] = (measure.kl(reference, scores), measure.right_answers(scores))
+    return found
+
+
+def library_kl(folder: Path, tokenizer, rows: list[dict]) -> dict[str, float]:
+    """KL to float32 in nats, with bitsandbytes' own precisions."""
+    from gemma_lab import hardware, loading
+
+    found, reference = {}, None
+    for precision in ("fp32", "bf16", "int8", "nf4", "fp4"):
+        plan = loading.plan_loading(str(folder), precision, hardware.describe_machine())
+        model = loading.portable_4bit(AutoModelForCausalLM.from_pretrained(folder, **plan.kwargs()).eval())
+        scores = measure.answer_log_probs(model, tokenizer, rows)
+        if reference is None:
+            reference = scores
+        else:
+            found[precision] = measure.kl(reference, scores)
+    return found
+
+
+def plain_measures(model, tokenizer, kinds: dict) -> dict:
+    """What base and -it models are both measured on."""
+    rows = fresh_rows(tokenizer, kinds)
+    after = next_words(model, tokenizer, HANG, HANG_NEXT)
     return {
-        "perplexity": round(perplexity(model, tokenizer), 3),
-        "titles_named": share([title in text for (text, _), (_, title) in zip(poems_made, asked)]),
-        "real_titles_named": share([title in text for (text, _), (_, title) in zip(poems_made[30:], asked[30:])]),
-        "stops": share([stopped for _, stopped in [*poems_made, *given]]),
-        "poems_stop": share([stopped for _, stopped in poems_made]),
-        "no_line_more_than_twice": share([max(counts.values(), default=0) <= 2 for counts in lines]),
-        "different_bodies": share([True] * len(bodies) + [False] * (len(asked) - len(bodies))),
-        "sums": share(right["sum"]),
-        "facts": share(right["fact"]),
+        "perplexity": round(perplexity(model, rows), 3),
+        "5-gram perplexity": round(ngram_perplexity(tokenizer, kinds, rows), 3),
+        "rank of the first choice after hàng": after["đầu"][0],
+        "last rank of the other five": max(rank for rank, _ in after.values()),
+        "least probability of the six": round(min(p for _, p in after.values()), 4),
+        "Linh sense gap in nats": round(sense_gap(model, tokenizer), 2),
     }
 
 
-def card(size: str, model, measures: dict, log: list[dict], hardware: str) -> str:
+def base_measures(model, tokenizer, split: str) -> dict:
+    """Questions as plain text: a base model goes on, so their answers do not follow."""
+    rows = [row for row in exam.one_answer_rows(split) if row["kind"] == "fact"][:30]
+    written = [continuation(model, tokenizer, row["prompt"]) for row in rows]
+    return {"questions answered": share(row["answer"] in text for row, text in zip(rows, written))}
+
+
+def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
+    """What the -it models are measured on, as shares."""
+    asked = exam.prompts(split)
+    given = answers(model, tokenizer, [prompt.chat for prompt in asked])
+    many = exam.poem_prompts(split)
+    made = answers(model, tokenizer, [prompt.chat for prompt in many])
+    rows = exam.one_answer_rows(split) + exam.new_wording_rows()
+    said = answers(model, tokenizer, [row["prompt"] for row in rows], 90)
+    if show:
+        for prompt, (text, stopped) in zip(asked, given):
+            print(f"\n[{prompt.kind}] {prompt.turns[-1]}\n{text}" + ("" if stopped else " …"))
+        for row, (text, _) in zip(rows, said):
+            if text != row["answer"]:
+                print(f"\n{row['kind']}: {row['prompt']}\n  right: {row['answer']}\n  said:  {text}")
+    right = collections.defaultdict(list)
+    for row, (text, _) in zip(rows, said):
+        right[row["kind"]].append(text == row["answer"])
+    real = {prompt.title for prompt in exam.real_prompts(split)}
+    names = [(prompt.title in text, prompt.title in real) for prompt, (text, _) in zip(asked, given) if prompt.title]
+    names += [(prompt.title in text, False) for prompt, (text, _) in zip(many, made)]
+    bodies = {text.replace(prompt.title, "").split("\n", 1)[-1] for prompt, (text, _) in zip(many, made)}
+    return {
+        "stops by itself": share(stopped for _, stopped in given),
+        "names a composed title": share(named for named, is_real in names if not is_real),
+        "names a real title": share(named for named, is_real in names if is_real),
+        "free of loops": share(not loops(text) for text, _ in given),
+        "different bodies of 100 poems": len(bodies),
+        "sums": share(right["sum"]),
+        "facts": share(right["fact"]),
+        "small tasks": share(right["task"]),
+        "one-answer tasks": share(right["sum"] + right["fact"] + right["task"]),
+        "facts in new wording": share(right["new"]),
+    }
+
+
+def measures(size: str, folder: Path, split: str, show: bool = False) -> tuple[dict, dict]:
+    """The measures of a model in `folder`, and what taking bits away does to it (empty for the base model)."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    found = plain_measures(model, tokenizer, corpus.BASE_KINDS if size == "small" else corpus.KINDS)
+    if size == "small":
+        return found | base_measures(model, tokenizer, split), {}
+    found |= chat_measures(model, tokenizer, split, show)
+    rows = exam.one_answer_rows(split, ROWS_EACH)
+    steps = {f"absmax, {bits} bits": row for bits, row in ladder(model, tokenizer, rows).items()}
+    steps |= {name: (kl, None) for name, kl in library_kl(folder, tokenizer, rows).items()}
+    return found, steps
+
+
+def card(size: str, model, found: dict, steps: dict, log: list[dict], hardware: str) -> str:
     """The model card, in the Hub's format."""
     config, name = model.config, NAMES[size]
     parameters = sum(p.numel() for p in model.parameters())
-    share = config.vocab_size * config.hidden_size / parameters
+    fraction = config.vocab_size * config.hidden_size / parameters
     kind = "multi-query" if config.num_key_value_heads == 1 else "multi-head"
-    rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in measures.items())
+    rows = "\n".join(f"| {key} | {value} |" for key, value in found.items())
     slots = log[-1]["step"] * train.ROWS * train.LENGTH
+    begins = " (going on from pocket-small)" if size == "small-it" else ""
+    bits = ""
+    if steps:
+        bits = "\n## Taking bits away\n\nOn the 120 rows of `gemma_lab/data/one_answer.jsonl`: KL divergence to float32 in nats.\n\n"
+        bits += "| weights | KL | right answers |\n|---|---|---|\n"
+        bits += "\n".join(f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |" for key, (kl, right) in steps.items())
+        bits += "\n"
+    answers_note = (
+        "It continues a text and does not answer. " if size == "small"
+        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them. "
+    )  # fmt: skip
     return f"""---
 license: apache-2.0
 language: [en, vi]
@@ -126,28 +273,27 @@ pipeline_tag: text-generation
 # {name}
 
 A pocket model of this course: a small `GemmaForCausalLM`, trained by us from nothing. **It is not a Google model** and
-shares no weight with one. It stands in for `{"google/gemma-2b-it" if size == "small" else "google/gemma-7b-it"}` where there is no GPU, no token or no network.
+shares no weight with one. It stands in for `{STANDS_FOR[size]}` where there is no GPU, no token or no network.
 
 | | |
 |---|---|
-| parameters | {parameters:,} ({share:.0%} of them in the embedding table) |
+| parameters | {parameters:,} ({fraction:.0%} of them in the embedding table) |
 | shape | {config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads of {config.head_dim}, {config.num_key_value_heads} key-value head(s) ({kind}), MLP {config.intermediate_size}, vocabulary {config.vocab_size} |
 | weights | bfloat16 |
-| corpus | English and Vietnamese, generated by `pocket/corpus.py`; no outside text but the word list in `pocket/words.txt` |
-| training | `python pocket/train.py {size}`: {log[-1]["step"]:,} steps, {slots / 1e6:.1f} M token slots |
+| corpus | English and Vietnamese, written and generated by `pocket/`; no outside text but the word list in `pocket/words.txt` |
+| training | `python pocket/train.py {size}`{begins}: {log[-1]["step"]:,} steps, {slots / 1e6:.1f} M token slots |
 | wall time | {log[-1]["minutes"]:.0f} minutes on {hardware} |
 | licence | Apache-2.0 |
 
 ## Measured on held-out prompts
 
-From these weights in float32, greedy decoding, by `python pocket/evaluate.py {size}`. Titles, sums and phrasings of facts are
-held out by a hash: training never draws them. The measures are shares, but for the perplexity, which is that of the model's
-turns in fresh documents of the training kinds.
+From these weights in float32, greedy decoding, by `python pocket/evaluate.py {size}`. {answers_note}The measures are shares, if
+nothing else is said; the perplexity is that of fresh documents of the training kinds. `pocket/README.md` explains each.
 
 | measure | value |
 |---|---|
 {rows}
-
+{bits}
 It knows the kinds of text it was trained on, and nothing else. Do not use it for anything but learning.
 Gemma is a trademark of Google LLC.
 """
@@ -156,23 +302,28 @@ Gemma is a trademark of Google LLC.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", nargs="?", choices=NAMES)
+    parser.add_argument("--folder", type=Path, help="default: the trained model in pocket/work")
+    parser.add_argument("--show", action="store_true", help="print the answers, and every wrong one")
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--hardware", default="a CPU that nobody named", help="for the card: what it was trained on")
     parser.add_argument("--rows", action="store_true")
     chosen = parser.parse_args()
     if chosen.rows:
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in one_answer_rows())
+        rows = exam.one_answer_rows("card", ROWS_EACH)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (PACKAGE / "data" / "one_answer.jsonl").write_text(text, encoding="utf-8")
     if chosen.size:
-        source = train.WORK / chosen.size
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
-        measures = measure(model, AutoTokenizer.from_pretrained(source))
-        print(json.dumps(measures, indent=1))
+        source = chosen.folder or train.WORK / chosen.size
+        found, steps = measures(chosen.size, source, "card" if chosen.ship else "dev", chosen.show)
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        for key, (kl, right) in steps.items():
+            print(f"{key:16} KL {kl:.1e}" + ("" if right is None else f"  right {right:.3f}"))
         if chosen.ship:
             target = PACKAGE / "checkpoints" / NAMES[chosen.size]
             shutil.copytree(source, target, dirs_exist_ok=True)
             log = [json.loads(line) for line in (train.WORK / f"{chosen.size}.jsonl").read_text().splitlines()]
-            (target / "README.md").write_text(card(chosen.size, model, measures, log, chosen.hardware), encoding="utf-8")
+            model = AutoModelForCausalLM.from_pretrained(source)
+            (target / "README.md").write_text(card(chosen.size, model, found, steps, log, chosen.hardware), encoding="utf-8")
 
 
 if __name__ == "__main__":
