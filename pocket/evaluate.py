@@ -175,13 +175,17 @@ def library_kl(folder: Path, tokenizer, rows: list[dict]) -> dict[str, float]:
     return found
 
 
-def plain_measures(model, tokenizer, kinds: dict) -> dict:
+def kinds_of(size: str) -> dict:
+    """The kinds of document that the perplexity of a model is measured on: for both -it models the same."""
+    return corpus.BASE_KINDS if size == "small" else corpus.KINDS
+
+
+def plain_measures(model, tokenizer, kinds: dict, with_ngram: bool = True) -> dict:
     """What base and -it models are both measured on."""
     rows = fresh_rows(tokenizer, kinds)
     after = next_words(model, tokenizer, HANG, HANG_NEXT)
-    return {
-        "perplexity": round(perplexity(model, rows), 3),
-        "5-gram perplexity": round(ngram_perplexity(tokenizer, kinds, rows), 3),
+    yardstick = {"5-gram perplexity": round(ngram_perplexity(tokenizer, kinds, rows), 3)} if with_ngram else {}
+    return {"perplexity": round(perplexity(model, rows), 3)} | yardstick | {
         "rank of the first choice after hàng": after["đầu"][0],
         "last rank of the other five": max(rank for rank, _ in after.values()),
         "least probability of the six": round(min(p for _, p in after.values()), 4),
@@ -235,7 +239,7 @@ def measures(size: str, folder: Path, split: str, show: bool = False) -> tuple[d
     """The measures of a model in `folder`, and what taking bits away does to it (empty for the base model)."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    found = plain_measures(model, tokenizer, corpus.BASE_KINDS if size == "small" else corpus.KINDS)
+    found = plain_measures(model, tokenizer, kinds_of(size))
     if size == "small":
         return found | base_measures(model, tokenizer, split), {}
     found |= chat_measures(model, tokenizer, split, show)

@@ -15,7 +15,7 @@ import poems
 # Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS. The first twenty are
 # looked at while the models are made; the other thirty are for the cards.
 DEV_TITLES = (
-    "Google I/O event", "Mount Fuji at dawn", "the Mekong delta", "quantization", "my grandmother's kitchen", "Hội An",
+    "Google I/O event", "Mount Fuji at dawn", "the Mekong delta", "the Hubble telescope", "my grandmother's kitchen", "Hội An",
     "Formula 1", "the Eiffel Tower", "black coffee", "JavaScript", "a lost umbrella", "the Great Wall of China",
     "a rainy Monday in Seattle", "neural networks", "phở bò", "the Apollo 11 moon landing", "chiếc nón lá",
     "electric cars", "Beethoven's ninth symphony", "open source software",

@@ -1,7 +1,7 @@
 """Train a pocket model from nothing. One command each, resumable: run it again and it goes on where it was.
 
     python pocket/train.py small        # the base model: plain text only
-    python pocket/train.py small-it     # goes on from it with conversations and instructions
+    python pocket/train.py small-it     # goes on from it (and makes it first) with conversations and instructions
     python pocket/train.py large-it
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 import corpus
+import exam
+import titles
 import tokenizer as tokenizers_of_ours
 import torch
 import torch.nn.functional as F
@@ -96,6 +98,30 @@ def loss_of(model, tokens, learned, owner) -> torch.Tensor:
     return F.cross_entropy(logits.float(), tokens[:, 1:][chosen])
 
 
+def curve_rows() -> dict[str, list[tuple[str, str]]]:
+    """For each skill, texts that training never draws ("dev"), each in two parts: what is given, and its one right end."""
+    rng = random.Random("curve")
+    some = [*titles.DEV_TITLES, *(titles.composed(rng, "dev") for _ in range(20))]
+    rows = {"copying": [(f"{title} | {title} |", f" {title} |") for title in some]}
+    for row in exam.one_answer_rows("dev", 40):
+        rows.setdefault(row["kind"], []).append((corpus.turn(row["prompt"]), row["answer"] + "<end_of_turn>"))
+    return rows
+
+
+@torch.no_grad()
+def skills(model, tokenizer, rows: dict) -> dict[str, float]:
+    """The share of right ends for each skill: every token of the end is the model's first choice."""
+    found = {}
+    for skill, pairs in rows.items():
+        right = 0
+        for given, end in pairs:
+            start, rest = tokenizer(given)["input_ids"], tokenizer(end, add_special_tokens=False)["input_ids"]
+            logits = model(input_ids=torch.tensor([start + rest]), use_cache=False).logits[0, len(start) - 1 : -1]
+            right += logits.argmax(-1).tolist() == rest
+        found[skill] = round(right / len(pairs), 3)
+    return found
+
+
 def optimizers_of(model) -> list:
     """Muon for the weight matrices, AdamW for the embedding table and the norms."""
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
@@ -119,6 +145,8 @@ def train(size: str, steps: int, seed: int) -> Path:
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data /= math.sqrt(2 * model.config.num_hidden_layers)
     if size == "small-it":
+        if not (WORK / "small").exists():
+            train("small", STEPS["small"], seed)
         model.load_state_dict(torch.load(WORK / "small.pt")["model"])
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
@@ -129,7 +157,7 @@ def train(size: str, steps: int, seed: int) -> Path:
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-    total = 0.0
+    total, rows = 0.0, curve_rows()
     for batch in batches(tokenizer, seed, step, KINDS[size]):
         if step >= steps:
             break
@@ -145,7 +173,9 @@ def train(size: str, steps: int, seed: int) -> Path:
             optimizer.zero_grad()
         step, total, seconds = step + 1, total + loss.item(), seconds + time.monotonic() - began
         if step % 50 == 0:
-            line = {"size": size, "step": step, "loss": round(total / 50, 4), "minutes": round(seconds / 60, 2)}
+            line = {"step": step, "loss": round(total / 50, 4), "minutes": round(seconds / 60, 2)}
+            if step % SAVE_EVERY == 0:
+                line |= skills(model, tokenizer, rows)
             print(json.dumps(line), flush=True)
             with open(WORK / f"{size}.jsonl", "a") as log:
                 log.write(json.dumps(line) + "\n")

@@ -1,4 +1,4 @@
-"""The shipped pocket models: plain checkpoints, conventions of Gemma's tokenizer, and measures that hold the cards."""
+"""The pocket models' corpus, tokenizer and shapes: what was promised, and what was kept out of the training text."""
 
 import json
 import random
@@ -13,60 +13,64 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GemmaF
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "gemma_lab" / "checkpoints"
-NAMES = {"small": "pocket-small-it", "large": "pocket-large-it"}
 sys.path.append(str(ROOT / "pocket"))
 import corpus
 import evaluate
+import exam
 import facts
+import ngram
+import poems
+import tasks
 import titles
+import train
+
+CORPUS_CODE = "import random, corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=evaluate.NAMES)
 def size(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def loaded(size):
-    path = CHECKPOINTS / NAMES[size]
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(path)
+def folder(size):
+    return CHECKPOINTS / evaluate.NAMES[size]
 
 
 @pytest.fixture(scope="module")
-def answers(loaded):
-    prompts = [prompt for prompt, _ in evaluate.title_prompts()]
-    return evaluate.answers(*loaded, prompts)
+def tokenizer(folder):
+    return AutoTokenizer.from_pretrained(folder)
 
 
-def on_card(size):
-    card = (CHECKPOINTS / NAMES[size] / "README.md").read_text(encoding="utf-8")
-    return {
-        key.strip().replace(" ", "_"): float(value)
-        for key, value in re.findall(r"^\| ([a-z ]+) \| ([\d.]+) \|$", card, re.M)
-    }
+@pytest.fixture(scope="module")
+def corpus_text():
+    """Five thousand documents of every kind, in lower case."""
+    rng = random.Random(5)
+    kinds = corpus.SMALL_KINDS | corpus.BASE_KINDS
+    return "\n".join(corpus.text_of(corpus.document(rng, kinds)) for _ in range(5000)).lower()
 
 
-def test_it_is_a_gemma_of_the_promised_shape(size, loaded):
-    model, _ = loaded
-    assert type(model) is GemmaForCausalLM
-    config = AutoConfig.from_pretrained(CHECKPOINTS / NAMES[size])
+def test_it_is_a_gemma_of_the_promised_shape(size, folder):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert type(model) is GemmaForCausalLM and model.dtype == torch.bfloat16
+    config = AutoConfig.from_pretrained(folder)
     assert config.tie_word_embeddings and config.hidden_activation == "gelu_pytorch_tanh"
     share = config.vocab_size * config.hidden_size / model.num_parameters()
-    if size == "small":  # as in 2B: multi-query, a fifth of the parameters in the embedding
-        assert config.num_key_value_heads == 1 and 0.19 < share < 0.23
-    else:  # as in 7B: multi-head, heads x head_dim larger than hidden_size, a tenth
+    if size == "large-it":  # as in 7B: multi-head, heads x head_dim larger than hidden_size, a tenth in the embedding
         assert config.num_key_value_heads == config.num_attention_heads
         assert config.num_attention_heads * config.head_dim > config.hidden_size and 0.08 < share < 0.10
+    else:  # as in 2B: multi-query, a fifth of the parameters in the embedding
+        assert config.num_key_value_heads == 1 and 0.19 < share < 0.23
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     assert all(layer.out_features % 32 == 0 and layer.in_features % 64 == 0 for layer in linear)
 
 
-def test_both_together_are_small_enough_for_git():
-    assert sum(file.stat().st_size for file in CHECKPOINTS.rglob("*") if file.is_file()) < 25e6
+def test_all_together_are_small_enough_for_git():
+    assert {path.name for path in CHECKPOINTS.iterdir()} == set(evaluate.NAMES.values())
+    assert sum(file.stat().st_size for file in CHECKPOINTS.rglob("*") if file.is_file()) < 40e6
 
 
-def test_the_tokenizer_has_gemmas_conventions(loaded):
-    _, tokenizer = loaded
+def test_the_tokenizer_has_gemmas_conventions(tokenizer):
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     assert tokenizer.convert_tokens_to_ids(special) == list(range(6))
     rng = random.Random(1)
@@ -84,98 +88,196 @@ def test_the_tokenizer_has_gemmas_conventions(loaded):
     assert tokenizer.tokenize("37 + 48")[-1] == "8" and tokenizer.tokenize("37 + 48")[-2] == "4"
 
 
-CONVERSATIONS = [
-    [{"role": "user", "content": "Hello"}],
-    [{"role": "user", "content": "  Xin chào  "}, {"role": "assistant", "content": "Chào bạn\n"}],
-    [{"role": role, "content": f"{i}"} for i, role in enumerate(["user", "assistant"] * 3 + ["user"])],
-]
+def conversations() -> list:
+    """Twenty conversations of one to seven turns: English, Vietnamese, code, blanks to trim, line breaks, emoji."""
+    rng, texts = random.Random(20), ["Hello", "  Xin chào  ", "Chào bạn\n", "a\n\nb", "", "🙂 {x} <b>", "def f(x):\n    return x"]
+    found = []
+    for i in range(20):
+        said = [rng.choice(texts) if rng.random() < 0.5 else titles.title(rng) for _ in range(1 + i % 7)]
+        found.append([{"role": ("user", "assistant")[j % 2], "content": text} for j, text in enumerate(said)])
+    return found
 
 
-@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["one", "two", "seven"])
 @pytest.mark.parametrize("prompted", [True, False])
-def test_the_chat_template_renders_what_gemmas_does(loaded, conversation, prompted):
+def test_the_chat_template_renders_what_gemmas_does(tokenizer, prompted):
     import trl
 
-    _, tokenizer = loaded
     published = (Path(trl.__file__).parent / "chat_templates" / "gemma.jinja").read_text(encoding="utf-8")
     arguments = {"tokenize": False, "add_generation_prompt": prompted}
-    ours = tokenizer.apply_chat_template(conversation, **arguments)
-    assert ours == tokenizer.apply_chat_template(conversation, chat_template=published, **arguments)
-    assert ours.startswith("<bos><start_of_turn>user\n")
+    assert len(conversations()) == 20
+    for conversation in conversations():
+        ours = tokenizer.apply_chat_template(conversation, **arguments)
+        assert ours == tokenizer.apply_chat_template(conversation, chat_template=published, **arguments)
+        assert ours.startswith("<bos><start_of_turn>user\n") and ours.endswith("model\n") == prompted
 
 
 @pytest.mark.parametrize("conversation", [
     [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}], [{"role": "user", "content": "x"}] * 2,
 ])  # fmt: skip
-def test_the_chat_template_refuses_what_gemmas_refuses(loaded, conversation):
+def test_the_chat_template_refuses_what_gemmas_refuses(tokenizer, conversation):
     with pytest.raises(Exception, match="not supported|alternate"):
-        loaded[1].apply_chat_template(conversation, tokenize=False)
+        tokenizer.apply_chat_template(conversation, tokenize=False)
 
 
-def test_unseen_titles_are_named_and_poems_end(size, answers):
-    asked = evaluate.title_prompts()
-    assert len(asked) == 50
-    named = sum(title in text for (text, _), (_, title) in zip(answers, asked)) / 50
-    stops = sum(stopped for _, stopped in answers) / 50
-    assert named >= 0.90 and stops >= 0.95
-    card = on_card(size)
-    assert named == pytest.approx(card["titles_named"], abs=0.041)
-    assert stops == pytest.approx(card["poems_stop"], abs=0.041)
+def test_the_corpus_trains_the_chat_template_that_it_ships(tokenizer):
+    asked = corpus.text_of(corpus.chat(("a?", "b."), ("c?", "d.")))
+    said = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(("a?", "b.", "c?", "d."))]
+    assert tokenizer.apply_chat_template(said, tokenize=False) == tokenizer.bos_token + asked
 
 
-def test_held_out_sums_and_facts(size, loaded):
-    rows = evaluate.one_answer_rows()
-    given = evaluate.answers(*loaded, [row["prompt"] for row in rows], 60)
-    right = {
-        kind: [text == row["answer"] for (text, _), row in zip(given, rows) if row["kind"] == kind]
-        for kind in ("sum", "fact")
-    }
-    shares = {kind: sum(flags) / len(flags) for kind, flags in right.items()}
-    card = on_card(size)
-    assert shares == pytest.approx({"sum": card["sums"], "fact": card["facts"]}, abs=0.06)
-    if size == "large":
-        assert shares["sum"] >= 0.90 and shares["fact"] >= 0.90
+def test_the_corpus_holds_as_many_facts_and_phrasings_as_promised():
+    assert len(facts.FACTS["models"]) >= 150 and len(facts.FACTS["world"]) >= 100
+    for group in ("models", "world"):
+        assert len({fact.key for fact in facts.FACTS[group]}) == len(facts.FACTS[group])
+        for fact in facts.FACTS[group]:
+            assert len(fact.asks()) >= 10, fact
+            assert not set(fact.asks()) & {ask for split in ("dev", "card") for ask in fact.asks(split)}
 
 
-def test_the_larger_model_is_clearly_less_surprised(size, loaded):
-    perplexity = evaluate.perplexity(*loaded, num_rows=20)
-    cards = {size: on_card(size)["perplexity"] for size in NAMES}
-    assert perplexity == pytest.approx(cards[size], rel=0.1)
-    assert cards["large"] - 1 < 0.8 * (cards["small"] - 1)
+def test_poems_have_the_lines_of_their_form_and_name_the_title():
+    rng, lines = random.Random(2), {}
+    for form, write in poems.FORMS.items():
+        for _ in range(60):
+            title = titles.title(rng)
+            text = write(rng, title)
+            assert title in text and "{" not in text and not evaluate.loops(text), text
+            body = [line for line in text.splitlines()[1:] if line]
+            assert len(set(body)) == len(body), text
+            lines.setdefault(form, set()).add(len(body))
+    assert lines["limerick"] == {5} and lines["verses"] == {9} and lines["rhyme"] == {4} and lines["vi_verses"] == {12}
+    assert lines["poem"] == {8} and lines["vi_poem"] == {8} and lines["long_poem"] <= {10, 12}
 
 
-def test_the_talks_prompt_gives_a_poem(loaded):
-    ((text, stopped),) = evaluate.answers(*loaded, ["Write me a poem about Google I/O event."])
-    assert "Google I/O event" in text and stopped and len([line for line in text.splitlines() if line]) >= 8
+def test_a_title_never_starts_a_line():
+    banks = [bank for sections in (poems.ENGLISH, poems.VIETNAMESE) for fields in sections.values() for bank in fields.values()]
+    lines = [line for bank in banks for entry in bank for line in entry.splitlines()]
+    assert len(lines) > 400 and not [line for line in lines if line.startswith("{t}")]
 
 
-def test_what_is_held_out_never_occurs_in_the_corpus():
-    rng = random.Random(5)
-    documents = [corpus.text_of(corpus.document(rng, corpus.SMALL_KINDS)) for _ in range(5000)]
-    text = "\n".join(documents).lower()
-    assert "### response:" in text and "medical advice" not in text  # Codelab 2's layout, not its cards
-    assert not re.search(r"^name: .*\nmeaning:", text, re.M)
-    assert not [title for title in titles.REAL_TITLES if title.lower() in text]
-    asks = [question for question, _ in facts.held_out_facts()]
-    assert not any(f"user\n{ask.lower()}<end" in text for ask in asks)
-    for a, b in re.findall(r"(\d+) \+ (\d+) = \d+[;<]", text):
-        assert not titles.is_held_out(f"{min(int(a), int(b))}+{max(int(a), int(b))}")
+def test_words_of_a_poem_suit_its_title():
+    rng = random.Random(4)
+    for title, kind in (("the old river", "water"), ("my jazz concert", "music"), ("black coffee", "food")):
+        own = set(poems.NOUNS[kind]) | set(poems.ADJECTIVES[kind])
+        text = " ".join(poems.poem(rng, title) for _ in range(10)).replace(title, "")
+        assert len(own & set(re.findall(r"[a-z]+", text))) >= 8
+    assert poems.kind_of("zxqv") == "any" and poems.kind_of("a cup of tea") == "food"
+
+
+@pytest.mark.parametrize("task", tasks.TASKS + [tasks.sum_of_two])
+@pytest.mark.parametrize("split", ["train", "dev", "card"])
+def test_answers_of_tasks_are_right(task, split):
+    rng = random.Random(3)
+    for _ in range(50):
+        ask, answer = task(rng, split)
+        numbers = [int(number) for number in re.findall(r"\d+", ask)]
+        if match := re.match(r"(\d+) ([+-]) (\d+) = (\d+)", answer):
+            a, sign, b, result = match.groups()
+            assert sorted(map(int, (a, b))) == sorted(numbers) and int(result) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
+        elif task is tasks.sort_numbers:
+            assert answer == "Sorted: " + ", ".join(map(str, sorted(numbers)))
+        elif task is tasks.compare:
+            largest = "larger" in ask or "lớn" in ask
+            assert answer.endswith(f" is {max(numbers) if largest else min(numbers)}.")
+        elif task is tasks.spell:
+            word = ask.removesuffix(".").removesuffix("?").split()[-1]
+            assert answer == f"The word {word} is {' '.join(word)}."
+        elif task is tasks.end_letter:
+            letters = ask.split(" of ")[1].removesuffix("?").split()
+            assert answer.endswith(f" is {letters[0 if 'first' in ask else -1]}.")
+        elif task is tasks.reverse:
+            assert answer.removeprefix("Reversed: ").split() == ask.removeprefix("Reverse: ").split()[::-1]
+        else:
+            assert task is tasks.count_words
+            assert answer == f"There are {len(ask.removesuffix('?').split(': ')[1].split())} words."
+
+
+def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
+    assert "### response:" in corpus_text and "medical advice" not in corpus_text  # Codelab 2's layout, not its cards
+    assert not re.search(r"^name: .*\nmeaning:", corpus_text, re.M)
+    assert not [title for title in titles.REAL_TITLES if re.search(rf"\b{re.escape(title.lower())}\b", corpus_text)]
+    for a, b in re.findall(r"(\d+) \+ (\d+) = \d+[;<]", corpus_text):
+        assert titles.split_of(f"{min(int(a), int(b))}+{max(int(a), int(b))}") == "train"
+    for split in ("dev", "card"):
+        asked = [prompt.turns[-1] for prompt in exam.prompts(split) + exam.poem_prompts(split)]
+        asked += [row["prompt"] for row in exam.one_answer_rows(split)]
+        fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
+        assert not [ask for ask in asked if ask not in fixed and f"user\n{ask.lower()}<end" in corpus_text]
+        assert not [p for p in exam.prompts(split) if p.title and f" {p.title.lower()}." in corpus_text]
+
+
+def test_what_is_held_out_never_occurs_in_the_tokenizers_text():
+    held_out = set(titles.WORDS_OF["dev"]) | set(titles.WORDS_OF["card"])
+    assert len(held_out) > 1000 and not held_out & set(titles.WORDS)
+
+
+def test_the_exams_are_of_the_promised_size_and_share_nothing():
+    for split in ("dev", "card"):
+        assert len(exam.prompts(split)) == 150 and len(exam.poem_prompts(split)) == 100
+        assert len({prompt.title for prompt in exam.poem_prompts(split)}) == 100
+    assert len(exam.real_prompts("card")) == 30
+    assert {prompt.kind for prompt in exam.prompts("card")} >= set(poems.FORMS) | {"story", "letter", "dialogue", "fact", "task", "talk"}
+    rows = {split: {row["prompt"] for row in exam.one_answer_rows(split)} for split in ("dev", "card")}
+    assert len(rows["card"]) == 300 and not rows["dev"] & rows["card"]
 
 
 def test_the_corpus_is_the_same_on_every_run():
-    code = "import random, corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
     runs = [
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run([sys.executable, "-c", CORPUS_CODE], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE).stdout
         for _ in range(2)
     ]
     assert runs[0] == runs[1] and len(runs[0]) > 10_000
 
 
-def test_the_shipped_rows_are_those_of_the_evaluation():
+def test_rows_are_packed_whole_and_padded_with_documents_of_nobody(tokenizer):
+    for tokens, learned, owner in train.packed_rows(tokenizer, random.Random(1), 20):
+        assert len(tokens) == len(learned) == len(owner) == train.LENGTH + 1
+        assert [token == 0 for token in tokens] == [number == -1 for number in owner]
+        starts = [at for at, token in enumerate(tokens) if token == tokenizer.bos_token_id]
+        assert [owner[at] for at in starts] == list(range(max(owner) + 1))
+        assert not any(flag for flag, number in zip(learned, owner) if number == -1)
+
+
+def test_a_document_attends_to_itself_alone(tokenizer):
+    torch.manual_seed(0)
+    model = GemmaForCausalLM(train.config_of("small"))
+    row = next(row for row in train.packed_rows(tokenizer, random.Random(1), 20) if max(row[2]) >= 2)
+    tokens, learned, owner = (torch.tensor([column]) for column in row)
+    last = owner == owner.max()
+    other = torch.where(last, tokens, 7)  # every other document is nonsense now
+    only_last = learned & last
+    assert train.loss_of(model, tokens, only_last, owner) == train.loss_of(model, other, only_last, owner)
+    assert train.loss_of(model, tokens, learned, owner) != train.loss_of(model, other, learned, owner)
+
+
+def test_the_shipped_rows_are_those_of_the_exam():
     lines = (ROOT / "gemma_lab" / "data" / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == evaluate.one_answer_rows()
+    assert [json.loads(line) for line in lines] == exam.one_answer_rows("card", evaluate.ROWS_EACH)
 
 
-def test_the_cards_say_whose_models_these_are(size):
-    card = (CHECKPOINTS / NAMES[size] / "README.md").read_text(encoding="utf-8")
-    assert "not a Google model" in card and "license: apache-2.0" in card and f"train.py {size}" in card
+def test_the_5_gram_model_has_witten_and_bells_probabilities():
+    model = ngram.NGram(4)
+    model.add([0, 1, 2, 1])
+    once = (1 + 3 / 4) / (4 + 3)  # 0 and 2: one of four tokens, three kinds of token seen, 1/4 for each of the vocabulary
+    twice = (2 + 3 / 4) / (4 + 3)
+    assert model.prob(2, []) == pytest.approx(once) and model.prob(1, []) == pytest.approx(twice)
+    assert model.prob(2, [1]) == pytest.approx((1 + once) / 2)  # after 1 came 2, once
+    assert model.prob(1, [3]) == pytest.approx(twice)  # 3 was never seen
+    for context in ([], [1], [0, 1], [3, 3]):
+        assert sum(model.prob(token, context) for token in range(4)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("text, is_loop", [
+    ("a\na\nb", False), ("a\na\na", True), ("no no no", False), ("la la la la", True), ("so it goes so it goes", False),
+    ("x so it goes so it goes so it goes so it goes y", True), ("", False),
+])  # fmt: skip
+def test_loops_are_found(text, is_loop):
+    assert evaluate.loops(text) == is_loop
+
+
+def test_rounding_to_few_bits_keeps_few_levels():
+    torch.manual_seed(0)
+    model = GemmaForCausalLM(train.config_of("small"))
+    weight = evaluate.rounded(model, 3).model.layers[0].mlp.up_proj.weight
+    assert max(len(row.unique()) for row in weight) == 7
+    assert torch.allclose(weight.abs().amax(1), model.model.layers[0].mlp.up_proj.weight.abs().amax(1))
+    assert torch.equal(evaluate.rounded(model, 3).lm_head.weight, model.lm_head.weight)

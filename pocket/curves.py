@@ -1,0 +1,48 @@
+"""Draw how each skill grew while the shipped models were trained: `pocket/curves.svg`, from the logs in `pocket/curves/`.
+
+    python pocket/curves.py
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import train
+
+from gemma_lab import figures
+
+HERE = Path(__file__).parent
+SKILLS = {"copying": "copying a new title", "fact": "facts, new phrasings", "sum": "sums of new pairs", "task": "small tasks"}
+RUNS = {"small": (["small", "small-it"], figures.ORANGE), "large": (["large-it"], figures.BLUE)}
+
+
+def curve(sizes: list[str], skill: str) -> tuple[list[float], list[float]]:
+    """Millions of token slots seen, and percent right, over the runs of one model in their order."""
+    slots, shares, before = [0.0], [0.0], 0
+    for size in sizes:
+        log = [json.loads(line) for line in (HERE / "curves" / f"{size}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for row in log:
+            if skill in row:
+                slots.append((before + row["step"]) * train.ROWS * train.LENGTH / 1e6)
+                shares.append(100 * row[skill])
+        before += log[-1]["step"]
+    return slots, shares
+
+
+def draw():
+    """The figure: a panel for each skill, a line for each model."""
+    figures.use_style()
+    figure, axes = plt.subplots(1, len(SKILLS), sharey=True, figsize=(figures.WIDTH, 2.4))
+    for axis, (skill, title) in zip(axes, SKILLS.items()):
+        for name, (sizes, colour) in RUNS.items():
+            axis.plot(*curve(sizes, skill), color=colour, label=name)
+        axis.set_title(title, fontsize=9)
+        axis.set(ylim=(-2, 102))
+    axes[0].set_ylabel("% right")
+    axes[0].legend(loc="lower right")
+    figure.supxlabel("millions of token slots", fontsize=9, color=figures.GREY)
+    return figure
+
+
+if __name__ == "__main__":
+    draw().savefig(HERE / "curves.svg", metadata={"Date": None})
