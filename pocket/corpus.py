@@ -17,7 +17,7 @@ import titles
 from gemma_lab.finetune import PROMPT
 
 Document = list[tuple[str, bool]]
-SCENES, PROSE = texts.sections("scenes.txt"), texts.parts("prose.txt")
+SCENES, SKETCHES, PROSE = texts.sections("scenes.txt"), texts.sections("sketches.txt"), texts.parts("prose.txt")
 PEOPLE = "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss".split()
 VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
 SMALLTALK = [tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]]
@@ -346,6 +346,23 @@ def prose(rng: random.Random) -> Document:
     return [("\n".join(rng.sample(paragraphs, rng.randint(1, 3))) + "<eos>", True)]
 
 
+def sketch(rng: random.Random) -> Document:
+    """A few sentences on everyday life that speak of one place, one thing and one creature: no two sketches are the same."""
+    language = rng.choice(["en", "en", "vi"])
+    sentences, bank = [], SKETCHES[language]
+    for part in ["first", *["then"] * rng.randint(0, 3), "last"]:
+        sentences.append(rng.choice([one for one in bank[part] if one not in sentences]))
+    kin, place = (VI_PEOPLE, bank["p"][0].split(", ")) if language == "vi" else (titles.KIN, SITES)
+    words = {
+        "p": rng.choice(place), "n": rng.choice(THINGS), "c": rng.choice(titles.NOUNS["creature"]), "k": rng.choice(kin),
+        "s": rng.choice(titles.NOUNS["sky"]), "f": rng.choice(titles.NOUNS["table"]),
+    }  # fmt: skip
+    adjectives = bank["a"][0].split(", ")
+    text = re.sub(r"\{(\w)\}", lambda slot: words.get(slot[1]) or rng.choice(adjectives), "\n".join(sentences))
+    text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
+    return [(" ".join(map(facts.capitalized, text.split("\n"))) + "<eos>", True)]
+
+
 def plain_writing(rng: random.Random) -> Document:
     """What a chat model answers, as a page of its own: a poem or a story under its title, a letter, a list of facts."""
     kind, title = rng.randint(0, 3), titles.title(rng)
@@ -376,7 +393,7 @@ POEMS = {poem_of(form): share for form, share in {
 PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 5, sum_table: 8}
 
 # The share of each kind of document. The base model reads plain text only.
-BASE_KINDS = PLAIN | {prose: 22, plain_writing: 22, worksheet: 10}
+BASE_KINDS = PLAIN | {sketch: 25, prose: 8, plain_writing: 16, worksheet: 6, repeated: 15, sum_table: 4}
 KINDS = POEMS | PLAIN | {
     prose: 2, plain_writing: 2, worksheet: 1, copying: 8, sum_question: 11, sum_steps: 4, fact: 14, fact_conversation: 6,
     small_task: 12, explanation: 4, story: 3, letter: 3, smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,

@@ -33,7 +33,7 @@ SHAPES = {
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
 }
-STEPS = {"small": 1500, "small-it": 3500, "large-it": 6000}
+STEPS = {"small": 2500, "small-it": 3500, "large-it": 6000}
 KINDS = {"small": corpus.BASE_KINDS, "small-it": corpus.SMALL_KINDS, "large-it": corpus.KINDS}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
