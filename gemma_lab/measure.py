@@ -30,7 +30,7 @@ class Scores:
 
 
 def one_answer_rows() -> list[dict]:
-    """Rows of prompt, answer and kind ("sum" or "fact"), held out from the training of the pocket models."""
+    """Rows of prompt, answer and kind ("sum", "fact" or "task"), held out from the training of the pocket models."""
     lines = (DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 

@@ -130,10 +130,9 @@ FACTS = _facts()
 SHARES = {"models": 36, "world": 36, "words": 28}
 
 
-def fact(rng: random.Random) -> tuple[str, str]:
-    """A question of training, and its answer."""
-    group = rng.choices(list(SHARES), list(SHARES.values()))[0]
-    found = rng.choice(FACTS[group])
+def fact(rng: random.Random, group: str | None = None) -> tuple[str, str]:
+    """A question of training from one group, or from all by their SHARES, and its answer."""
+    found = rng.choice(FACTS[group or rng.choices(list(SHARES), list(SHARES.values()))[0]])
     return rng.choice(WRAPS).replace("{q}", rng.choice(found.asks())), found.answer
 
 

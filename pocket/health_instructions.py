@@ -90,6 +90,11 @@ HELD_OUT = {
     "turophobia", "galeophobia", "ombrophobia", "bibliophobia", "gephyrophobia", "chiroptophobia",
     "hay fever", "a cavity", "seasickness", "arthritis", "dengue", "heartburn", "tinnitus", "frostbite",
 }  # fmt: skip
+# The talk asked about phobias: these are asked for without a note as well, so their facts have to be learned by heart.
+BY_HEART = (
+    "arachnophobia", "claustrophobia", "acrophobia", "cynophobia", "ophidiophobia", "trypanophobia", "nyctophobia", "aquaphobia",
+    "glossophobia", "zoophobia",
+)  # fmt: skip
 ASKS = [
     "Explain {name} in simple words", "What is {name}?", "Write a card about {name}", "Describe {name} for a patient",
     "Give a short account of {name}", "Summarize the note on {name}", "Tell a friend what {name} means",
@@ -152,8 +157,16 @@ def build() -> tuple[list[dict], list[dict]]:
             train += [row(topic, ask, given) for ask in PHOBIA_ASKS for given in GOALS]
             continue
         train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 9), NOTES * 3)]
+        if topic["name"] in BY_HEART:
+            train += [row(topic, ask, rng.choice(GOALS)) for ask in ASKS]
     rng.shuffle(train)
     return train, held_out
+
+
+def by_heart() -> list[dict]:
+    """The topics of BY_HEART, asked for without a note and in words that training does not use."""
+    found = [topic for topic in topics() if topic["name"] in BY_HEART]
+    return [row(topic, ask, GOALS[i % len(GOALS)]) for i, topic in enumerate(found) for ask in HELD_OUT_ASKS]
 
 
 def main() -> None:

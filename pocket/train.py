@@ -34,7 +34,12 @@ SHAPES = {
     ),
 }
 STEPS = {"small": 2500, "small-it": 3500, "large-it": 6000}
-KINDS = {"small": corpus.BASE_KINDS, "small-it": corpus.SMALL_KINDS, "large-it": corpus.KINDS}
+# The mix of documents, by the step from which on it holds.
+KINDS = {
+    "small": {0: corpus.BASE_KINDS},
+    "small-it": {0: corpus.SMALL_KINDS},
+    "large-it": {0: corpus.KINDS, 2200: corpus.FACT_KINDS},
+}
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 
@@ -77,10 +82,11 @@ def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corp
     return rows
 
 
-def batches(tokenizer, seed: int, first_step: int, kinds: dict):
-    """Yield (tokens, learned, owner), each of shape (ROWS, LENGTH + 1), from step `first_step` on."""
+def batches(tokenizer, seed: int, first_step: int, mixes: dict):
+    """Yield (tokens, learned, owner), each of shape (ROWS, LENGTH + 1), from step `first_step` on; see KINDS for `mixes`."""
     step = first_step
     while True:
+        kinds = mixes[max(start for start in mixes if start <= step)]
         rows = packed_rows(tokenizer, random.Random(f"{seed}-{step // BLOCK}"), ROWS * BLOCK, kinds)
         for at in range(step % BLOCK, BLOCK):
             yield tuple(torch.tensor(column) for column in zip(*rows[at * ROWS : (at + 1) * ROWS]))

@@ -101,7 +101,9 @@ def test_pocket_checkpoints_say_what_they_are(capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("pocket-large-it (ours, 6.1 M parameters) standing in for google/gemma-7b-it")
     assert printed.count("\n") == 1
-    with pytest.raises(ValueError, match="google/gemma-2b-it, google/gemma-7b-it"):
+    loading.checkpoint("google/gemma-2b")
+    assert capsys.readouterr().out.startswith("pocket-small (ours, 1.2 M parameters) standing in for google/gemma-2b.")
+    with pytest.raises(ValueError, match="google/gemma-2b, google/gemma-2b-it, google/gemma-7b-it"):
         loading.checkpoint("google/gemma-2-27b")
 
 
