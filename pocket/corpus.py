@@ -95,6 +95,16 @@ def sum_table(rng: random.Random) -> Document:
     return document
 
 
+def initials(rng: random.Random) -> Document:
+    """Titles with the three letters that choose the lines of their poems: many to a document."""
+    document = []
+    for _ in range(rng.randint(5, 10)):
+        title = titles.title(rng)
+        letters = " ".join(chr(ord("a") + letter) for letter in poems.letters_of(title))
+        document += [(f" {title}:", False), (f" {letters}", True), (";", False)]
+    return document
+
+
 def fact(rng: random.Random) -> Document:
     return chat(facts.fact(rng))
 
@@ -404,6 +414,7 @@ KINDS = POEMS | PLAIN | {
 }  # fmt: skip
 # The large model goes on with this mix when it can copy: a word and its translation have to be seen some seventy times.
 FACT_KINDS = KINDS | {fact: 24, fact_conversation: 10, word_fact: 22, explanation: 5}
+LETTER_KINDS = FACT_KINDS | {initials: 20}
 # What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.
 SMALL_KINDS = KINDS | {log_note: 11, looked_up: 15}
 

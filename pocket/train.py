@@ -38,7 +38,7 @@ STEPS = {"small": 2500, "small-it": 3500, "large-it": 6000}
 KINDS = {
     "small": {0: corpus.BASE_KINDS},
     "small-it": {0: corpus.SMALL_KINDS},
-    "large-it": {0: corpus.KINDS, 2200: corpus.FACT_KINDS},
+    "large-it": {0: corpus.KINDS, 2200: corpus.FACT_KINDS, 3000: corpus.LETTER_KINDS},
 }
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
