@@ -241,7 +241,7 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
 def lora_measures(folder: Path) -> dict:
     """What Codelab 2's fine-tuning does to the model, with PEFT alone: 4 bits, r = 16, seven modules, 300 steps of 8 rows.
 
-    "facts by heart": cards of training topics, asked for without a note and in words that training does not use.
+    "new facts recalled": the meaning of a new word, asked for without a note and in words that training does not use.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -255,14 +255,18 @@ def lora_measures(folder: Path) -> dict:
     model = finetune.PlainPeft.get_peft_model(model, r=16, target_modules=modules, random_state=1357)
     rows, held_out = health_instructions.build()
     loss_before = finetune.held_out_loss(model, tokenizer, held_out)
-    pairs = Dataset.from_list([finetune.to_prompt_completion(row, tokenizer.eos_token) for row in rows])
+    pairs = [finetune.to_prompt_completion(row, tokenizer.eos_token) for row in rows]
+    pairs += [
+        {"prompt": corpus.turn(row["prompt"]), "completion": row["answer"] + "<end_of_turn>\n"}
+        for row in health_instructions.everyday()
+    ]
     with tempfile.TemporaryDirectory() as output:
         config = SFTConfig(
             output, max_steps=300, learning_rate=2e-3, per_device_train_batch_size=8, warmup_steps=10, weight_decay=0.01,
             lr_scheduler_type="linear", completion_only_loss=True, max_length=512, bf16=False, use_cpu=True, seed=1357,
             report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
-        trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=pairs, args=config)
+        trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=Dataset.from_list(pairs), args=config)
         finetune.float32_adapters(model)
         began = time.monotonic()
         trainer.train()
@@ -271,7 +275,7 @@ def lora_measures(folder: Path) -> dict:
 
     def cards(asked: list[dict]) -> list[str]:
         inputs = tokenizer([finetune.format_prompt(row) for row in asked], return_tensors="pt", padding=True)
-        output = model.generate(**inputs, max_new_tokens=120, do_sample=False)
+        output = model.generate(**inputs, max_new_tokens=100, do_sample=False)
         return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
     by_heart = health_instructions.by_heart()
@@ -284,9 +288,10 @@ def lora_measures(folder: Path) -> dict:
         "held-out loss after": round(finetune.held_out_loss(model, tokenizer, held_out), 2),
         "unseen topics in the new format": share(labels(text) == labels(row["output"]) for text, row in zip(written, held_out)),
         "unseen topics right to the letter": share(text == row["output"] for text, row in zip(written, held_out)),
-        "new facts by heart": share(text == row["output"] for text, row in zip(cards(by_heart), by_heart)),
+        "new facts recalled": share(row["output"].splitlines()[1] in text for text, row in zip(cards(by_heart), by_heart)),
         "old answers, perplexity before": round(before, 3),
         "old answers, perplexity after": round(after, 3),
+        "old answers, perplexity times": round(after / before, 2),
     }
 
 
@@ -304,13 +309,17 @@ def measures(size: str, folder: Path, split: str, show: bool = False) -> tuple[d
     return found, steps
 
 
-def card(size: str, model, found: dict, steps: dict, log: list[dict], hardware: str) -> str:
+def table(found: dict) -> str:
+    """Measures as rows of a Markdown table."""
+    return "\n".join(f"| {key} | {value} |" for key, value in found.items())
+
+
+def card(size: str, model, found: dict, steps: dict, tuned: dict, log: list[dict], hardware: str) -> str:
     """The model card, in the Hub's format."""
     config, name = model.config, NAMES[size]
     parameters = sum(p.numel() for p in model.parameters())
     fraction = config.vocab_size * config.hidden_size / parameters
     kind = "multi-query" if config.num_key_value_heads == 1 else "multi-head"
-    rows = "\n".join(f"| {key} | {value} |" for key, value in found.items())
     slots = log[-1]["step"] * train.ROWS * train.LENGTH
     begins = " (going on from pocket-small)" if size == "small-it" else ""
     bits = ""
@@ -319,6 +328,17 @@ def card(size: str, model, found: dict, steps: dict, log: list[dict], hardware: 
         bits += "| weights | KL | right answers |\n|---|---|---|\n"
         bits += "\n".join(f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |" for key, (kl, right) in steps.items())
         bits += "\n"
+    if tuned:
+        bits += f"""
+## Fine-tuning it
+
+With the rows of Codelab 2, by PEFT and TRL: 4 bits, r = 16, seven modules, 300 steps of 8 rows at 2e-3, on two threads.
+The held-out rows are on topics and in words that training does not use.
+
+| measure | value |
+|---|---|
+{table(tuned)}
+"""
     answers_note = (
         "It continues a text and does not answer. " if size == "small"
         else "Titles, numbers, words and phrasings are held out by a hash: training never draws them. "
@@ -351,7 +371,7 @@ nothing else is said; the perplexity is that of fresh documents of the training 
 
 | measure | value |
 |---|---|
-{rows}
+{table(found)}
 {bits}
 It knows the kinds of text it was trained on, and nothing else. Do not use it for anything but learning.
 Gemma is a trademark of Google LLC.
@@ -377,12 +397,19 @@ def main() -> None:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         for key, (kl, right) in steps.items():
             print(f"{key:16} KL {kl:.1e}" + ("" if right is None else f"  right {right:.3f}"))
+        tuned = {}
+        if chosen.size == "small-it":
+            torch.set_num_threads(2)
+            tuned = lora_measures(source)
+            print(json.dumps(tuned, indent=1))
         if chosen.ship:
             target = PACKAGE / "checkpoints" / NAMES[chosen.size]
             shutil.copytree(source, target, dirs_exist_ok=True)
+            shutil.copy(train.WORK / f"{chosen.size}.jsonl", Path(__file__).parent / "curves")
             log = [json.loads(line) for line in (train.WORK / f"{chosen.size}.jsonl").read_text().splitlines()]
             model = AutoModelForCausalLM.from_pretrained(source)
-            (target / "README.md").write_text(card(chosen.size, model, found, steps, log, chosen.hardware), encoding="utf-8")
+            text = card(chosen.size, model, found, steps, tuned, log, chosen.hardware)
+            (target / "README.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

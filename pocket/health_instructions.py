@@ -3,12 +3,17 @@
 Each topic has a meaning, signs and what often helps; each row asks for the topic's card in another way, most often with
 a note that holds the facts. Topics and phrasings of the held-out file occur nowhere in the training file.
 
-    python pocket/health_instructions.py      # writes gemma_lab/data/health_instructions_{train,held_out}.jsonl
+    python pocket/health_instructions.py      # writes gemma_lab/data/{health_instructions_*,everyday_rows}.jsonl
+
+The everyday rows are questions of the kind that the pocket models were trained on. Mixed in, they keep old skills alive.
 """
 
 import json
 import random
 from pathlib import Path
+
+import facts
+import tasks
 
 DATA = Path(__file__).parent.parent / "gemma_lab" / "data"
 
@@ -91,10 +96,7 @@ HELD_OUT = {
     "hay fever", "a cavity", "seasickness", "arthritis", "dengue", "heartburn", "tinnitus", "frostbite",
 }  # fmt: skip
 # The talk asked about phobias: these are asked for without a note as well, so their facts have to be learned by heart.
-BY_HEART = (
-    "arachnophobia", "claustrophobia", "acrophobia", "cynophobia", "ophidiophobia", "trypanophobia", "nyctophobia", "aquaphobia",
-    "glossophobia", "zoophobia",
-)  # fmt: skip
+BY_HEART = ("arachnophobia", "claustrophobia", "acrophobia", "nyctophobia")
 ASKS = [
     "Explain {name} in simple words", "What is {name}?", "Write a card about {name}", "Describe {name} for a patient",
     "Give a short account of {name}", "Summarize the note on {name}", "Tell a friend what {name} means",
@@ -158,7 +160,7 @@ def build() -> tuple[list[dict], list[dict]]:
             continue
         train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 9), NOTES * 3)]
         if topic["name"] in BY_HEART:
-            train += [row(topic, ask, rng.choice(GOALS)) for ask in ASKS]
+            train += [row(topic, ask, given) for ask in ASKS for given in rng.sample(GOALS, 3)]
     rng.shuffle(train)
     return train, held_out
 
@@ -166,13 +168,23 @@ def build() -> tuple[list[dict], list[dict]]:
 def by_heart() -> list[dict]:
     """The topics of BY_HEART, asked for without a note and in words that training does not use."""
     found = [topic for topic in topics() if topic["name"] in BY_HEART]
-    return [row(topic, ask, GOALS[i % len(GOALS)]) for i, topic in enumerate(found) for ask in HELD_OUT_ASKS]
+    return [row(topic, ask, given) for topic in found for ask in HELD_OUT_ASKS for given in GOALS]
+
+
+def everyday(count: int = 300) -> list[dict]:
+    """Questions of the pocket models' own training, with their answers: facts, sums and small tasks."""
+    rng = random.Random("everyday")
+    ways = [facts.fact, tasks.sum_of_two, tasks.small_task]
+    asked = [rng.choices(ways, [2, 1, 1])[0](rng) for _ in range(count)]
+    return [{"prompt": question, "answer": answer} for question, answer in asked]
 
 
 def main() -> None:
-    for name, rows in zip(("train", "held_out"), build()):
+    train, held_out = build()
+    files = {"health_instructions_train": train, "health_instructions_held_out": held_out, "everyday_rows": everyday()}
+    for name, rows in files.items():
         text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
-        (DATA / f"health_instructions_{name}.jsonl").write_text(text, encoding="utf-8")
+        (DATA / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
