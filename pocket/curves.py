@@ -1,6 +1,6 @@
 """Draw how each skill grew while the shipped models were trained: `pocket/curves.svg`, from the logs in `pocket/curves/`.
 
-    python pocket/curves.py
+python pocket/curves.py
 """
 
 import json
@@ -12,7 +12,12 @@ import train
 from gemma_lab import figures
 
 HERE = Path(__file__).parent
-SKILLS = {"copying": "copying a new title", "fact": "facts, new phrasings", "sum": "sums of new pairs", "task": "small tasks"}
+SKILLS = {
+    "copying": "copying a new title",
+    "fact": "facts, new phrasings",
+    "sum": "sums of new pairs",
+    "task": "small tasks",
+}
 RUNS = {"small": (["small", "small-it"], figures.ORANGE), "large": (["large-it"], figures.BLUE)}
 
 

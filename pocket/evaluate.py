@@ -1,9 +1,9 @@
 """Measure a trained pocket model on what it has never seen, and ship it with its card.
 
-    python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
-    python pocket/evaluate.py small-it --show            # and the answers themselves
-    python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
-    python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
+python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
+python pocket/evaluate.py small-it --show            # and the answers themselves
+python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
+python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
 """
 
 import argparse
@@ -99,20 +99,32 @@ def perplexity(model, rows: list) -> float:
     return math.exp(total / count)
 
 
-def ngram_perplexity(tokenizer, kinds: dict, rows: list, num_documents: int = 60_000) -> float:
-    """The same of a 5-gram model that has counted `num_documents` documents of the training kinds."""
+def counted(tokenizer, kinds: dict, num_documents: int = 60_000) -> ngram.NGram:
+    """A 5-gram model that has counted `num_documents` documents of the training kinds."""
     rng, model = random.Random("5-gram"), ngram.NGram(tokenizer.vocab_size)
     for _ in range(num_documents):
         text = corpus.text_of(corpus.document(rng, kinds))
         model.add([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]])
-    total, count = 0.0, 0
-    for tokens, learned, owner in rows:
-        for at in range(1, len(tokens)):
-            if learned[at]:
-                start = owner.index(owner[at])
-                total -= math.log(model.prob(tokens[at], tokens[start:at]))
-                count += 1
-    return math.exp(total / count)
+    return model
+
+
+def ngram_perplexity(model: ngram.NGram, rows: list) -> float:
+    """The perplexity of a 5-gram model over the learned tokens of packed rows."""
+    logs = [
+        math.log(model.prob(tokens[at], tokens[owner.index(owner[at]) : at]))
+        for tokens, learned, owner in rows for at in range(1, len(tokens)) if learned[at]
+    ]  # fmt: skip
+    return math.exp(-sum(logs) / len(logs))
+
+
+def as_packed(tokenizer, rows: list[dict]) -> list:
+    """One-answer rows in the form of `train.packed_rows`, without padding: their answers are the learned tokens."""
+    found = []
+    for row in rows:
+        ids, start = measure.encode(tokenizer, row)
+        tokens = ids[0].tolist()
+        found.append((tokens, [at >= start for at in range(len(tokens))], [0] * len(tokens)))
+    return found
 
 
 @torch.no_grad()
@@ -185,10 +197,17 @@ def kinds_of(size: str) -> dict:
 
 def plain_measures(model, tokenizer, kinds: dict, with_ngram: bool = True) -> dict:
     """What base and -it models are both measured on."""
-    rows = fresh_rows(tokenizer, kinds)
+    texts = {"perplexity": fresh_rows(tokenizer, kinds)}
+    found = {"perplexity": perplexity(model, texts["perplexity"])}
+    if kinds is corpus.KINDS:
+        answers_of = exam.one_answer_rows("card")
+        texts["perplexity of right answers"] = as_packed(tokenizer, answers_of)
+        found["perplexity of right answers"] = measure.perplexity(measure.answer_log_probs(model, tokenizer, answers_of))
+    if with_ngram:
+        yardstick = counted(tokenizer, kinds)
+        found |= {f"5-gram {name}": ngram_perplexity(yardstick, rows) for name, rows in texts.items()}
     after = next_words(model, tokenizer, HANG, HANG_NEXT)
-    yardstick = {"5-gram perplexity": round(ngram_perplexity(tokenizer, kinds, rows), 3)} if with_ngram else {}
-    return {"perplexity": round(perplexity(model, rows), 3)} | yardstick | {
+    return {name: round(value, 3) for name, value in found.items()} | {
         "rank of the first choice after hàng": after["đầu"][0],
         "last rank of the other five": max(rank for rank, _ in after.values()),
         "least probability of the six": round(min(p for _, p in after.values()), 4),
@@ -286,7 +305,9 @@ def lora_measures(folder: Path) -> dict:
         "seconds for 300 steps": round(seconds),
         "held-out loss before": round(loss_before, 2),
         "held-out loss after": round(finetune.held_out_loss(model, tokenizer, held_out), 2),
-        "unseen topics in the new format": share(labels(text) == labels(row["output"]) for text, row in zip(written, held_out)),
+        "unseen topics in the new format": share(
+            labels(text) == labels(row["output"]) for text, row in zip(written, held_out)
+        ),
         "unseen topics right to the letter": share(text == row["output"] for text, row in zip(written, held_out)),
         "new facts recalled": share(row["output"].splitlines()[1] in text for text, row in zip(cards(by_heart), by_heart)),
         "old answers, perplexity before": round(before, 3),
@@ -326,7 +347,9 @@ def card(size: str, model, found: dict, steps: dict, tuned: dict, log: list[dict
     if steps:
         bits = "\n## Taking bits away\n\nOn the 120 rows of `gemma_lab/data/one_answer.jsonl`: KL divergence to float32 in nats.\n\n"
         bits += "| weights | KL | right answers |\n|---|---|---|\n"
-        bits += "\n".join(f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |" for key, (kl, right) in steps.items())
+        bits += "\n".join(
+            f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |" for key, (kl, right) in steps.items()
+        )
         bits += "\n"
     if tuned:
         bits += f"""
@@ -367,7 +390,8 @@ shares no weight with one. It stands in for `{STANDS_FOR[size]}` where there is 
 ## Measured on held-out prompts
 
 From these weights in float32, greedy decoding, by `python pocket/evaluate.py {size}`. {answers_note}The measures are shares, if
-nothing else is said; the perplexity is that of fresh documents of the training kinds. `pocket/README.md` explains each.
+nothing else is said. Perplexity is that of fresh documents of the training kinds; most of it is chance in the text itself,
+such as which line a poem takes. Right answers leave no room for chance. `pocket/README.md` explains each measure.
 
 | measure | value |
 |---|---|

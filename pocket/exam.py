@@ -11,7 +11,17 @@ import poems
 import tasks
 import titles
 
-VIETNAMESE_REAL = ("Hội An", "phở bò", "chiếc nón lá", "Nha Trang", "bánh xèo", "chợ Bến Thành", "Trung Thu", "cầu Rồng", "Sa Pa")
+VIETNAMESE_REAL = (
+    "Hội An",
+    "phở bò",
+    "chiếc nón lá",
+    "Nha Trang",
+    "bánh xèo",
+    "chợ Bến Thành",
+    "Trung Thu",
+    "cầu Rồng",
+    "Sa Pa",
+)
 # Typed for the exam: no line of training asks in these words.
 TALK = {
     "dev": ["Good afternoon! How is it going?", "Are you able to speak Vietnamese?", "What will the weather be on Friday?"],
@@ -70,9 +80,15 @@ def other_prompts(split: str) -> list[Prompt]:
     rng = random.Random(f"{split} others")
     composed = lambda: titles.composed(rng, split)  # noqa: E731
     found = []
-    for i in range(12):
+    for _ in range(12):
         title = composed()
-        found.append(Prompt("story", (rng.choice(["Tell me a story about {t}.", "Write a story about {t}."]).replace("{t}", title),), title))
+        found.append(
+            Prompt(
+                "story",
+                (rng.choice(["Tell me a story about {t}.", "Write a story about {t}."]).replace("{t}", title),),
+                title,
+            )
+        )
         title = composed()
         ask = rng.choice(["Write a letter to my aunt about {t}.", "Help me write to my boss about {t}."])
         found.append(Prompt("letter", (ask.replace("{t}", title),), title))

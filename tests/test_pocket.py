@@ -90,7 +90,10 @@ def test_the_tokenizer_has_gemmas_conventions(tokenizer):
 
 def conversations() -> list:
     """Twenty conversations of one to seven turns: English, Vietnamese, code, blanks to trim, line breaks, emoji."""
-    rng, texts = random.Random(20), ["Hello", "  Xin chào  ", "Chào bạn\n", "a\n\nb", "", "🙂 {x} <b>", "def f(x):\n    return x"]
+    rng, texts = (
+        random.Random(20),
+        ["Hello", "  Xin chào  ", "Chào bạn\n", "a\n\nb", "", "🙂 {x} <b>", "def f(x):\n    return x"],
+    )
     found = []
     for i in range(20):
         said = [rng.choice(texts) if rng.random() < 0.5 else titles.title(rng) for _ in range(1 + i % 7)]
@@ -149,7 +152,9 @@ def test_poems_have_the_lines_of_their_form_and_name_the_title():
 
 
 def test_a_title_never_starts_a_line():
-    banks = [bank for sections in (poems.ENGLISH, poems.VIETNAMESE) for fields in sections.values() for bank in fields.values()]
+    banks = [
+        bank for sections in (poems.ENGLISH, poems.VIETNAMESE) for fields in sections.values() for bank in fields.values()
+    ]
     lines = [line for bank in banks for entry in bank for line in entry.splitlines()]
     assert len(lines) > 400 and not [line for line in lines if line.startswith("{t}")]
 
@@ -172,7 +177,9 @@ def test_answers_of_tasks_are_right(task, split):
         numbers = [int(number) for number in re.findall(r"\d+", ask)]
         if match := re.match(r"(\d+) ([+-]) (\d+) = (\d+)", answer):
             a, sign, b, result = match.groups()
-            assert sorted(map(int, (a, b))) == sorted(numbers) and int(result) == (int(a) + int(b) if sign == "+" else int(a) - int(b))
+            assert sorted(map(int, (a, b))) == sorted(numbers) and int(result) == (
+                int(a) + int(b) if sign == "+" else int(a) - int(b)
+            )
         elif task is tasks.sort_numbers:
             assert answer == "Sorted: " + ", ".join(map(str, sorted(numbers)))
         elif task is tasks.compare:
@@ -215,7 +222,14 @@ def test_the_exams_are_of_the_promised_size_and_share_nothing():
         assert len(exam.prompts(split)) == 150 and len(exam.poem_prompts(split)) == 100
         assert len({prompt.title for prompt in exam.poem_prompts(split)}) == 100
     assert len(exam.real_prompts("card")) == 30
-    assert {prompt.kind for prompt in exam.prompts("card")} >= set(poems.FORMS) | {"story", "letter", "dialogue", "fact", "task", "talk"}
+    assert {prompt.kind for prompt in exam.prompts("card")} >= set(poems.FORMS) | {
+        "story",
+        "letter",
+        "dialogue",
+        "fact",
+        "task",
+        "talk",
+    }
     rows = {split: {row["prompt"] for row in exam.one_answer_rows(split)} for split in ("dev", "card")}
     assert len(rows["card"]) == 300 and not rows["dev"] & rows["card"]
 
