@@ -209,7 +209,7 @@ def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
         asked += [row["prompt"] for row in exam.one_answer_rows(split)]
         fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
         assert not [ask for ask in asked if ask not in fixed and f"user\n{ask.lower()}<end" in corpus_text]
-        assert not [p for p in exam.prompts(split) if p.title and f" {p.title.lower()}." in corpus_text]
+        assert not [p for p in exam.prompts(split) if p.title and f"about {p.title.lower()}" in corpus_text]
 
 
 def test_what_is_held_out_never_occurs_in_the_tokenizers_text():

@@ -104,7 +104,7 @@ def test_the_larger_model_is_clearly_better():
     assert large["sums"] >= 0.95 and large["facts"] >= 0.90
     assert small["one-answer tasks"] <= large["one-answer tasks"] - 0.10
     assert large["perplexity"] < small["perplexity"]
-    assert large["perplexity of right answers"] - 1 < 0.6 * (small["perplexity of right answers"] - 1)
+    assert large["perplexity of right answers"] - 1 < 0.7 * (small["perplexity of right answers"] - 1)
 
 
 def test_fine_tuning_teaches_a_format_and_facts_and_forgets_little():
