@@ -1,4 +1,6 @@
-"""Draw how each skill grew while the shipped models were trained: `pocket/curves.svg`, from the logs in `pocket/curves/`.
+"""Draw how the shipped models grew while they were trained, from the logs in `pocket/curves/`.
+
+`curves.svg` shows the skills. `variety.svg` shows how many of 100 poems differ: {step of the -it training: different bodies}.
 
 python pocket/curves.py
 """
@@ -49,5 +51,22 @@ def draw():
     return figure
 
 
+def draw_variety():
+    """The figure of the poems: different bodies of 100 greedy poems by token slots."""
+    figures.use_style()
+    figure, axis = plt.subplots(figsize=(4.5, 2.4))
+    counted = json.loads((HERE / "curves" / "variety.json").read_text(encoding="utf-8"))
+    for name, (sizes, colour) in RUNS.items():
+        before = sum(train.STEPS[size] for size in sizes[:-1])
+        slots = [(before + int(step)) * train.ROWS * train.LENGTH / 1e6 for step in counted[sizes[-1]]]
+        axis.plot(slots, list(counted[sizes[-1]].values()), "o-", color=colour, label=name, markersize=4)
+    axis.axhline(98, color=figures.GREY, linestyle=":")
+    axis.text(19, 96, "a model that knew the rule", ha="right", va="top", color=figures.GREY, fontsize=8)
+    axis.set(xlabel="millions of token slots", ylabel="different bodies of 100", ylim=(0, 102), xlim=(7, 19))
+    axis.legend(loc="lower left")
+    return figure
+
+
 if __name__ == "__main__":
-    draw().savefig(HERE / "curves.svg", metadata={"Date": None})
+    for name, figure in (("curves", draw()), ("variety", draw_variety())):
+        figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "gemma_lab" / "checkpoints"
 sys.path.append(str(ROOT / "pocket"))
 import corpus
+import curves
 import evaluate
 import exam
 import facts
@@ -278,6 +279,19 @@ def test_the_5_gram_model_has_witten_and_bells_probabilities():
     assert model.prob(1, [3]) == pytest.approx(twice)  # 3 was never seen
     for context in ([], [1], [0, 1], [3, 3]):
         assert sum(model.prob(token, context) for token in range(4)) == pytest.approx(1)
+
+
+def test_the_logs_show_what_the_story_says():
+    for size, steps in train.STEPS.items():
+        lines = (ROOT / "pocket" / "curves" / f"{size}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert json.loads(lines[-1])["step"] == steps
+    for sizes, _ in curves.RUNS.values():
+        slots, shares = curves.curve(sizes, "copying")
+        start = dict(zip((round(slot * 1e6 / train.ROWS / train.LENGTH) for slot in slots), shares))
+        assert start[400] == 0 and start[600] >= 37 and shares[-1] >= 95
+    variety = json.loads((ROOT / "pocket" / "curves" / "variety.json").read_text(encoding="utf-8"))
+    assert set(variety) == {"small-it", "large-it"}
+    assert curves.draw().axes[0].get_ylabel() == "% right" and len(curves.draw_variety().axes[0].lines) == 3
 
 
 @pytest.mark.parametrize("text, is_loop", [
