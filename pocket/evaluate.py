@@ -80,7 +80,7 @@ def loops(text: str) -> bool:
 
 
 def fresh_rows(tokenizer, kinds: dict, num_rows: int = 60) -> list:
-    """Documents of the training kinds that training does not draw (another seed), packed."""
+    """New documents of the training kinds, from another seed, packed: their titles and numbers are new, facts and lines are not."""
     return train.packed_rows(tokenizer, random.Random("perplexity"), num_rows, kinds)
 
 
@@ -364,7 +364,7 @@ The held-out rows are on topics and in words that training does not use.
 """
     answers_note = (
         "It continues a text and does not answer. " if size == "small"
-        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them. "
+        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them\n(but for five capitals, whose held-out question a kind of dialogue asks). "
     )  # fmt: skip
     return f"""---
 license: apache-2.0

@@ -121,7 +121,7 @@ class Writer:
 
 
 def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
-    """Four or six rhymed couplets with a heading."""
+    """Four to six rhymed couplets with a heading."""
     writer = Writer(rng, title)
     kind, every = ENGLISH[writer.kind], ENGLISH["any"]
     own = kind if writer.kind != "any" else {"opening": [], "middle": every["middle"], "closing": []}
