@@ -412,7 +412,7 @@ KINDS = POEMS | PLAIN | {
     prose: 2, plain_writing: 2, worksheet: 1, copying: 8, sum_question: 11, sum_steps: 4, fact: 14, fact_conversation: 6,
     small_task: 12, explanation: 4, story: 3, letter: 3, smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
 }  # fmt: skip
-# The large model goes on with this mix when it can copy: a word and its translation have to be seen some seventy times.
+# The mixes of the large model once it can copy: more facts, then the letters of titles as well (see `train.KINDS`).
 FACT_KINDS = KINDS | {fact: 24, fact_conversation: 10, word_fact: 22, explanation: 5}
 LETTER_KINDS = FACT_KINDS | {initials: 20}
 # What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.

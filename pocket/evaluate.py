@@ -1,9 +1,9 @@
 """Measure a trained pocket model on what it has never seen, and ship it with its card.
 
-python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
-python pocket/evaluate.py small-it --show            # and the answers themselves
-python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
-python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
+    python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
+    python pocket/evaluate.py small-it --show            # and the answers themselves
+    python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
+    python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
 """
 
 import argparse
@@ -363,8 +363,8 @@ The held-out rows are on topics and in words that training does not use.
 {table(tuned)}
 """
     answers_note = (
-        "It continues a text and does not answer. " if size == "small"
-        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them\n(but for five capitals, whose held-out question a kind of dialogue asks). "
+        "It continues a text and does not answer.\n" if size == "small"
+        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them\n(but for five capitals, whose held-out question a kind of dialogue asks).\n"
     )  # fmt: skip
     return f"""---
 license: apache-2.0
@@ -389,9 +389,8 @@ shares no weight with one. It stands in for `{STANDS_FOR[size]}` where there is 
 
 ## Measured on held-out prompts
 
-From these weights in float32, greedy decoding, by `python pocket/evaluate.py {size}`. {answers_note}The measures are shares, if
-nothing else is said. Perplexity is that of fresh documents of the training kinds; most of it is chance in the text itself,
-such as which line a poem takes. Right answers leave no room for chance. `pocket/README.md` explains each measure.
+From these weights in float32, greedy decoding, by `python pocket/evaluate.py {size}`. {answers_note}The measures are shares, if nothing else is said. Perplexity is that of fresh documents of the training kinds; most of it is
+chance in the text itself, such as which line a poem takes. `pocket/README.md` explains each measure.
 
 | measure | value |
 |---|---|
