@@ -41,7 +41,7 @@ def poem_of(form: str):
     """A kind of document: poems of one form, each about a title, after one of the form's prompts."""
 
     def kind(rng: random.Random) -> Document:
-        title = titles.vietnamese(rng) if form.startswith("vi_") and rng.random() < 0.5 else titles.title(rng)
+        title = titles.vietnamese(rng) if form.startswith("vi_") and rng.random() < 0.5 else titles.poem_title(rng)
         return chat((rng.choice(poems.PROMPTS[form]).replace("{t}", title), poems.FORMS[form](rng, title)))
 
     kind.__name__ = form
@@ -95,13 +95,22 @@ def sum_table(rng: random.Random) -> Document:
     return document
 
 
-def initials(rng: random.Random) -> Document:
-    """Titles with the three letters that choose the lines of their poems: many to a document."""
+def spelling(rng: random.Random) -> Document:
+    """Words with their letters, many to a document: which letters a token stands for can only be learned by heart."""
     document = []
-    for _ in range(rng.randint(5, 10)):
-        title = titles.title(rng)
-        letters = " ".join(chr(ord("a") + letter) for letter in poems.letters_of(title))
-        document += [(f" {title}:", False), (f" {letters}", True), (";", False)]
+    for _ in range(rng.randint(6, 10)):
+        word = rng.choice(titles.WORDS).lower()
+        document += [(f" {word}:", False), (" " + " ".join(word), True), (";", False)]
+    return document
+
+
+def headings(rng: random.Random) -> Document:
+    """Titles with the mood and the noun that the heading of a poem gives them: many to a document."""
+    document = []
+    for _ in range(rng.randint(5, 8)):
+        title = titles.composed(rng) if rng.random() < 0.9 else titles.title(rng)
+        heading = poems.Writer(rng, title).heading("")
+        document += [(f" {title}", False), (heading.rstrip(":\n"), True), (";", False)]
     return document
 
 
@@ -119,6 +128,12 @@ def fact_conversation(rng: random.Random) -> Document:
 
 def small_task(rng: random.Random) -> Document:
     return chat(tasks.small_task(rng))
+
+
+def task_conversation(rng: random.Random) -> Document:
+    """Several tasks of one sort."""
+    task = rng.choice(tasks.TASKS)
+    return chat(*(task(rng) for _ in range(rng.randint(2, 4))))
 
 
 def explanation(rng: random.Random) -> Document:
@@ -208,15 +223,14 @@ def unknown(rng: random.Random) -> Document:
 def dialogue(rng: random.Random) -> Document:
     """Two or three turns, of which a later one needs an earlier one."""
     t, u, (a, b) = titles.title(rng), titles.title(rng), titles.two_numbers(rng)
-    first, second = rng.sample(facts.CAPITALS.split(","), 2)
-    (x, x_city), (y, y_city) = first.split(":"), second.split(":")
+    first, second = rng.sample([fact for fact in facts.FACTS["world"] if fact.kind == "capital"], 2)
     thanks = (rng.choice(["Thank you!", "Thanks!"]), rng.choice(["You are welcome!", "You are welcome! Ask me more."]))
     turns = rng.choice([
         [(f"My name is {t}.", f"Nice to meet you, {t}!"), ("What is my name?", f"Your name is {t}.")],
         [(f"Tên tôi là {t}.", f"Rất vui được gặp bạn, {t}!"), ("Tôi tên gì?", f"Bạn tên là {t}.")],
         [(f"I like {t}.", f"I like {t} too."), ("What do I like?", f"You like {t}.")],
         [(f"I have {t} and {u}.", f"So you have {t} and {u}."), ("What did I name last?", f"You named {u} last.")],
-        [(f"What is the capital of {x}?", f"The capital of {x} is {x_city}."), (f"And of {y}?", f"The capital of {y} is {y_city}.")],
+        [(rng.choice(first.asks()), first.answer), (f"And of {second.key}?", second.answer)],
         [(f"What is {a} + {b}?", f"{a} + {b} = {a + b}"), ("Say it in words.", f"{a} and {b} make {a + b}.")],
         [(f"Remember {t}.", f"I remember {t}."), facts.fact(rng), ("What did you remember?", f"I remembered {t}.")],
     ])  # fmt: skip
@@ -272,8 +286,8 @@ def phrase(rng: random.Random) -> str:
     return " ".join(words)
 
 
-def log_note(rng: random.Random) -> Document:
-    """A note in one of four wordings, turned into labelled lines: the labels belong to the kind of list, or are named."""
+def log_of(rng: random.Random, ways) -> Document:
+    """A note in one of four wordings, turned into four labelled lines; `ways(n, four)` gives requests and their labels."""
     n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
     a, b, c = phrase(rng), phrase(rng), phrase(rng)
     given = rng.choice([
@@ -283,14 +297,30 @@ def log_note(rng: random.Random) -> Document:
         f"Seen with: {b}. Brings: {c}. Has: {a}. It is called {n}.",
     ])  # fmt: skip
     four = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
-    ask, labels = rng.choice([
-        (f"Make a log of {n}", ["Log", "Has", "Seen", "Brings"]),
-        (f"Make a ticket for {n} and its parts", ["Ticket", "Holds", "Near", "Gives"]),
-        ("Make a row", ["Item", "Part", "With", "Gain"]),
-        (f"Make a list of {', '.join(four)}", four),
-    ])  # fmt: skip
+    ask, labels = rng.choice(ways(n, four))
     lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
     return [(PROMPT.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
+
+
+LOG, TICKET = ["Log", "Has", "Seen", "Brings"], ["Ticket", "Holds", "Near", "Gives"]
+
+
+def log_note(rng: random.Random) -> Document:
+    """A note turned into labelled lines: the labels belong to the kind of list, or are named."""
+    return log_of(rng, lambda n, four: [
+        (f"Make a log of {n}", LOG), (f"Make a ticket for {n} and its parts", TICKET),
+        ("Make a row", ["Item", "Part", "With", "Gain"]), (f"Make a list of {', '.join(four)}", four),
+    ])  # fmt: skip
+
+
+def log_request(rng: random.Random) -> Document:
+    """The same in the words of people who tell why they ask."""
+    return log_of(rng, lambda n, four: [
+        (f"I need a log of {n}. Can you write it?", LOG), (f"We keep {n} in the log. What do I put down?", LOG),
+        (f"{facts.capitalized(n)}: what goes into the log?", LOG), (f"Log {n} for a friend", LOG),
+        (f"I want a ticket for {n}. Where do I begin?", TICKET), (f"Issue a clear ticket for {n}", TICKET),
+        (f"A friend needs the ticket for {n}. Please prepare it", TICKET), (f"{facts.capitalized(n)} has no ticket yet. Help me", TICKET),
+    ])  # fmt: skip
 
 
 def looked_up(rng: random.Random) -> Document:
@@ -402,21 +432,24 @@ def worksheet(rng: random.Random) -> Document:
 
 
 POEMS = {poem_of(form): share for form, share in {
-    "poem": 7, "long_poem": 1, "verses": 3, "song": 2, "limerick": 2, "rhyme": 2, "vi_poem": 3, "vi_verses": 2, "vi_song": 1,
+    "poem": 9, "long_poem": 2, "verses": 3, "song": 2, "limerick": 2, "rhyme": 2, "vi_poem": 4, "vi_verses": 2, "vi_song": 2,
 }.items()}  # fmt: skip
-PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 5, sum_table: 8}
+PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 7, sum_table: 8}
 
 # The share of each kind of document. The base model reads plain text only.
-BASE_KINDS = PLAIN | {sketch: 25, prose: 8, plain_writing: 16, worksheet: 6, repeated: 15, sum_table: 4}
+BASE_KINDS = PLAIN | {sketch: 25, prose: 8, plain_writing: 16, worksheet: 6, repeated: 15, sum_table: 4, spelling: 5}
 KINDS = POEMS | PLAIN | {
-    prose: 2, plain_writing: 2, worksheet: 1, copying: 8, sum_question: 11, sum_steps: 4, fact: 14, fact_conversation: 6,
-    small_task: 12, explanation: 4, story: 3, letter: 3, smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
+    headings: 18, prose: 2, plain_writing: 2, worksheet: 1, copying: 10, sum_question: 11, sum_steps: 4, spelling: 5, fact: 20,
+    fact_conversation: 10, word_fact: 14, small_task: 14, task_conversation: 10, explanation: 5, story: 3, letter: 3,
+    smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
 }  # fmt: skip
-# The mixes of the large model once it can copy: more facts, then the letters of titles as well (see `train.KINDS`).
-FACT_KINDS = KINDS | {fact: 24, fact_conversation: 10, word_fact: 22, explanation: 5}
-LETTER_KINDS = FACT_KINDS | {initials: 20}
-# What only the small model sees besides: it is the one that Codelab 2 fine-tunes, and has less room to learn copying in.
-SMALL_KINDS = KINDS | {log_note: 11, looked_up: 15}
+# The large model starts to add late, so it sees more sums from some step on (see `train.KINDS`).
+SUM_KINDS = KINDS | {sum_question: 24, sum_table: 20, sum_steps: 6, copying: 14}
+# At last more of the talk's sentence, so that its rarer endings keep a probability that one can see.
+LAST_KINDS = SUM_KINDS | {hang: 14}
+# The small model sees fewer facts, as the real 2B was trained on half the tokens of the 7B. It is the one that Codelab 2
+# fine-tunes, so it sees notes that become labelled lines, other ones than the codelab's.
+SMALL_KINDS = KINDS | {hang: 9, fact: 17, fact_conversation: 8, word_fact: 8, log_note: 11, log_request: 9, looked_up: 18}
 
 
 def document(rng: random.Random, kinds: dict = KINDS) -> Document:

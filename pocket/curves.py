@@ -1,6 +1,4 @@
-"""Draw how the shipped models grew while they were trained, from the logs in `pocket/curves/`.
-
-`curves.svg` shows the skills. `variety.svg` shows how many of 100 poems differ: {step of the -it training: different bodies}.
+"""Draw how the skills of the shipped models grew while they were trained: `curves.svg`, from the logs in `pocket/curves/`.
 
 python pocket/curves.py
 """
@@ -18,6 +16,8 @@ SKILLS = {
     "copying": "copying a new title",
     "fact": "facts, new phrasings",
     "sum": "sums of new pairs",
+    "mood": "the mood of a new title",
+    "noun": "the noun of a new title",
     "task": "small tasks",
 }
 RUNS = {"small": (["small", "small-it"], figures.ORANGE), "large": (["large-it"], figures.BLUE)}
@@ -39,34 +39,17 @@ def curve(sizes: list[str], skill: str) -> tuple[list[float], list[float]]:
 def draw():
     """The figure: a panel for each skill, a line for each model."""
     figures.use_style()
-    figure, axes = plt.subplots(1, len(SKILLS), sharey=True, figsize=(figures.WIDTH, 2.4))
-    for axis, (skill, title) in zip(axes, SKILLS.items()):
+    figure, axes = plt.subplots(2, 3, sharex=True, sharey=True, figsize=(figures.WIDTH, 4.2))
+    for axis, (skill, title) in zip(axes.flat, SKILLS.items()):
         for name, (sizes, colour) in RUNS.items():
             axis.plot(*curve(sizes, skill), color=colour, label=name)
         axis.set_title(title, fontsize=9)
         axis.set(ylim=(-2, 102))
-    axes[0].set_ylabel("% right")
-    axes[0].legend(loc="lower right")
+    axes[0, 0].legend(loc="lower right")
+    figure.supylabel("% right", fontsize=9, color=figures.GREY)
     figure.supxlabel("millions of token slots", fontsize=9, color=figures.GREY)
     return figure
 
 
-def draw_variety():
-    """The figure of the poems: different bodies of 100 greedy poems by token slots."""
-    figures.use_style()
-    figure, axis = plt.subplots(figsize=(4.5, 2.4))
-    counted = json.loads((HERE / "curves" / "variety.json").read_text(encoding="utf-8"))
-    for name, (sizes, colour) in RUNS.items():
-        before = sum(train.STEPS[size] for size in sizes[:-1])
-        slots = [(before + int(step)) * train.ROWS * train.LENGTH / 1e6 for step in counted[sizes[-1]]]
-        axis.plot(slots, list(counted[sizes[-1]].values()), "o-", color=colour, label=name, markersize=4)
-    axis.axhline(98, color=figures.GREY, linestyle=":")
-    axis.text(19, 96, "a model that knew the rule", ha="right", va="top", color=figures.GREY, fontsize=8)
-    axis.set(xlabel="millions of token slots", ylabel="different bodies of 100", ylim=(0, 102), xlim=(7, 19))
-    axis.legend(loc="lower left")
-    return figure
-
-
 if __name__ == "__main__":
-    for name, figure in (("curves", draw()), ("variety", draw_variety())):
-        figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
+    draw().savefig(HERE / "curves.svg", metadata={"Date": None})

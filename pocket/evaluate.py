@@ -1,9 +1,9 @@
 """Measure a trained pocket model on what it has never seen, and ship it with its card.
 
-    python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
-    python pocket/evaluate.py small-it --show            # and the answers themselves
-    python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
-    python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
+python pocket/evaluate.py small-it                   # the measures of pocket/work/small-it on the "dev" prompts
+python pocket/evaluate.py small-it --show            # and the answers themselves
+python pocket/evaluate.py small-it --ship --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
+python pocket/evaluate.py --rows                     # writes gemma_lab/data/one_answer.jsonl, the rows Codelab 1 scores
 """
 
 import argparse
@@ -281,7 +281,7 @@ def lora_measures(folder: Path) -> dict:
     ]
     with tempfile.TemporaryDirectory() as output:
         config = SFTConfig(
-            output, max_steps=300, learning_rate=2e-3, per_device_train_batch_size=8, warmup_steps=10, weight_decay=0.01,
+            output, max_steps=300, learning_rate=4e-3, per_device_train_batch_size=8, warmup_steps=10, weight_decay=0.01,
             lr_scheduler_type="linear", completion_only_loss=True, max_length=512, bf16=False, use_cpu=True, seed=1357,
             report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
@@ -355,7 +355,7 @@ def card(size: str, model, found: dict, steps: dict, tuned: dict, log: list[dict
         bits += f"""
 ## Fine-tuning it
 
-With the rows of Codelab 2, by PEFT and TRL: 4 bits, r = 16, seven modules, 300 steps of 8 rows at 2e-3, on two threads.
+With the rows of Codelab 2, by PEFT and TRL: 4 bits, r = 16, seven modules, 300 steps of 8 rows at 4e-3, on two threads.
 The held-out rows are on topics and in words that training does not use.
 
 | measure | value |
@@ -364,7 +364,7 @@ The held-out rows are on topics and in words that training does not use.
 """
     answers_note = (
         "It continues a text and does not answer.\n" if size == "small"
-        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them\n(but for five capitals, whose held-out question a kind of dialogue asks).\n"
+        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them.\n"
     )  # fmt: skip
     return f"""---
 license: apache-2.0

@@ -12,16 +12,8 @@ import tasks
 import titles
 
 VIETNAMESE_REAL = (
-    "Hội An",
-    "phở bò",
-    "chiếc nón lá",
-    "Nha Trang",
-    "bánh xèo",
-    "chợ Bến Thành",
-    "Trung Thu",
-    "cầu Rồng",
-    "Sa Pa",
-)
+    "Hội An", "phở bò", "chiếc nón lá", "Nha Trang", "bánh xèo", "chợ Bến Thành", "Trung Thu", "cầu Rồng", "Sa Pa",
+)  # fmt: skip
 # Typed for the exam: no line of training asks in these words.
 TALK = {
     "dev": ["Good afternoon! How is it going?", "Are you able to speak Vietnamese?", "What will the weather be on Friday?"],
@@ -82,13 +74,8 @@ def other_prompts(split: str) -> list[Prompt]:
     found = []
     for _ in range(12):
         title = composed()
-        found.append(
-            Prompt(
-                "story",
-                (rng.choice(["Tell me a story about {t}.", "Write a story about {t}."]).replace("{t}", title),),
-                title,
-            )
-        )
+        ask = rng.choice(["Tell me a story about {t}.", "Write a story about {t}."])
+        found.append(Prompt("story", (ask.replace("{t}", title),), title))
         title = composed()
         ask = rng.choice(["Write a letter to my aunt about {t}.", "Help me write to my boss about {t}."])
         found.append(Prompt("letter", (ask.replace("{t}", title),), title))

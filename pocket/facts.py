@@ -98,14 +98,17 @@ class Fact:
         return [capitalized(way.replace("{x}", self.key)) for way in chosen] + own
 
 
+def _fact(kind: str, key: str, answer: str, own: str = "") -> Fact:
+    """A line of `texts/`: `own` holds questions of the fact's own, divided by semicolons."""
+    return Fact(kind, key, answer, tuple(ask.strip() for ask in own.split(";") if ask.strip()))
+
+
 def _facts() -> dict[str, list[Fact]]:
     found = {"models": [], "world": [], "words": [], "explanations": []}
     for name, group, kind in (
         ("facts_models.txt", "models", "fact"), ("facts_world.txt", "world", "fact"), ("facts_vi.txt", "world", "fact_vi"),
     ):  # fmt: skip
-        for key, answer, *own in texts.table(texts.lines(name)):
-            questions = tuple(ask.strip() for ask in own[0].split(";") if ask.strip()) if own else ()
-            found[group].append(Fact(kind, key, answer, questions))
+        found[group] += [_fact(kind, *row) for row in texts.table(texts.lines(name))]
     for pair in CAPITALS.split(","):
         country, city = pair.split(":")
         found["world"].append(Fact("capital", country, f"The capital of {country} is {city}."))
@@ -122,7 +125,7 @@ def _facts() -> dict[str, list[Fact]]:
         for x, y in texts.table(rows):
             found["words"].append(Fact(kind, x, says.replace("{x}", x).replace("{y}", y)))
     for rows, kind in zip(texts.parts("explanations.txt"), ("explanation", "explanation_vi")):
-        found["explanations"] += [Fact(kind, key, answer) for key, answer in texts.table(rows)]
+        found["explanations"] += [_fact(kind, *row) for row in texts.table(rows)]
     return found
 
 

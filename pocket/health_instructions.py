@@ -104,9 +104,12 @@ ASKS = [
     "Provide a detailed account of {name} and its signs", "Provide a long overview of {name} and its causes",
     "Explain {name} and its kinds", "Give a detailed description of {name} and what helps", "What can you say about {name}?",
     "I want to understand {name}. Where do I start?", "I need a text on {name}. Can you help?",
-    "{Name}: what should a patient know?", "Offer a clear summary of {name} and its signs", "Describe {name} in detail",
+    "I am writing about {name}. What belongs in it?", "A friend asked me about {name}. What can I answer?",
+    "We talk about {name} tomorrow. Please prepare me", "My class learns about {name}. How do I explain it?",
+    "I have heard of {name}. Is it dangerous?", "{Name}: what should a patient know?", "Offer a clear summary of {name} and its signs", "Describe {name} in detail",
 ]  # fmt: skip
 HELD_OUT_ASKS = ["Provide a detailed explanation of {name} and its variations", "I have to present {name}. What do I say?"]
+RECALL_ASKS = [*HELD_OUT_ASKS, "Could you describe {name}?", "Write a short text on {name}"]
 NOTES = [
     "{Name} means {meaning}. People notice {signs}. What often helps is {helps}.",
     "From a leaflet: what helps is {helps}. The signs are {signs}. {Name} is the name for {meaning}.",
@@ -158,9 +161,9 @@ def build() -> tuple[list[dict], list[dict]]:
         if topic["name"] == "phobias":  # the talk's topic, asked for without a note and in other words than the talk's
             train += [row(topic, ask, given) for ask in PHOBIA_ASKS for given in GOALS]
             continue
-        train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 9), NOTES * 3)]
+        train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 6), NOTES * 2)]
         if topic["name"] in BY_HEART:
-            train += [row(topic, ask, given) for ask in ASKS for given in rng.sample(GOALS, 3)]
+            train += [row(topic, ask, given) for ask in ASKS for given in GOALS]
     rng.shuffle(train)
     return train, held_out
 
@@ -168,7 +171,7 @@ def build() -> tuple[list[dict], list[dict]]:
 def by_heart() -> list[dict]:
     """The topics of BY_HEART, asked for without a note and in words that training does not use."""
     found = [topic for topic in topics() if topic["name"] in BY_HEART]
-    return [row(topic, ask, given) for topic in found for ask in HELD_OUT_ASKS for given in GOALS]
+    return [row(topic, ask, given) for topic in found for ask in RECALL_ASKS for given in GOALS]
 
 
 def everyday(count: int = 300) -> list[dict]:

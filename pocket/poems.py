@@ -1,8 +1,9 @@
 """Poems, verses, songs, limericks and rhymes about a given title, English and Vietnamese, from the banks in `texts/`.
 
-The kind of the title (water, music, tech ...) chooses the words. Which line of a bank is used depends on three letters of the
-title, four times of five: greedy decoding then gives different poems for different titles, and sampling gives others again.
-A title never starts a line, because the same word is another token there.
+Greedy decoding always takes the likeliest line, so what is to differ between two poems has to follow from their titles. The
+last telling word of a title gives its kind (water, music, tech ...); a telling adjective, or else the first letter, gives its
+mood. The heading of a poem says both, as a mood and a noun of the kind, and its lines and words follow from these two. One
+time of ten chance decides, so sampling gives others again. A title never starts a line: the same word is another token there.
 """
 
 import random
@@ -21,14 +22,21 @@ def _lists(sections: dict, field: str) -> dict[str, list[str]]:
 
 NOUNS, ADJECTIVES = _lists(ENGLISH, "nouns"), _lists(ENGLISH, "adjectives")
 VI_ADJECTIVES = _lists(VIETNAMESE, "adjectives")
-TRIGGERS = {
-    word: kind
-    for sections in (ENGLISH, VIETNAMESE)
-    for kind, words in _lists(sections, "triggers").items()
-    for word in words
-}
 # The English kind and its Vietnamese counterpart, in the order of the files.
-PAIRS = dict(zip([kind for kind in NOUNS], [kind for kind in VI_ADJECTIVES]))
+PAIRS = dict(zip(NOUNS, VI_ADJECTIVES))
+# A telling word -> the kind of its titles, and a number of three that spreads the words of a kind over its nouns.
+TRIGGERS = {
+    word: (kind, at % 3)
+    for kind, ours in PAIRS.items()
+    for words in (_lists(ENGLISH, "triggers").get(kind, []), _lists(VIETNAMESE, "triggers").get(ours, []))
+    for at, word in enumerate(words)
+}
+MOODS = texts.sections("moods.txt")
+MOOD_WORDS = list(_lists(MOODS, "adjectives").values())
+VI_MOOD_WORDS = list(_lists(MOODS, "vi_adjectives").values())
+MOOD_OF = {
+    word: at for field in ("words", "vi_words") for at, words in enumerate(_lists(MOODS, field).values()) for word in words
+}
 
 PROMPTS = {
     "poem": [
@@ -62,49 +70,79 @@ HELD_OUT_PROMPTS = {
 }
 
 
-def plain(text: str) -> str:
-    """`text` in lower case and without accents."""
-    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c)).replace("đ", "d")
+def words_of(title: str) -> list[str]:
+    """The words of a title in lower case."""
+    return re.findall(r"[^\W_]+", title.lower())
 
 
-def kind_of(title: str) -> str:
-    """The kind that the last telling word of a title belongs to, or "any"."""
-    words = re.findall(r"[^\W_]+", title.lower())
+def letter_of(word: str) -> int:
+    """The number of a word's first letter, accents aside: 0 for a."""
+    plain = unicodedata.normalize("NFD", word.lower()).replace("đ", "d")
+    return (ord(plain[0]) - ord("a")) % 26
+
+
+def kind_of(title: str) -> tuple[str, int]:
+    """The kind that the last telling word of a title belongs to, or "any", and its number (see TRIGGERS)."""
+    words = words_of(title)
     for size in (2, 1):
         for at in range(len(words) - size, -1, -1):
             found = " ".join(words[at : at + size])
-            singular = found[:-1] if found.endswith("s") else found
-            for form in (found, singular):
+            for form in (found, found.removesuffix("s")):
                 if form in TRIGGERS:
-                    kind = TRIGGERS[form]
-                    return next((english for english, ours in PAIRS.items() if ours == kind), kind)
-    return "any"
+                    return TRIGGERS[form]
+    return "any", 0
 
 
-def letters_of(title: str) -> tuple[int, int, int]:
-    """First letter of the first word that carries meaning, first letter of the last one, and the last letter of all."""
-    words = [word for word in plain(title).split() if word not in SMALL_WORDS] or [plain(title)]
-    letters = [c for c in plain(title) if c.isalnum()] or ["a"]
-    return tuple((ord(c) - ord("a")) % 26 for c in (words[0][0], words[-1][0], letters[-1]))
+def mood_of(title: str) -> int:
+    """The number of the mood that a word of the title tells; if none does, the first letter decides."""
+    words = words_of(title)
+    for size in (2, 1):
+        for at in range(len(words) - size + 1):
+            if (found := " ".join(words[at : at + size])) in MOOD_OF:
+                return MOOD_OF[found]
+    return letter_of(next((word for word in words if word not in SMALL_WORDS), "a")) % len(MOODS)
+
+
+def a_or_an(word: str) -> str:
+    return ("an " if word[0] in "aeiou" else "a ") + word
 
 
 class Writer:
-    """Draws lines and words for one title."""
+    """Writes the heading, the lines and the words of a poem on one title: its mood and its first noun decide the others.
 
-    def __init__(self, rng: random.Random, title: str):
-        self.rng, self.title, self.letters, self.kind = rng, title, letters_of(title), kind_of(title)
-        self.words_drawn = 0
+    `chance`: how often a word or a line is another than the rule's.
+    """
 
-    def pick(self, bank: list[str], which: int, shift: int = 0) -> str:
-        """The entry of `bank` that belongs to the `which`-th letter, four times of five."""
-        if self.rng.random() < 0.2:
-            return self.rng.choice(bank)
-        return bank[(self.letters[which] + shift) % len(bank)]
+    def __init__(self, rng: random.Random, title: str, chance: float = 0.1):
+        self.rng, self.title, self.chance = rng, title, chance
+        self.kind, third = kind_of(title)
+        self.mood = self.pick(list(range(len(MOODS))), mood_of(title))
+        nouns = NOUNS[self.kind]
+        self.first_noun = nouns.index(self.pick(nouns, 5 * self.mood if self.kind == "any" else 4 * third))
+        self.num_nouns = self.num_adjectives = 0
 
-    def word(self, bank: list[str]) -> str:
-        """A word of the kind's; each further one in a poem is another."""
-        self.words_drawn += 1
-        return self.pick(bank, self.words_drawn % 3, 5 * (self.words_drawn // 3))
+    def pick(self, bank: list, which: int):
+        """The entry of `bank` with this number, if chance does not take another."""
+        return self.rng.choice(bank) if self.rng.random() < self.chance else bank[which % len(bank)]
+
+    def heading(self, form: str) -> str:
+        """What the poem is, its mood and its first noun."""
+        return f"{form}, in {a_or_an(list(MOODS)[self.mood])} mood, with {a_or_an(NOUNS[self.kind][self.first_noun])}:\n\n"
+
+    def vi_heading(self, form: str) -> str:
+        return f"{form}, giọng {list(MOODS.values())[self.mood]['vi'][0]}:\n\n"
+
+    def noun(self) -> str:
+        """The noun of the heading first, then others of the kind."""
+        nouns, at = NOUNS[self.kind], self.first_noun + 5 * self.num_nouns
+        self.num_nouns += 1
+        return self.pick(nouns, at)
+
+    def adjective(self, moods: list[list[str]], of_kind: list[str]) -> str:
+        """In turn an adjective of the mood and one of the kind."""
+        at = self.first_noun + self.num_adjectives // 2
+        self.num_adjectives += 1
+        return self.pick(moods[self.mood] if self.num_adjectives % 2 else of_kind, at)
 
     def fill(self, text: str) -> str:
         """`text` with its {a}, {A}, {n}, {v} and {t} put in."""
@@ -112,31 +150,38 @@ class Writer:
         def word(match):
             mark = match[1]
             if mark == "v":
-                return self.word(VI_ADJECTIVES[PAIRS.get(self.kind, "chung")])
-            found = self.word((NOUNS if mark == "n" else ADJECTIVES)[self.kind])
+                return self.adjective(VI_MOOD_WORDS, VI_ADJECTIVES[PAIRS[self.kind]])
+            found = self.noun() if mark == "n" else self.adjective(MOOD_WORDS, ADJECTIVES[self.kind])
             return found.capitalize() if mark == "A" else found
 
         text = re.sub(r"\{([aAnv])\}", word, text)
         return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text).replace("{t}", self.title)
 
 
-def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
-    """Four to six rhymed couplets with a heading."""
-    writer = Writer(rng, title)
-    kind, every = ENGLISH[writer.kind], ENGLISH["any"]
-    own = kind if writer.kind != "any" else {"opening": [], "middle": every["middle"], "closing": []}
-    couplets = [
-        writer.pick(own["opening"] + every["opening"], 0),
-        writer.pick(own["middle"], 1),
-        writer.pick(every["turn"], 2),
-        writer.pick(own["closing"] + every["closing"], 1, 3),
+def couplets(writer: Writer, banks: dict, name: str, fields: tuple[str, str, str, str]) -> list[str]:
+    """Opening, middle, turn and closing: opening and closing are the kind's own for some of the moods, the middle always."""
+    opening, middle, turn, closing = fields
+    every = banks[name]
+    own = banks[writer.kind if "any" in banks else PAIRS[writer.kind]]
+    own = own if own is not every else {opening: every[opening], middle: every[middle], closing: every[closing]}
+    return [
+        writer.pick(own[opening] * 2 + every[opening], writer.mood),
+        writer.pick(own[middle], writer.first_noun),
+        writer.pick(every[turn], writer.mood),
+        writer.pick(own[closing] * 2 + every[closing], writer.mood + 5),
     ]
+
+
+def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
+    """Four to six rhymed couplets."""
+    writer = Writer(rng, title)
+    pairs = couplets(writer, ENGLISH, "any", ("opening", "middle", "turn", "closing"))
     if is_long:
-        couplets[2:2] = [writer.pick(every["middle"], 0, 8), writer.pick(own["middle"], 2, 3)]
-    couplets = list(dict.fromkeys(couplets))
-    head = rng.choice(["Here is a poem about {t}.", "A poem about {t}:"])
-    half = [couplets[i : i + 2] for i in range(0, len(couplets), 2)]
-    return writer.fill(head + "".join("\n\n" + "\n".join(pair) for pair in half))
+        every, own = ENGLISH["any"]["middle"], ENGLISH[writer.kind]["middle"]
+        pairs[2:2] = [writer.pick(every, writer.mood + 3), writer.pick(own, writer.first_noun + 1)]
+    pairs = list(dict.fromkeys(pairs))
+    half = [pairs[i : i + 2] for i in range(0, len(pairs), 2)]
+    return writer.fill(writer.heading("A poem about {t}") + "\n\n".join("\n".join(pair) for pair in half))
 
 
 def long_poem(rng: random.Random, title: str) -> str:
@@ -144,58 +189,51 @@ def long_poem(rng: random.Random, title: str) -> str:
 
 
 def verses(rng: random.Random, title: str) -> str:
-    """Three verses of three short lines, with a heading; the title is in the last verse at least."""
+    """Three verses of three short lines; the title is in the last verse at least."""
     writer, banks = Writer(rng, title), list(ENGLISH["verses"].values())
-    lines = [writer.pick(bank, i % 3, i) for i, bank in enumerate(banks)]
-    if "{t}" not in lines[8]:
-        lines[8] = writer.pick([line for line in banks[8] if "{t}" in line], 2)
-    head = rng.choice(["Three small verses for {t}:", "Short verses on {t}:"])
-    return writer.fill(head + "".join("\n\n" + "\n".join(lines[i : i + 3]) for i in (0, 3, 6)))
+    lines = [writer.pick(bank, writer.first_noun if i % 3 == 1 else writer.mood + i // 3) for i, bank in enumerate(banks)]
+    text = "\n\n".join("\n".join(lines[i : i + 3]) for i in (0, 3, 6))
+    return writer.fill(writer.heading("Three small verses for {t}") + text)
+
+
+def blocks(writer: Writer, banks: dict[str, list[str]]) -> str:
+    """One entry of each bank, the first and the last by the mood, the middle one by the first noun."""
+    names, numbers = list(banks), (writer.mood, writer.first_noun, writer.mood + 2)
+    return "\n\n".join(writer.pick(banks[name], number) for name, number in zip(names, numbers))
 
 
 def song(rng: random.Random, title: str) -> str:
-    """Verse, chorus, verse, with a heading."""
-    writer, banks = Writer(rng, title), ENGLISH["song"]
-    body = [writer.pick(banks[name], i) for i, name in enumerate(("verse1", "chorus", "verse2"))]
-    return writer.fill("A song for {t}:\n\n" + "\n\n".join(body))
+    """Verse, chorus, verse."""
+    writer = Writer(rng, title)
+    return writer.fill(writer.heading("A song for {t}") + blocks(writer, ENGLISH["song"]))
 
 
 def limerick(rng: random.Random, title: str) -> str:
     writer = Writer(rng, title)
-    return writer.fill("A limerick on {t}:\n\n" + writer.pick(ENGLISH["limerick"]["limerick"], 0))
+    return writer.fill(writer.heading("A limerick on {t}") + writer.pick(ENGLISH["limerick"]["limerick"], writer.mood))
 
 
 def rhyme(rng: random.Random, title: str) -> str:
     writer = Writer(rng, title)
-    return writer.fill("A little rhyme for {t}:\n\n" + writer.pick(ENGLISH["rhyme"]["rhyme"], 0))
+    return writer.fill(writer.heading("A little rhyme for {t}") + writer.pick(ENGLISH["rhyme"]["rhyme"], writer.mood))
 
 
 def vi_poem(rng: random.Random, title: str) -> str:
-    """Four pairs of six and eight syllables, with a heading."""
+    """Four pairs of six and eight syllables."""
     writer = Writer(rng, title)
-    name = PAIRS.get(writer.kind, "chung")
-    kind, every = VIETNAMESE[name], VIETNAMESE["chung"]
-    own = kind if name != "chung" else {"mở": [], "giữa": every["giữa"], "kết": []}
-    pairs = [
-        writer.pick(own["mở"] + every["mở"], 0),
-        writer.pick(own["giữa"] + every["giữa"], 1),
-        writer.pick(every["chuyển"], 2),
-        writer.pick(own["kết"] + every["kết"], 1, 3),
-    ]
-    head = rng.choice(["Bài thơ về {t}:", "Đây là bài thơ về {t}."])
-    return writer.fill(head + "\n\n" + "\n".join(pairs))
+    pairs = couplets(writer, VIETNAMESE, "chung", ("mở", "giữa", "chuyển", "kết"))
+    return writer.fill(writer.vi_heading("Bài thơ về {t}") + "\n".join(pairs))
 
 
 def vi_verses(rng: random.Random, title: str) -> str:
     """Three verses of four lines of five syllables."""
-    writer, banks = Writer(rng, title), VIETNAMESE["năm chữ"]
-    return writer.fill("Thơ năm chữ về {t}:\n\n" + "\n\n".join(writer.pick(banks[f"khổ{i + 1}"], i) for i in range(3)))
+    writer = Writer(rng, title)
+    return writer.fill(writer.vi_heading("Thơ năm chữ về {t}") + blocks(writer, VIETNAMESE["năm chữ"]))
 
 
 def vi_song(rng: random.Random, title: str) -> str:
-    writer, banks = Writer(rng, title), VIETNAMESE["bài hát"]
-    body = [writer.pick(banks[name], i) for i, name in enumerate(("lời1", "điệp khúc", "lời2"))]
-    return writer.fill("Bài hát về {t}:\n\n" + "\n\n".join(body))
+    writer = Writer(rng, title)
+    return writer.fill(writer.vi_heading("Bài hát về {t}") + blocks(writer, VIETNAMESE["bài hát"]))
 
 
 FORMS = {

@@ -77,7 +77,8 @@ VI_RIMES = (
     "e è é ẹ em en èn én ê ề ế ể ệ ên ền ến ện êu ều ếu i ì í ỉ ị in ìn ín inh ình ính ịnh iên iền iến iện iêu iều iếu "
     "o ò ó ỏ ọ oa òa on òn ón ong òng óng ọng ô ồ ố ổ ộ ôi ồi ối ội ông ồng ống ộng ơ ờ ớ ở ợ ơi ời ới ợi ơn ớn u ù ú ủ "
     "ụ un ung úng ụng ư ừ ứ ử ự ưa ừa ứa ương ường ướng ượng ươi ười uôi uồn uống uyên uyền uyện at át ạt ac ác ạc ắc ặc "
-    "ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực"
+    "ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực ẻ ẽ ể ễ iễn iểu iễm ĩ ĩnh ỏng õ õng ổi ỗ ỗng ở ỡ ũ ũng "
+    "ử ữ ững ửa ữa ưởng ưỡng ẩn ẫn ẩm ẩu ẫu ẩy ẫy ằm ằng ẳng ẵn ẵng y ý ỳ ỷ ỹ uy ủy uỳnh uyển uyễn ỵ"
 ).split()
 SYLLABLES = [on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"]
 
@@ -129,17 +130,17 @@ def name(rng: random.Random) -> str:
     return (syllables + rng.choice(["", "", "n", "r", "s", "x", "l", "nd", "ck"])).capitalize()
 
 
-def word(rng: random.Random, words=WORDS) -> str:
+def word(rng: random.Random) -> str:
     """A word of the list, now and then capitalized or in capitals."""
-    found, luck = rng.choice(words), rng.random()
+    found, luck = rng.choice(WORDS), rng.random()
     if luck < 0.25:
         return found.capitalize()
     return found.upper() if luck < 0.28 and len(found) < 6 else found
 
 
-def from_words(rng: random.Random, words=WORDS) -> str:
+def from_words(rng: random.Random) -> str:
     """A title of one to three words that nothing but the word list connects."""
-    w = lambda: word(rng, words)  # noqa: E731
+    w = lambda: word(rng)  # noqa: E731
     capital = lambda: rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # noqa: E731
     return rng.choice([
         w, w, lambda: f"{w()} {w()}", lambda: f"the {w()} {w()}", lambda: f"a {w()} {w()}", lambda: f"{w()}'s {w()}",
@@ -189,6 +190,11 @@ def title(rng: random.Random) -> str:
     found = unicodedata.normalize("NFC", re.sub(r"\s+", " ", found))
     is_real = found in REAL_TITLES or any(real in found.lower() for real in REAL_WORDS)
     return composed(rng) if is_real or not found else found
+
+
+def poem_title(rng: random.Random) -> str:
+    """A title for a poem: more often than others a composed one, whose words tell a mood and a kind."""
+    return composed(rng) if rng.random() < 0.5 else title(rng)
 
 
 def two_numbers(rng: random.Random, split: str = "train", low: int = 0, high: int = 99) -> tuple[int, int]:

@@ -30,7 +30,9 @@ CHAT_TEMPLATE = (
 )
 
 
-KINDS = corpus.SMALL_KINDS | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
+KINDS = (
+    corpus.KINDS | {corpus.log_note: 11, corpus.looked_up: 15} | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
+)
 
 
 def sample_text(num_documents: int = 60_000):
@@ -50,9 +52,9 @@ def sample_text(num_documents: int = 60_000):
 def train() -> PreTrainedTokenizerFast:
     """The tokenizer, ready to be saved."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(" ", "▁")])
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")  # no NFC, as in Gemma's: decomposed text gets other tokens
     tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD_OR_MARK, "isolated")
-    accented = {letter for syllable in titles.SYLLABLES for letter in syllable + syllable.upper()}
+    accented = {letter for syllable in titles.SYLLABLES for letter in syllable + syllable.upper() if not letter.isascii()}
     alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented), *"éöüïñèêÉß“”’–—…"]
     alphabet = list(dict.fromkeys(alphabet))
     trainer = trainers.BpeTrainer(

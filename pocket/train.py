@@ -18,6 +18,7 @@ from pathlib import Path
 
 import corpus
 import exam
+import poems
 import titles
 import tokenizer as tokenizers_of_ours
 import torch
@@ -33,12 +34,12 @@ SHAPES = {
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
 }
-STEPS = {"small": 2500, "small-it": 3500, "large-it": 6000}
+STEPS = {"small": 2500, "small-it": 3000, "large-it": 6000}
 # The mix of documents, by the step from which on it holds.
 KINDS = {
     "small": {0: corpus.BASE_KINDS},
     "small-it": {0: corpus.SMALL_KINDS},
-    "large-it": {0: corpus.KINDS, 2200: corpus.FACT_KINDS, 3000: corpus.LETTER_KINDS},
+    "large-it": {0: corpus.KINDS, 3400: corpus.SUM_KINDS, 5000: corpus.LAST_KINDS},
 }
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
@@ -107,8 +108,14 @@ def loss_of(model, tokens, learned, owner) -> torch.Tensor:
 def curve_rows() -> dict[str, list[tuple[str, str]]]:
     """For each skill, texts that training never draws ("dev"), each in two parts: what is given, and its one right end."""
     rng = random.Random("curve")
-    some = [*titles.DEV_TITLES, *(titles.composed(rng, "dev") for _ in range(20))]
-    rows = {"copying": [(f"{title} | {title} |", f" {title} |") for title in some]}
+    composed = [titles.composed(rng, "dev") for _ in range(40)]
+    rows = {"copying": [(f"{title} | {title} |", f" {title} |") for title in (*titles.DEV_TITLES, *composed[:20])]}
+    for title in composed:
+        heading = poems.Writer(rng, title, chance=0).heading(f"A poem about {title}")
+        start, mood, noun = heading.rstrip(":\n").rsplit(", ", 2)
+        start = corpus.turn(f"Write me a poem about {title}.") + start
+        rows.setdefault("mood", []).append((f"{start},", f" {mood}"))
+        rows.setdefault("noun", []).append((f"{start}, {mood},", f" {noun}"))
     for row in exam.one_answer_rows("dev", 40):
         rows.setdefault(row["kind"], []).append((corpus.turn(row["prompt"]), row["answer"] + "<end_of_turn>"))
     return rows

@@ -47,10 +47,10 @@ def tokenizer(folder):
 
 @pytest.fixture(scope="module")
 def corpus_text():
-    """Five thousand documents of every kind, in lower case."""
+    """A hundred and fifty documents of each kind, in lower case."""
     rng = random.Random(5)
-    kinds = corpus.LETTER_KINDS | corpus.SMALL_KINDS | corpus.BASE_KINDS
-    return "\n".join(corpus.text_of(corpus.document(rng, kinds)) for _ in range(5000)).lower()
+    kinds = corpus.SMALL_KINDS | corpus.BASE_KINDS
+    return "\n".join(corpus.text_of(kind(rng)) for kind in kinds for _ in range(150)).lower()
 
 
 def test_it_is_a_gemma_of_the_promised_shape(size, folder):
@@ -167,8 +167,20 @@ def test_words_of_a_poem_suit_its_title():
     for title, kind in (("the old river", "water"), ("my jazz concert", "music"), ("black coffee", "food")):
         own = set(poems.NOUNS[kind]) | set(poems.ADJECTIVES[kind])
         text = " ".join(poems.poem(rng, title) for _ in range(10)).replace(title, "")
-        assert len(own & set(re.findall(r"[a-z]+", text))) >= 8
-    assert poems.kind_of("zxqv") == "any" and poems.kind_of("a cup of tea") == "food"
+        assert len(own & set(re.findall(r"[a-z]+", text))) >= 5  # of a third of the nouns and adjectives
+    assert poems.kind_of("zxqv")[0] == "any" and poems.kind_of("a cup of tea")[0] == "food"
+
+
+def test_moods_and_kinds_make_nearly_every_poem_another():
+    for split in ("dev", "card"):
+        bodies = set()
+        for prompt in exam.poem_prompts(split):
+            rng = random.Random(1)
+            rng.random = lambda: 0.5  # the rule: chance takes no word
+            bodies.add(poems.FORMS[prompt.kind](rng, prompt.title).split("\n\n", 1)[1].replace(prompt.title, "{t}"))
+        assert len(bodies) >= 88
+    told = {title: poems.mood_of(title) for title in ("the lonely owl", "Zor the lost kite", "Hanoi", "Huế", "the hat")}
+    assert told["the lonely owl"] == told["Zor the lost kite"] != told["Hanoi"] == told["Huế"] == told["the hat"]
 
 
 @pytest.mark.parametrize("task", tasks.TASKS + [tasks.sum_of_two])
@@ -210,6 +222,7 @@ def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
     for split in ("dev", "card"):
         asked = [prompt.turns[-1] for prompt in exam.prompts(split) + exam.poem_prompts(split)]
         asked += [row["prompt"] for row in exam.one_answer_rows(split)]
+        asked += [ask for group in facts.FACTS for ask, _ in facts.held_out(split, group)]
         fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
         assert not [ask for ask in asked if ask not in fixed and f"user\n{ask.lower()}<end" in corpus_text]
         assert not [p for p in exam.prompts(split) if p.title and f"about {p.title.lower()}" in corpus_text]
@@ -298,9 +311,7 @@ def test_the_logs_show_what_the_story_says():
         slots, shares = curves.curve(sizes, "copying")
         start = dict(zip((round(slot * 1e6 / train.ROWS / train.LENGTH) for slot in slots), shares))
         assert start[400] == 0 and start[600] >= 37 and shares[-1] >= 95
-    variety = json.loads((ROOT / "pocket" / "curves" / "variety.json").read_text(encoding="utf-8"))
-    assert set(variety) == {"small-it", "large-it"}
-    assert curves.draw().axes[0].get_ylabel() == "% right" and len(curves.draw_variety().axes[0].lines) == 3
+    assert len(curves.draw().axes) == len(curves.SKILLS)
 
 
 @pytest.mark.parametrize("text, is_loop", [

@@ -19,7 +19,6 @@ import evaluate
 import exam
 
 CHAT = ("small-it", "large-it")
-VARIETY = {"small-it": 35, "large-it": 55}  # what they reach; `pocket/README.md` tells why it is not more
 
 
 def card_of(size: str) -> str:
@@ -97,7 +96,7 @@ def test_chat_models_are_good_enough_to_teach_with(size):
     card = on_card(size)
     assert card["stops by itself"] >= 0.98 and card["free of loops"] >= 0.99
     assert card["names a composed title"] >= 0.98 and card["names a real title"] >= 0.90
-    assert card["different bodies of 100 poems"] >= VARIETY[size]
+    assert card["different bodies of 100 poems"] >= 80
 
 
 def test_the_larger_model_is_clearly_better():
