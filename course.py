@@ -15,6 +15,7 @@ what runs inside the environment imports the rest where it is used.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import html
 import json
@@ -305,7 +306,8 @@ def write_pages(results: list[dict]) -> None:
     rows = []
     for result in results:
         page = BUILD / f"{result['path'].stem}.html"
-        body, _ = HTMLExporter().from_notebook_node(result["notebook"], {"metadata": {"name": result["path"].stem}})
+        name = {"metadata": {"name": result["path"].stem}}
+        body, _ = HTMLExporter().from_notebook_node(with_pictures(result["notebook"]), name)
         page.write_text(body, encoding="utf-8")
         state = html.escape(result["error"] or "passed")
         rows.append(f'<tr><td><a href="{page.name}">{page.stem}</a><td>{result["seconds"]:.0f} s<td>{state}')
@@ -315,6 +317,15 @@ def write_pages(results: list[dict]) -> None:
         f"<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>{''.join(rows)}</table>",
         encoding="utf-8",
     )
+
+
+def with_pictures(notebook):
+    """A copy in which every widget is the picture that it leaves: a page has no kernel, and may have no network."""
+    found = copy.deepcopy(notebook)
+    found.metadata.pop("widgets", None)
+    for output in (output for cell in found.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return found
 
 
 def store(result: dict) -> None:

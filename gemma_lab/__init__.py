@@ -16,7 +16,7 @@ _HOME = {
     "start": ("setup",),
     "finetune": ("lora_backend",),
 }
-_MODULES = ("access", "catalog", "check", "figures", "finetune", "hardware", "loading", "measure", "start")
+_MODULES = ("access", "catalog", "check", "figures", "finetune", "hardware", "loading", "measure", "start", "widgets")
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = list(_MODULE_OF)
 

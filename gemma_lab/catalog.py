@@ -150,15 +150,20 @@ def kv_cache_bytes(info: ModelInfo, num_tokens: int, batch_size: int = 1, bytes_
     return numbers * num_tokens * batch_size * bytes_per_number
 
 
-def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit:
-    """Whether inference of one sequence of `num_tokens` fits the memory of `machine`.
+def needed_gib(info: ModelInfo, precision: str, on_card: bool = True, num_tokens: int = 1024) -> float:
+    """GiB for inference of one sequence of `num_tokens`.
 
-    Beside the weights it counts the KV cache, the float32 logits of the prompt, and the working space of a card's
-    libraries (1 GiB) or of the operating system (2 GiB). A machine without an NVIDIA card holds the weights in RAM.
+    Beside the weights: the KV cache, the float32 logits of the prompt, and the working space of a card's libraries
+    (1 GiB) or of the operating system (2 GiB).
     """
-    spare = GIB if machine.device == "cuda" else 2 * GIB
     logits = 4 * info.vocab_size * num_tokens
-    needed = (weight_bytes(info, precision) + kv_cache_bytes(info, num_tokens) + logits + spare) / GIB
+    bytes_ = weight_bytes(info, precision) + kv_cache_bytes(info, num_tokens) + logits
+    return bytes_ / GIB + (1 if on_card else 2)
+
+
+def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit:
+    """Whether `needed_gib` fits the memory of `machine`. Without an NVIDIA card the weights are held in RAM."""
+    needed = needed_gib(info, precision, machine.device == "cuda", num_tokens)
     available = machine.memory_gib
     verdict = "fits" if needed <= available else "does not fit"
     holder = machine.gpu_name or "this machine"

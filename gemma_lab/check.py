@@ -5,6 +5,7 @@ An untouched stub, `...`, is no mistake: the check prints "not attempted yet", s
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from gemma_lab import catalog
@@ -153,3 +154,120 @@ def completion_solution(row: dict, eos_token: str) -> str:
 
 
 SOLUTIONS["lora_layer_parameters"] = 16 * (2048 + 16384)
+
+
+def linh_comes(answer) -> bool | None:
+    """01: the number of the line, of the talk's eight orders, in which Linh comes."""
+    if _untouched(answer):
+        return None
+    if answer == SOLUTIONS["linh_comes"]:
+        return _report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
+    whys = {
+        3: "“Đến không sao” is what Linh says: somebody else may come.",
+        5: "“Linh không đến”: không stands before đến and denies it.",
+    }
+    why = whys.get(answer, "Look for đến right after Linh, with no không before it.")
+    return _report(False, f"Line {answer} does not say that Linh comes.", why)
+
+
+def next_merge(answer) -> bool | None:
+    """01: the pair of pieces that BPE joins fifth in the notebook's eight syllables."""
+    if _untouched(answer):
+        return None
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        return _report(False, "A pair is two pieces.", hint='write it as ("t", "h")')
+    pair, right = tuple(answer), SOLUTIONS["next_merge"]
+    if pair == right:
+        return _report(True, "th·an stands in thang and in than: twice, more than any other pair.")
+    if pair in ((right[1], "g"), ("r", "anh"), ("t", "r"), ("b", "anh"), ("c", "anh")):
+        return _report(
+            False, f"{pair[0]}·{pair[1]} occurs once.", "The most frequent pair is joined.", "find one that is there twice"
+        )
+    if "".join(pair) in ("an", "anh", "th", "thanh"):
+        return _report(False, f"{''.join(pair)} is one piece already.", hint="count neighbours in the cut words only")
+    return _report(False, f"{pair[0]}·{pair[1]} is no pair of neighbours there.", hint="look between the dots")
+
+
+def top_p(function) -> bool | None:
+    """01: a function of sorted probabilities and p that returns how many of them top-p keeps."""
+    if _untouched(function):
+        return None
+    probabilities = [0.5, 0.25, 0.125, 0.125]
+    got = [function(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    if got[0] is None or got[0] is ...:
+        print("Not attempted yet.")
+        return None
+    right = [top_p_solution(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    if got == right:
+        return _report(True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}.")
+    if got[0] == 1:
+        return _report(
+            False,
+            "For p = 0.6 one was kept, and 0.5 is less than 0.6.",
+            "The one that reaches p is kept.",
+            "add first, then compare",
+        )
+    if got[1] == 2:
+        return _report(
+            False, "For p = 0.5 the first is enough.", "Its sum reaches p already.", "stop when the sum is at least p"
+        )
+    return _report(
+        False, f"For p = 0.6, 0.5, 0.8 and 1.0 you keep {got}, and not {right}.", hint="add up until the sum is at least p"
+    )
+
+
+def top_p_solution(probabilities: list[float], p: float) -> int:
+    """How many of the sorted probabilities it takes until their sum reaches p."""
+    sums = itertools.accumulate(probabilities)
+    return next((count for count, total in enumerate(sums, 1) if total >= p - 1e-12), len(probabilities))
+
+
+def token_ceiling(answer) -> bool | None:
+    """02: the most tokens a second that 50 GB/s allow a model of 2.1 GB."""
+    if _untouched(answer):
+        return None
+    if not isinstance(answer, (int, float)):
+        return _report(False, f"The answer is one number, not {type(answer).__name__}.")
+    right = SOLUTIONS["token_ceiling"]
+    if abs(answer - right) < 1:
+        return _report(True, f"50 / 2.1 = {right:.1f}: every weight passes once for each token.")
+    if abs(answer - 50 * 2.1) < 1:
+        return _report(False, "You multiplied.", "More bytes take more time.", "divide the bandwidth by the bytes")
+    if abs(answer - 50 / 5.0) < 0.5:
+        return _report(False, "That is the ceiling in 16 bits.", "In 4 bits the weights take 2.1 GB.", "divide by 2.1")
+    return _report(False, f"{answer} is not it.", hint="50 GB a second, and 2.1 GB for each token")
+
+
+def family_member(answer) -> bool | None:
+    """02: the line of the family with image input, Apache-2.0 and at most 5 billion effective parameters."""
+    if _untouched(answer):
+        return None
+    name = str(answer).strip()
+    if name == SOLUTIONS["family_member"]:
+        return _report(True, "E2B and E4B have 2 and 4 billion effective parameters, image input, and Apache-2.0.")
+    if name in ("Gemma 3", "Gemma 3n", "PaliGemma", "PaliGemma 2"):
+        return _report(False, f"{name} takes images, but is under the Gemma Terms of Use.", hint='family["licence"]')
+    return _report(False, f"{name} does not meet all three.", hint='look at the columns "inputs", "licence" and "sizes"')
+
+
+def strict_wins(answer) -> bool | None:
+    """02: in how many of the 18 tests Gemma 7B is strictly ahead of the four other models."""
+    if _untouched(answer):
+        return None
+    right = SOLUTIONS["strict_wins"]
+    if answer == right:
+        return _report(True, f"{right}. The report's 11 counts Boolq, where Mistral has the same 83.2.")
+    if answer == right + 1:
+        return _report(False, "That counts a tie.", "On Boolq Mistral has 83.2 as well.", "use >, not >=")
+    if answer == 14:
+        return _report(False, "That is against LLaMA-2 13B alone.", hint="take the maximum of all other columns")
+    return _report(False, f"{answer} is not it.", hint='(table["Gemma 7B"] > others.max(axis=1)).sum()')
+
+
+SOLUTIONS |= {
+    "linh_comes": 6,
+    "next_merge": ("th", "an"),
+    "token_ceiling": 50 / 2.1,
+    "family_member": "Gemma 4",
+    "strict_wins": 10,
+}

@@ -19,6 +19,18 @@ CASES = [
         (lambda row, eos: row["output"], "never learns to stop"), (lambda row, eos: row["output"] + " " + eos, "space too many"),
         (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"), (lambda row, eos: "x", "row['output']"),
     ]),
+    (check.linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh")]),
+    (check.next_merge, ("th", "an"), [
+        ("than", "two pieces"), (("an", "g"), "once"), (("a", "n"), "already"), (("x", "y"), "no pair"),
+    ]),
+    (check.top_p, check.top_p_solution, [
+        (lambda probabilities, p: sum(sum(probabilities[: i + 1]) < p for i in range(4)), "reaches p is kept"),
+        (lambda probabilities, p: sum(sum(probabilities[:i]) <= p for i in range(4)), "first is enough"),
+        (lambda probabilities, p: 4, "add up"),
+    ]),
+    (check.token_ceiling, 23.8, [(105, "multiplied"), (10, "16 bits"), ("24", "one number"), (3, "for each token")]),
+    (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three")]),
+    (check.strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max")]),
 ]  # fmt: skip
 
 
@@ -34,7 +46,7 @@ def test_check(one, right, wrong, capsys):
         assert printed.startswith("Not yet. ") and message in printed
 
 
-@pytest.mark.parametrize("one", [check.absmax_int8, check.completion])
+@pytest.mark.parametrize("one", [check.absmax_int8, check.completion, check.top_p])
 def test_a_stub_that_returns_nothing_is_not_attempted(one, capsys):
     assert one(lambda *arguments: None) is None
     assert "Not attempted yet" in capsys.readouterr().out
@@ -55,3 +67,50 @@ def test_absmax_round_trip_equals_torch():
     numbers = torch.randn(64, dtype=torch.float64)
     quantized = torch.fake_quantize_per_tensor_affine(numbers.float(), float(numbers.abs().max() / 127), 0, -127, 127)
     assert torch.tensor(check.absmax_int8_solution(numbers.tolist())).float().allclose(quantized, atol=1e-6)
+
+
+def test_solutions_of_01_and_02_follow_from_the_data():
+    from importlib.resources import files
+
+    import pandas
+
+    from gemma_lab import catalog
+
+    data = files("gemma_lab").joinpath("data")
+    scores = pandas.read_csv(data.joinpath("benchmarks.csv"))
+    table = scores[scores["table"] == "full"].pivot(index="benchmark", columns="model", values="score")
+    assert table.shape == (18, 5) and not table.isna().any().any()
+    others = table.drop(columns="Gemma 7B").max(axis=1)
+    assert (table["Gemma 7B"] > others).sum() == check.SOLUTIONS["strict_wins"]
+    overview = scores[scores["table"] == "overview"].pivot(index="benchmark", columns="model", values="score")
+    assert (overview == table.loc[overview.index, overview.columns]).all().all()
+    family = pandas.read_csv(data.joinpath("variants.csv"))
+    fitting = family[family["inputs"].str.contains("image") & (family["licence"] == "Apache-2.0")]
+    assert fitting["name"].tolist() == [check.SOLUTIONS["family_member"]] and "E4B" in fitting["sizes"].item()
+    assert family["source"].str.startswith("https://").all() and family["name"].is_unique
+    nf4 = catalog.weight_bytes(catalog.lookup("google/gemma-2b"), "nf4") / 1e9
+    assert round(50 / nf4) == round(check.SOLUTIONS["token_ceiling"])
+
+
+def test_linh_comes_in_one_line_of_the_talk():
+    import json
+    from importlib.resources import files
+
+    talk = json.loads(files("gemma_lab").joinpath("data/vietnamese.json").read_text(encoding="utf-8"))
+    assert len(talk["orders"]) == 8
+    for row in talk["orders"]:
+        assert sorted(row["order"].lower().split()) == sorted(word.lower() for word in talk["words"])
+    comes = [number for number, row in enumerate(talk["orders"], 1) if row["gloss"].startswith("Linh comes")]
+    assert comes == [check.SOLUTIONS["linh_comes"]]
+
+
+def test_the_fifth_merge_is_the_librarys():
+    import json
+
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    text = "tranh thang banh than canh thanh thanh thanh"
+    library = Tokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.Whitespace()
+    library.train_from_iterator([text], trainers.BpeTrainer(vocab_size=len(set(text) - {" "}) + 5, show_progress=False))
+    assert tuple(json.loads(library.to_str())["model"]["merges"][4]) == check.SOLUTIONS["next_merge"]

@@ -157,6 +157,15 @@ def test_stale_code_and_stale_checked_outputs_are_noticed(tmp_path):
     assert course.stale_cells(stored, executed) == ["cell 1 shows something else now"]
 
 
+def test_a_page_shows_the_picture_of_a_widget():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "image/png": "iVBORw0KGgo=", "text/plain": "p"}
+    cell = nbformat.v4.new_code_cell("show()", outputs=[nbformat.v4.new_output("display_data", data=dict(view))])
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
+    page = course.with_pictures(notebook)
+    assert set(page.cells[0].outputs[0].data) == {"image/png", "text/plain"} and "widgets" not in page.metadata
+    assert set(notebook.cells[0].outputs[0].data) == set(view)
+
+
 def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(course, "BUILD", tmp_path / "build")

@@ -33,7 +33,41 @@ def test_loss_curve_shows_training_and_held_out():
     assert axis.get_ylim()[0] == 0 and "nats" in axis.get_ylabel()
 
 
+def test_share_bars_are_in_percent_or_in_the_unit_given():
+    axis = figures.share_bars({"a": 0.75, "b": 0.25}, "t", highlight=["b"]).axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [75, 25]
+    assert axis.patches[0].get_facecolor() != axis.patches[1].get_facecolor()
+    assert {text.get_text() for text in axis.texts} == {"75.0 %", "25.0 %"}
+    axis = figures.share_bars({"a": -12.5}, "t", unit="nats").axes[0]
+    assert axis.patches[0].get_width() == -12.5 and axis.texts[0].get_text() == "-12.5"
+
+
+def test_attention_map_shows_every_weight():
+    axis = figures.attention_map([[1.0, 0.0], [0.4, 0.6]], ["Linh", "bảo"], "t").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["1.00", "0.00", "0.40", "0.60"]
+
+
+def test_differences_and_gains_are_sorted():
+    axis = figures.differences({"x": -3.0, "y": 5.0}, "t", "a", "b").axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [-3, 5]
+    assert [text.get_text() for text in axis.texts] == ["x -3.0", "y +5.0"]
+    axis = figures.gains({"x": (10.0, 30.0), "y": (50.0, 49.0)}, "t", ("one", "two")).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["-1.0", "+20.0"]
+
+
+def test_fit_table_marks_what_fits():
+    needs = {"m": dict(zip(figures.PRECISIONS, (40.0, 20.0, 10.0, 5.0)))}
+    texts = [text.get_text() for text in figures.fit_table(needs, 15, "t").axes[0].texts]
+    assert texts == ["m", "40.0", "20.0", "10.0 fits", "5.0 fits"]
+
+
 def test_figures_fit_a_page():
-    for figure in (figures.precision_plot({"one": TABLE}, "t"), figures.loss_curve([1], [1], "t")):
+    bars = {str(i): 0.1 for i in range(10)}
+    for figure in (
+        figures.precision_plot({"one": TABLE}, "t"), figures.loss_curve([1], [1], "t"), figures.share_bars(bars, "t"),
+        figures.fields_of_ai(), figures.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
+        figures.differences(bars, "t", "a", "b"), figures.gains({"x": (1, 2)}, "t", ("a", "b")),
+        figures.fit_table({"m": dict.fromkeys(figures.PRECISIONS, 1.0)}, 2, "t"),
+    ):  # fmt: skip
         width, height = figure.get_size_inches()
         assert width <= 7 and height <= 3.5

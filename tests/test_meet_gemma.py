@@ -1,0 +1,93 @@
+"""The cells of notebook 02 that ask a real Gemma, executed against stand-ins for Colab and for the Hub."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hub_stand_in import Hub
+
+ROOT = Path(__file__).parent.parent
+MIRROR = "unsloth/gemma-3-270m-it"
+POCKET = ROOT / "gemma_lab" / "checkpoints" / "pocket-small-it"
+
+
+def cell_with(words: str) -> str:
+    """The source of the one code cell of notebook 02 that contains `words`."""
+    notebook = json.loads((ROOT / "notebooks" / "02_meet_gemma.ipynb").read_text(encoding="utf-8"))
+    found = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    (source,) = [source for source in found if words in source]
+    return source
+
+
+def printed(source: str, folder: Path, **environment) -> str:
+    """What a fresh process prints that runs `source`, without a token."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    clean |= {"HF_HOME": str(folder), "GEMMA_LAB_PROFILE": "pocket"} | environment
+    done = subprocess.run([sys.executable, "-c", source], env=clean, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("models, says", [
+    ("google/gemini-2.5-flash google/gemma-3-4b", "google/gemma-3-4b: 5"),
+    ("google/gemini-2.5-flash", "lists no Gemma today"),
+])  # fmt: skip
+def test_on_colab_the_first_gemma_of_the_account_is_asked(models, says, tmp_path):
+    stand_in = str(ROOT / "tests" / "colab_stand_in")
+    assert says in printed(cell_with("def ask_colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
+
+
+def test_elsewhere_the_cell_says_that_it_needs_colab(tmp_path):
+    assert "Only Colab has google.colab.ai" in printed(cell_with("def ask_colab"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A Hub with a tiny Gemma 3 under the name of the public copy."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    folder = tmp_path_factory.mktemp("hub") / MIRROR
+    config = Gemma3TextConfig(
+        vocab_size=2048, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        intermediate_size=64,
+    )  # fmt: skip
+    Gemma3ForCausalLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (POCKET / name).exists():
+            shutil.copy(POCKET / name, folder)
+    server = Hub(folder.parent.parent)
+    yield server
+    server.shutdown()
+
+
+def first_word(hub, folder: Path, download: bool = True) -> str:
+    cells = [cell_with("def load(hub_id)"), cell_with("question ="), cell_with("DOWNLOAD = False")]
+    source = "import gemma_lab\n" + "\n".join(cells)
+    if download:
+        source = source.replace("DOWNLOAD = False", "DOWNLOAD = True")
+    source = source.replace('assert "Tokyo" in answered', 'print("=====")\nassert "Tokyo" in answered')
+    return printed(source, folder, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split("=====\n")[1]
+
+
+def test_nothing_is_downloaded_unasked(hub, tmp_path):
+    hub.asked.clear()
+    assert "DOWNLOAD is False" in first_word(hub, tmp_path, download=False) and not hub.asked
+
+
+def test_the_public_copy_answers_without_a_token(hub, tmp_path):
+    hub.asked.clear()
+    said = first_word(hub, tmp_path)
+    assert "Hub" not in said and any(path.endswith("model.safetensors") for path in hub.asked)
+
+
+@pytest.mark.parametrize("gated, fault, says", [(True, None, "Make a Read token"), (False, 503, "wait a minute")])
+def test_a_copy_that_cannot_be_had_gives_one_sentence(hub, tmp_path, gated, fault, says):
+    hub.gated, hub.fault = {MIRROR} if gated else set(), fault
+    try:
+        assert says in first_word(hub, tmp_path)
+    finally:
+        hub.gated, hub.fault = set(), None

@@ -1,0 +1,79 @@
+"""The views answer to their buttons and sliders, agree with transformers, and leave a picture."""
+
+import itertools
+
+import ipywidgets
+import matplotlib
+import pytest
+import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+matplotlib.use("Agg")
+from gemma_lab import figures, widgets
+
+WORDS = ["Linh", "bảo", "sao"]
+SCORES = {" ".join(order).lower(): -float(i) for i, order in enumerate(itertools.permutations(WORDS))}
+
+
+def test_pressing_the_words_tells_their_sense_and_place():
+    view = widgets.word_order(WORDS, SCORES, {"linh bảo sao": "Linh asks <why>."})
+    row, said = view.children
+    *buttons, again = row.children
+    assert "order of your own" in said.value
+    for button in buttons:
+        button.click()
+    assert "Linh bảo sao" in said.value and "Linh asks &lt;why&gt;." in said.value and "place 1 of 6" in said.value
+    assert all(button.disabled for button in buttons)
+    again.click()
+    assert not any(button.disabled for button in buttons) and "order of your own" in said.value
+    for button in reversed(buttons):
+        button.click()
+    assert "No sense that we know of" in said.value and "place 6 of 6" in said.value
+
+
+@pytest.mark.parametrize(
+    "temperature, top_k, top_p", [(1.0, 0, 1.0), (0.7, 0, 1.0), (2.0, 5, 1.0), (1.3, 0, 0.8), (0.5, 4, 0.6)]
+)
+def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
+    torch.manual_seed(0)
+    logits = torch.randn(1, 12, dtype=torch.float64) * 2
+    warped = TemperatureLogitsWarper(temperature)(None, logits)
+    if top_k:
+        warped = TopKLogitsWarper(top_k)(None, warped)
+    if top_p < 1:
+        warped = TopPLogitsWarper(top_p)(None, warped)
+    wanted = warped.softmax(-1)[0].tolist()
+    got = widgets.reshape(dict(enumerate(logits.softmax(-1)[0].tolist())), temperature, top_k, top_p)
+    assert list(got.values()) == sorted(got.values(), reverse=True)
+    assert {token: p for token, p in enumerate(wanted) if p > 0} == pytest.approx(got)
+
+
+def test_the_sliders_change_the_bars():
+    view = widgets.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
+    temperature, top_k, top_p, chart = view.children
+    assert "4 tokens are left" in chart.value and "&lt;d&gt;" in chart.value and "Entropy 1.75 bits" in chart.value
+    top_k.value = 2
+    assert "2 tokens are left" in chart.value and "66.7 %" in chart.value
+    top_k.value, top_p.value = 0, 0.5
+    assert "1 tokens are left" in chart.value and "100.0 %" in chart.value
+    top_p.value, temperature.value = 1.0, 0.1
+    assert "99.9 %" in chart.value
+
+
+def test_more_memory_fits_more():
+    slider, table = widgets.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
+    fitting = table.value.count("fits")
+    slider.value = 80
+    assert table.value.count("fits") == 8 > fitting
+    slider.value = 2
+    assert table.value.count("fits") == 0
+
+
+def test_show_leaves_a_picture_and_words(capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    view = ipywidgets.HTML("x")
+    widgets.show(view, figures.share_bars({"a": 0.5}, "t"), "in words")
+    assert shown[0]["image/png"].startswith(b"\x89PNG") and shown[0]["text/plain"] == "in words"
+    assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == view.model_id
+    assert not figures.plt.get_fignums()
