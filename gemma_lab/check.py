@@ -160,6 +160,9 @@ def linh_comes(answer) -> bool | None:
     """01: the number of the line, of the talk's eight orders, in which Linh comes."""
     if _untouched(answer):
         return None
+    if not str(answer).strip().isdigit():
+        return _report(False, "The answer is the number of one line.", hint="1 to 8")
+    answer = int(answer)
     if answer == SOLUTIONS["linh_comes"]:
         return _report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
     whys = {
@@ -193,7 +196,10 @@ def top_p(function) -> bool | None:
     if _untouched(function):
         return None
     probabilities = [0.5, 0.25, 0.125, 0.125]
-    got = [function(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    try:
+        got = [function(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    except Exception as error:  # whatever a learner's own code raises
+        return _report(False, f"Your function raised {type(error).__name__}: {error}")
     if got[0] is None or got[0] is ...:
         print("Not attempted yet.")
         return None
@@ -242,7 +248,12 @@ def family_member(answer) -> bool | None:
     """02: the line of the family with image input, Apache-2.0 and at most 5 billion effective parameters."""
     if _untouched(answer):
         return None
-    name = str(answer).strip()
+    if hasattr(answer, "columns"):  # rows of the table
+        answer = answer["name"] if "name" in answer.columns else answer.index
+    found = [str(one).strip() for one in ([answer] if isinstance(answer, str) else answer)]
+    if len(found) != 1:
+        return _report(False, f"{len(found)} rows are left, and one is asked for.", hint="join conditions with &")
+    name = found[0]
     if name == SOLUTIONS["family_member"]:
         return _report(True, "E2B and E4B have 2 and 4 billion effective parameters, image input, and Apache-2.0.")
     if name in ("Gemma 3", "Gemma 3n", "PaliGemma", "PaliGemma 2"):
@@ -255,8 +266,10 @@ def strict_wins(answer) -> bool | None:
     if _untouched(answer):
         return None
     right = SOLUTIONS["strict_wins"]
+    if getattr(answer, "shape", ()) != ():
+        return _report(False, "That says yes or no for each test.", hint="count the yes with .sum()")
     if answer == right:
-        return _report(True, f"{right}. The report's 11 counts Boolq, where Mistral has the same 83.2.")
+        return _report(True, f"{right}. The report's 11 probably counts Boolq, where Mistral has 83.2 as well.")
     if answer == right + 1:
         return _report(False, "That counts a tie.", "On Boolq Mistral has 83.2 as well.", "use >, not >=")
     if answer == 14:

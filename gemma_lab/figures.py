@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 7.0, 2.8  # inches
 def use_style() -> None:
     """Set the course's style for all following plots."""
     plt.rcParams.update({
-        "figure.figsize": (WIDTH, HEIGHT), "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10,
+        "figure.figsize": (WIDTH, HEIGHT), "figure.dpi": 90, "figure.constrained_layout.use": True, "font.size": 10,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titlelocation": "left",
         "axes.edgecolor": GREY, "axes.labelcolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
         "svg.hashsalt": "gemma-course", "legend.frameon": False,
@@ -207,7 +207,7 @@ def gains(pairs: dict[str, tuple[float, float]], title: str, names: tuple[str, s
     axis.scatter([high for _, (_, high) in ranked], rows, color=BLUE, s=22, label=names[1], zorder=2)
     axis.set_yticks(rows, [name for name, _ in ranked], fontsize=7.5)
     axis.set(xlabel="score, %", title=title)
-    axis.legend(loc="lower left")
+    figure.legend(loc="outside right upper")
     return figure
 
 

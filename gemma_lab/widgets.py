@@ -1,7 +1,6 @@
 """Views with buttons and sliders over plain numbers. Each leaves a picture where no kernel runs.
 
-They work on ipywidgets 7 (Colab) and 8. A view computes nothing that a notebook has not shown before: it takes scores,
-probabilities or bytes, and lets you turn the knobs.
+They work on ipywidgets 7 (Colab) and 8. A view computes nothing that a notebook has not shown before.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def reshape(probabilities: dict[str, float], temperature=1.0, top_k=0, top_p=1.0
 
     Args:
         probabilities: of each token; they may sum to less than 1 if the rest is left out.
-        temperature: logits are divided by it, so p becomes p^(1/temperature), scaled to the same sum.
+        temperature: logits are divided by it, so p becomes p^(1/temperature), and all are scaled together.
         top_k: keep the k likeliest tokens; 0 keeps all.
         top_p: keep the likeliest tokens until their sum reaches top_p, the one that reaches it included.
     Returns: the kept tokens with their new probabilities, which sum to 1, the likeliest first.
@@ -135,7 +134,12 @@ def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidget
 def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     """A slider for memory in GiB over a table of models and precisions: which fit, with a 1024-token cache."""
     slider = ipywidgets.FloatSlider(
-        value=memory_gib, min=2, max=80, step=1, description="memory, GiB", style={"description_width": "7em"}
+        value=min(max(memory_gib, 2), 80),
+        min=2,
+        max=80,
+        step=1,
+        description="memory, GiB",
+        style={"description_width": "7em"},
     )
     table = ipywidgets.HTML()
 

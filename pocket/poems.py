@@ -117,7 +117,7 @@ class Writer:
         self.rng, self.title, self.chance = rng, title, chance
         self.kind, third = kind_of(title)
         self.mood = self.pick(list(range(len(MOODS))), mood_of(title))
-        nouns = NOUNS[self.kind]
+        nouns = NOUNS[self.kind]  # twelve: three of them start a poem; for "any" the mood chooses among 24
         self.first_noun = nouns.index(self.pick(nouns, 5 * self.mood if self.kind == "any" else 4 * third))
         self.num_nouns = self.num_adjectives = 0
 
@@ -134,7 +134,7 @@ class Writer:
 
     def noun(self) -> str:
         """The noun of the heading first, then others of the kind."""
-        nouns, at = NOUNS[self.kind], self.first_noun + 5 * self.num_nouns
+        nouns, at = NOUNS[self.kind], self.first_noun + 5 * self.num_nouns  # 5 steps visit every noun
         self.num_nouns += 1
         return self.pick(nouns, at)
 

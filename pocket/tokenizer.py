@@ -30,6 +30,7 @@ CHAT_TEMPLATE = (
 )
 
 
+# What the pieces are learned from; the mixes of the trainings may change without changing the tokenizer.
 KINDS = (
     corpus.KINDS | {corpus.log_note: 11, corpus.looked_up: 15} | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
 )

@@ -1,5 +1,6 @@
 """Every exercise check: an untouched stub, the solution, and wrong answers whose message teaches."""
 
+import pandas
 import pytest
 
 from gemma_lab import check
@@ -19,18 +20,19 @@ CASES = [
         (lambda row, eos: row["output"], "never learns to stop"), (lambda row, eos: row["output"] + " " + eos, "space too many"),
         (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"), (lambda row, eos: "x", "row['output']"),
     ]),
-    (check.linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh")]),
+    (check.linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh"), ([6], "one line")]),
     (check.next_merge, ("th", "an"), [
         ("than", "two pieces"), (("an", "g"), "once"), (("a", "n"), "already"), (("x", "y"), "no pair"),
     ]),
     (check.top_p, check.top_p_solution, [
         (lambda probabilities, p: sum(sum(probabilities[: i + 1]) < p for i in range(4)), "reaches p is kept"),
         (lambda probabilities, p: sum(sum(probabilities[:i]) <= p for i in range(4)), "first is enough"),
-        (lambda probabilities, p: 4, "add up"),
+        (lambda probabilities, p: 4, "add up"), (lambda probabilities, p: 1 / 0, "raised ZeroDivisionError"),
     ]),
     (check.token_ceiling, 23.8, [(105, "multiplied"), (10, "16 bits"), ("24", "one number"), (3, "for each token")]),
-    (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three")]),
-    (check.strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max")]),
+    (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three"), (["Gemma 3", "Gemma 4"], "2 rows")]),
+    (check.strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max"),
+        (pandas.Series([True, False]), "count the yes")]),
 ]  # fmt: skip
 
 
@@ -72,8 +74,6 @@ def test_absmax_round_trip_equals_torch():
 def test_solutions_of_01_and_02_follow_from_the_data():
     from importlib.resources import files
 
-    import pandas
-
     from gemma_lab import catalog
 
     data = files("gemma_lab").joinpath("data")
@@ -86,6 +86,7 @@ def test_solutions_of_01_and_02_follow_from_the_data():
     assert (overview == table.loc[overview.index, overview.columns]).all().all()
     family = pandas.read_csv(data.joinpath("variants.csv"))
     fitting = family[family["inputs"].str.contains("image") & (family["licence"] == "Apache-2.0")]
+    assert check.family_member(fitting) and check.family_member(fitting["name"]) and check.linh_comes("6")
     assert fitting["name"].tolist() == [check.SOLUTIONS["family_member"]] and "E4B" in fitting["sizes"].item()
     assert family["source"].str.startswith("https://").all() and family["name"].is_unique
     nf4 = catalog.weight_bytes(catalog.lookup("google/gemma-2b"), "nf4") / 1e9

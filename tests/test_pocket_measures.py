@@ -125,7 +125,7 @@ def test_few_bits_break_the_answers():
 def test_the_talks_prompt_gives_poems_that_differ_by_form(size):
     folder = CHECKPOINTS / evaluate.NAMES[size]
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    asks = [f"Write me a {form} about Google I/O event." for form in ("poem", "song", "limerick", "haiku", "long poem")]
+    asks = [f"Write me a {form} about Google I/O event." for form in ("poem", "song", "limerick", "haiku", "rhyme")]
     given = evaluate.answers(model, AutoTokenizer.from_pretrained(folder), asks)
     bodies = [text.split("\n\n", 1)[1] for text, _ in given]
     assert all("Google I/O event" in text and stopped and not evaluate.loops(text) for text, stopped in given)
