@@ -40,7 +40,7 @@ except ModuleNotFoundError:
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 LOCAL_PATH = re.compile(r"(?<![\w/.:])/(?:home|root|tmp|opt|work|Users|usr|var|private|mnt)/\w|\b[A-Z]:\\\\?\w")
 PROGRESS = re.compile(r"\d+%\|| \d+/\d+ \[\d\d:\d\d|[█▏▎▍▌▋▊▉]{2}|\r")
-WIDEST_PX, HIGHEST_PX = 7 * 110, 3.5 * 110  # inches at the dots per inch of figures.use_style
+WIDEST_PX, HIGHEST_PX = 7 * 110, 3.5 * 110  # inches, at no more than 110 dots per inch
 SLACK_PX = 20  # Jupyter's tight bounding box adds a margin
 
 
