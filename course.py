@@ -62,7 +62,7 @@ def ensure(folder: Path, overrides: Path | None = None, run=None) -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     print(
-        f"Setting up {folder.name}: 2 GB of disk, or 5 GB where PyTorch comes with CUDA. Once, some minutes.",
+        f"Setting up {folder.name}: 3 GB of disk, or 6 GB where PyTorch comes with CUDA. Once, some minutes.",
         flush=True,
     )
     stamp.unlink(missing_ok=True)
@@ -149,7 +149,7 @@ def stream(command: list[str]) -> None:
 def explain(output: str) -> str:
     """One sentence on why an installation failed, from what it printed."""
     if "No space left" in output or "os error 28" in output:
-        return "The disk is full: free about 3 GB, then run the same command again."
+        return "The disk is full: free about 4 GB, then run the same command again."
     if "ensurepip" in output or "No module named venv" in output:
         return "Python's venv module is missing: `sudo apt install python3-venv`, then run the same command again."
     signs = (
@@ -483,5 +483,5 @@ if __name__ == "__main__":
         sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
     except OSError as error:
         if error.errno == 28:
-            sys.exit("The disk is full: free about 3 GB, then run the same command again.")
+            sys.exit("The disk is full: free about 4 GB, then run the same command again.")
         raise

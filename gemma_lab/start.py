@@ -168,7 +168,7 @@ def _run(command, run, environment=None) -> None:
         return
     output = f"{done.stdout or ''}\n{done.stderr or ''}"
     if "No space left" in output:
-        advice = "The disk is full: free about 3 GB, then run this cell again."
+        advice = "The disk is full: free about 4 GB, then run this cell again."
     elif "externally-managed" in output:
         advice = "This Python is managed by the system: start the notebook with `python3 course.py`, which makes .venv."
     elif any(sign in output for sign in ("resolve host", "name resolution", "NewConnectionError", "dns error", "connect")):

@@ -20,7 +20,7 @@ CASES = [
         (lambda row, eos: row["output"], "never learns to stop"), (lambda row, eos: row["output"] + " " + eos, "space too many"),
         (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"), (lambda row, eos: "x", "row['output']"),
     ]),
-    (check.linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh"), ([6], "one line")]),
+    (check.linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh"), ([6], "one line"), (9, "one line")]),
     (check.next_merge, ("th", "an"), [
         ("than", "two pieces"), (("an", "g"), "once"), (("a", "n"), "already"), (("x", "y"), "no pair"),
     ]),
@@ -29,8 +29,8 @@ CASES = [
         (lambda probabilities, p: sum(sum(probabilities[:i]) <= p for i in range(4)), "first is enough"),
         (lambda probabilities, p: 4, "add up"), (lambda probabilities, p: 1 / 0, "raised ZeroDivisionError"),
     ]),
-    (check.token_ceiling, 23.8, [(105, "multiplied"), (10, "16 bits"), ("24", "one number"), (3, "for each token")]),
-    (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three"), (["Gemma 3", "Gemma 4"], "2 rows")]),
+    (check.token_ceiling, 23.8, [(105, "multiplied"), (40, "embedding table"), (10, "16 bits"), ("24", "one number"), (3, "for each token")]),
+    (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three"), (["Gemma 3", "Gemma 4"], "2 rows"), (4, "all three")]),
     (check.strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max"),
         (pandas.Series([True, False]), "count the yes")]),
 ]  # fmt: skip
