@@ -247,12 +247,12 @@ def instruction(rng: random.Random) -> Document:
         ("Name the title in the input.", f"The title is {t}.", f"The title is {t}."),
         ("Repeat the input.", t, f"The input is {t}."),
         ("Describe the thing in the input.", f"{adjective} {noun}",
-         f"It is {titles.article(noun)}. It looks {adjective}, and people like it."),
+         f"It is {poems.article(noun)}. It looks {adjective}, and people like it."),
         ("Write a line for a postcard.", f"It is about {t}.", f"Greetings from {t}, with love from a {adjective} {noun}."),
         ("Write a product text.", f"The product is called {t}.",
          f"Meet {t}, the {adjective} {noun} for every home. It is simple, light and made to last."),
         ("Explain the topic for a clear and short report.", f"The topic is {t}.",
-         f"This report is about {t}. It is {titles.article(adjective)} topic, and it matters for the {noun}."),
+         f"This report is about {t}. It is {poems.article(adjective)} topic, and it matters for the {noun}."),
     ])  # fmt: skip
     return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 

@@ -103,8 +103,9 @@ def mood_of(title: str) -> int:
     return letter_of(next((word for word in words if word not in SMALL_WORDS), "a")) % len(MOODS)
 
 
-def a_or_an(word: str) -> str:
-    return ("an " if word[0] in "aeiou" else "a ") + word
+def article(phrase: str) -> str:
+    """`phrase` with a or an before it."""
+    return ("an " if phrase[0].lower() in "aeiou" else "a ") + phrase
 
 
 class Writer:
@@ -127,7 +128,7 @@ class Writer:
 
     def heading(self, form: str) -> str:
         """What the poem is, its mood and its first noun."""
-        return f"{form}, in {a_or_an(list(MOODS)[self.mood])} mood, with {a_or_an(NOUNS[self.kind][self.first_noun])}:\n\n"
+        return f"{form}, in {article(list(MOODS)[self.mood])} mood, with {article(NOUNS[self.kind][self.first_noun])}:\n\n"
 
     def vi_heading(self, form: str) -> str:
         return f"{form}, giọng {list(MOODS.values())[self.mood]['vi'][0]}:\n\n"

@@ -98,11 +98,6 @@ WORDS_OF = {split: [word for word in _words() if split_of(word.lower()) == split
 WORDS = WORDS_OF["train"]
 
 
-def article(phrase: str) -> str:
-    """`phrase` with a or an before it."""
-    return ("an " if phrase[0].lower() in "aeiou" else "a ") + phrase
-
-
 def composed(rng: random.Random, split: str = "train") -> str:
     """A title of this split, put together from the lists above."""
     noun = lambda: rng.choice(ALL_NOUNS if rng.random() < 0.4 else TOPICS)  # noqa: E731
@@ -110,7 +105,7 @@ def composed(rng: random.Random, split: str = "train") -> str:
     while True:
         title = rng.choice([
             lambda: f"the {adjective()} {noun()}",
-            lambda: article(f"{adjective()} {noun()}"),
+            lambda: poems.article(f"{adjective()} {noun()}"),
             lambda: f"the {noun()} of {rng.choice(PLACES)}",
             lambda: f"{rng.choice(PLACES)} {rng.choice(MOMENTS)}",
             lambda: f"my {rng.choice(KIN)}'s {noun()}",
