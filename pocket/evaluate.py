@@ -90,8 +90,7 @@ def perplexity(model, rows: list) -> float:
     total, count = 0.0, 0
     for row in rows:
         tokens, learned, owner = (torch.tensor([column]) for column in row)
-        same = owner[:, None, :-1] == owner[:, :-1, None]
-        mask = (same & torch.ones(train.LENGTH, train.LENGTH, dtype=torch.bool).tril())[:, None]
+        mask = train.attention_mask(model.config, owner[:, :-1])
         scores = model(input_ids=tokens[:, :-1], attention_mask=mask).logits.double().log_softmax(-1)
         chosen = learned[:, 1:]
         total -= scores.gather(-1, tokens[:, 1:, None])[..., 0][chosen].sum().item()

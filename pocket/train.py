@@ -3,6 +3,7 @@
     python pocket/train.py small        # the base model: plain text only
     python pocket/train.py small-it     # goes on from it (and makes it first) with conversations and instructions
     python pocket/train.py large-it
+    python pocket/train.py gemma2-it    # the architecture of Gemma 2
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
 arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document attends only to itself; the loss counts the
@@ -23,7 +24,9 @@ import titles
 import tokenizer as tokenizers_of_ours
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, GemmaConfig
+
+from gemma_lab import loading
 
 WORK = Path(__file__).with_name("work")
 SHAPES = {
@@ -33,20 +36,27 @@ SHAPES = {
     "large": dict(
         hidden_size=256, num_hidden_layers=5, num_attention_heads=5, num_key_value_heads=5, intermediate_size=1024
     ),
-}
-STEPS = {"small": 2500, "small-it": 3000, "large-it": 6000}
+    # grouped-query attention, heads x head_dim != hidden_size, every other layer sees 32 tokens: as in Gemma 2, with its caps
+    "gemma2": dict(
+        hidden_size=192, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, intermediate_size=768,
+        query_pre_attn_scalar=64, sliding_window=32, attn_logit_softcapping=50.0, final_logit_softcapping=30.0,
+    ),
+}  # fmt: skip
+STEPS = {"small": 2500, "small-it": 3000, "large-it": 6000, "gemma2-it": 5000}
 # The mix of documents, by the step from which on it holds.
 KINDS = {
     "small": {0: corpus.BASE_KINDS},
     "small-it": {0: corpus.SMALL_KINDS},
     "large-it": {0: corpus.KINDS, 3400: corpus.SUM_KINDS, 5000: corpus.LAST_KINDS},
+    "gemma2-it": {0: corpus.SUM_KINDS, 4000: corpus.LAST_KINDS},
 }
 ROWS, LENGTH, BLOCK, SAVE_EVERY = 12, 256, 50, 200
 
 
-def config_of(size: str) -> GemmaConfig:
-    """Gemma's configuration with the sizes of a pocket model."""
-    return GemmaConfig(
+def config_of(size: str) -> GemmaConfig | Gemma2Config:
+    """Gemma's or Gemma 2's configuration with the sizes of a pocket model."""
+    family = Gemma2Config if size.startswith("gemma2") else GemmaConfig
+    return family(
         vocab_size=tokenizers_of_ours.VOCAB_SIZE, head_dim=64, max_position_embeddings=512, tie_word_embeddings=True,
         hidden_activation="gelu_pytorch_tanh", pad_token_id=0, eos_token_id=1, bos_token_id=2, **SHAPES[size.removesuffix("-it")],
     )  # fmt: skip
@@ -94,15 +104,30 @@ def batches(tokenizer, seed: int, first_step: int, mixes: dict):
             step += 1
 
 
+def attention_mask(config, owner):
+    """The mask of packed rows, as the model of `config` takes it: a document attends only to itself.
+
+    Args: owner: (B, T), the number of each token's document.
+    Returns: (B, 1, T, T), True where a token may look; for Gemma 2 one such for each kind of layer, 0 there, else the least float.
+    """
+    same = owner[:, None, None, :] == owner[:, None, :, None]  # (B, 1, T, T)
+    seen = same & torch.ones(same.shape[-2:], dtype=torch.bool).tril()
+    if config.model_type == "gemma":
+        return seen
+    near = seen.triu(1 - config.sliding_window)
+    added = lambda mask: torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)  # noqa: E731
+    return {"full_attention": added(seen), "sliding_attention": added(near)}
+
+
 def loss_of(model, tokens, learned, owner) -> torch.Tensor:
     """Mean cross-entropy in nats over the learned tokens."""
-    same = owner[:, None, :-1] == owner[:, :-1, None]  # (B, T, T): a document attends only to itself
-    mask = (same & torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril())[:, None]
+    mask, chosen = attention_mask(model.config, owner[:, :-1]), learned[:, 1:]
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model.model(input_ids=tokens[:, :-1], attention_mask=mask, use_cache=False).last_hidden_state
-        chosen = learned[:, 1:]
-        logits = F.linear(hidden[chosen], model.lm_head.weight)
-    return F.cross_entropy(logits.float(), tokens[:, 1:][chosen])
+        logits = F.linear(hidden[chosen], model.lm_head.weight).float()
+    if cap := getattr(model.config, "final_logit_softcapping", None):
+        logits = cap * torch.tanh(logits / cap)
+    return F.cross_entropy(logits, tokens[:, 1:][chosen])
 
 
 def curve_rows() -> dict[str, list[tuple[str, str]]]:
@@ -153,7 +178,8 @@ def train(size: str, steps: int, seed: int) -> Path:
         tokenizers_of_ours.train().save_pretrained(tokenizer_folder)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     torch.manual_seed(seed)
-    model = GemmaForCausalLM(config_of(size))
+    config = config_of(size)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=loading.choose_attention(config.model_type))
     for name, weight in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weight.data /= math.sqrt(2 * model.config.num_hidden_layers)
