@@ -1,0 +1,300 @@
+"""Gemma 1 and Gemma 2 from scratch, to be read from top to bottom. Nothing here is needed to use a Gemma.
+
+Sources: the reports on Gemma (arXiv:2403.08295) and Gemma 2 (arXiv:2408.00118); where they are silent, transformers'
+`modeling_gemma.py` and `modeling_gemma2.py`. Their names are kept, so that a state dict loads as it is.
+Shapes: B batch, T new tokens, S tokens looked at (cached and new), D hidden_size, H heads, K key-value heads, h head_dim,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sizes of a model, in the names of transformers. What only Gemma 2 has is None for Gemma 1."""
+
+    model_type: str  # "gemma" or "gemma2"
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
+    query_pre_attn_scalar: float | None = None
+    sliding_window: int | None = None
+    layer_types: list[str] | None = None
+    attn_logit_softcapping: float | None = None
+    final_logit_softcapping: float | None = None
+
+    @classmethod
+    def from_transformers(cls, values: dict) -> Config:
+        """From the dictionary of a `GemmaConfig` or `Gemma2Config`, or of a checkpoint's config.json.
+
+        Raises: ValueError for another family, with the one received.
+        """
+        if values["model_type"] not in ("gemma", "gemma2"):
+            raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}.")
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        if values.get("rope_parameters"):  # transformers 5; older files have rope_theta itself
+            known["rope_theta"] = values["rope_parameters"]["rope_theta"]
+        return cls(**known)
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """For each layer how many tokens it looks at, its own included; None: all. In Gemma 2 every other layer slides."""
+        kinds = self.layer_types or ["sliding_attention", "full_attention"] * self.num_hidden_layers
+        return tuple(self.sliding_window if kind[0] == "s" else None for kind in kinds[: self.num_hidden_layers])
+
+
+class RMSNorm(nn.Module):
+    """x divided by its root mean square, times (1 + weight): a weight of 0 changes nothing.
+
+    Source: Zhang and Sennrich 2019, arXiv:1910.07467; the 1 + is Gemma's.
+    """
+
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x: (..., D).    Returns: (..., D), computed in float32."""
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (wide * (1.0 + self.weight.float())).type_as(x)
+
+
+def rope_table(positions: Tensor, head_dim: int, theta: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the angle of every pair of numbers in a head, at every position.
+
+    Pair i, the numbers i and i + h/2, turns by theta^(-2i/h) radians for each position.
+
+    Args: positions: (B, T).    Returns: two tensors of shape (B, T, h), float32.
+    Source: Su et al. 2021, arXiv:2104.09864 §3.2.
+    """
+    speeds = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float, device=positions.device) / head_dim)
+    angles = positions[..., None].float() * speeds  # (B, T, h/2)
+    angles = torch.cat((angles, angles), dim=-1)  # (B, T, h)
+    return angles.cos(), angles.sin()
+
+
+def rotate_half(x: Tensor) -> Tensor:
+    """The second half of the last axis, negated, then the first half.
+
+    Args: x: (..., h), h even.    Returns: (..., h).
+    Source: Su et al. 2021, §3.4.2; halves as in Gemma's released code, not neighbours as in the paper.
+    """
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys, turned to their positions.
+
+    Args: x: (B, heads, T, h); cos, sin: (B, T, h).    Returns: (B, heads, T, h).
+    """
+    cos, sin = cos[:, None].type_as(x), sin[:, None].type_as(x)  # (B, 1, T, h)
+    return x * cos + rotate_half(x) * sin
+
+
+def soft_cap(x: Tensor, cap: float | None) -> Tensor:
+    """cap * tanh(x / cap): nearly x where x is small, never beyond +-cap. Without a cap, x.
+
+    Source: Bello et al. 2016, arXiv:1611.09940; Gemma 2 report §2 (50 for attention, 30 for the logits).
+    """
+    return x if cap is None else torch.tanh(x / cap) * cap
+
+
+def causal_mask(num_tokens: int, num_keys: int, window: int | None, padding: Tensor) -> Tensor:
+    """True where a token may look: at itself and back, at most at `window` tokens, and never at padding.
+
+    Args: padding: (B, S or more), 1 for a token, 0 for padding. All sequences end at the same token.
+    Returns: (B, 1, T, S).
+    """
+    key = torch.arange(num_keys, device=padding.device)  # (S)
+    query = key[num_keys - num_tokens :, None]  # (T, 1)
+    visible = key <= query  # (T, S)
+    if window is not None:
+        visible &= query - key < window
+    return visible & padding[:, None, None, -num_keys:].bool()
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float, cap: float | None) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention; scores are capped before they are masked.
+
+    Args: q: (B, H, T, h); k, v: (B, K, S, h), each shared by H / K heads; visible: (B, 1, T, S).
+    Returns: the mean of the values, (B, H, T, h), and the weights, (B, H, T, S), which sum to 1 over S.
+    Source: Vaswani et al. 2017, arXiv:1706.03762 §3.2.1; one key for several heads: Shazeer 2019, arXiv:1911.02150, and
+        Ainslie et al. 2023, arXiv:2305.13245.
+    """
+    group = q.shape[1] // k.shape[1]
+    k, v = (part[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for part in (k, v))  # (B, H, S, h)
+    scores = soft_cap(q @ k.transpose(2, 3) * scaling, cap)  # (B, H, T, S)
+    # The least float, not -inf: a padding token sees nothing, and its row must not become NaN.
+    scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1, dtype=torch.float32).type_as(q)
+    return weights @ v, weights
+
+
+class Cache:
+    """Keys and values of the tokens so far, layer by layer. A sliding layer keeps only what its next token can see."""
+
+    def __init__(self, config: Config):
+        self.windows = config.windows
+        self.layers: list[tuple[Tensor, Tensor] | None] = [None] * config.num_hidden_layers
+        self.num_tokens = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the new keys and values, each (B, K, T, h); return the kept and the new ones, (B, K, S, h)."""
+        if self.layers[layer] is not None:
+            k, v = (torch.cat((old, new), dim=2) for old, new in zip(self.layers[layer], (k, v)))
+        window = self.windows[layer] or k.shape[2] + 1
+        self.layers[layer] = tuple(part[:, :, max(0, part.shape[2] - window + 1) :].clone() for part in (k, v))
+        return k, v
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all keys and values that are held now."""
+        return sum(part.numel() * part.element_size() for pair in self.layers if pair for part in pair)
+
+
+class Attention(nn.Module):
+    """H heads that look back, over K keys and values: multi-head (K = H), multi-query (K = 1), grouped-query between."""
+
+    def __init__(self, config: Config, layer: int):
+        super().__init__()
+        self.layer, self.window = layer, config.windows[layer]
+        self.head_dim, self.cap = config.head_dim, config.attn_logit_softcapping
+        self.scaling = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
+        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
+        self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None):
+        """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
+        heads = (*x.shape[:2], -1, self.head_dim)
+        q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = apply_rope(q, *rope), apply_rope(k, *rope)  # (B, H, T, h), (B, K, T, h)
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)  # (B, K, S, h)
+        visible = causal_mask(q.shape[2], k.shape[2], self.window, padding)
+        mean, weights = attend(q, k, v, visible, self.scaling, self.cap)
+        return self.o_proj(mean.transpose(1, 2).reshape(*x.shape[:2], -1)), weights
+
+
+class MLP(nn.Module):
+    """GeGLU: one projection opens and closes gates, by GELU in its tanh form, for the other one.
+
+    Source: Shazeer 2020, arXiv:2002.05202.
+    """
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x: (B, T, D).    Returns: (B, T, D)."""
+        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each added to the stream. Gemma 1 norms what goes in; Gemma 2 also what comes out.
+
+    Mind the names: `post_attention_layernorm` stands before the MLP in Gemma 1, and after the attention in Gemma 2.
+    """
+
+    def __init__(self, config: Config, layer: int):
+        super().__init__()
+        norm = lambda: RMSNorm(config.hidden_size, config.rms_norm_eps)  # noqa: E731
+        self.has_post_norms = config.model_type == "gemma2"
+        self.input_layernorm, self.self_attn = norm(), Attention(config, layer)
+        self.post_attention_layernorm, self.mlp = norm(), MLP(config)
+        if self.has_post_norms:
+            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = norm(), norm()
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None):
+        """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
+        seen, weights = self.self_attn(self.input_layernorm(x), rope, padding, cache)
+        if not self.has_post_norms:
+            x = x + seen
+            return x + self.mlp(self.post_attention_layernorm(x)), weights
+        x = x + self.post_attention_layernorm(seen)
+        return x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x))), weights
+
+
+@dataclass
+class Output:
+    """What a forward pass gives."""
+
+    logits: Tensor  # (B, T, V)
+    hidden_states: list[Tensor]  # (B, T, D), after the embedding and after each layer, the last one normed
+    attentions: list[Tensor]  # of each layer (B, H, T, S), if asked for
+
+
+class Backbone(nn.Module):
+    """Embedding table, blocks, final norm."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config, at) for at in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Gemma(nn.Module):
+    """A decoder-only language model. Its head is the embedding table again: tied."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.model = Backbone(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head.weight = self.model.embed_tokens.weight
+
+    @classmethod
+    def from_folder(cls, folder) -> Gemma:
+        """A checkpoint of transformers: config.json, and weights in safetensors, which are read as float32."""
+        from safetensors.torch import load_file
+
+        config = Config.from_transformers(json.loads(Path(folder, "config.json").read_text(encoding="utf-8")))
+        weights = {name: w for file in sorted(Path(folder).glob("*.safetensors")) for name, w in load_file(file).items()}
+        weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])  # the file holds it once
+        model = cls(config)
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def forward(self, input_ids: Tensor, padding=None, cache: Cache | None = None, with_attentions=False) -> Output:
+        """Args: input_ids: (B, T), the new tokens; padding: (B, cached + T), 1 for a token, 0 for padding on the left;
+        cache: what was seen before, to which the new tokens are added."""
+        num_tokens, past = input_ids.shape[1], 0 if cache is None else cache.num_tokens
+        if padding is None:
+            padding = torch.ones(1, past + num_tokens, device=input_ids.device)
+        positions = (padding.long().cumsum(-1) - 1).clamp(min=0)[:, -num_tokens:]  # (B, T)
+        rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
+        x = self.model.embed_tokens(input_ids)  # (B, T, D)
+        x = x * torch.tensor(self.config.hidden_size**0.5).type_as(x)
+        hidden_states, attentions = [x], []
+        for block in self.model.layers:
+            x, weights = block(x, rope, padding, cache)
+            hidden_states.append(x)
+            if with_attentions:
+                attentions.append(weights)
+        if cache is not None:
+            cache.num_tokens += num_tokens
+        hidden_states[-1] = x = self.model.norm(x)
+        return Output(soft_cap(self.lm_head(x), self.config.final_logit_softcapping), hidden_states, attentions)
