@@ -16,7 +16,10 @@ _HOME = {
     "start": ("setup",),
     "finetune": ("lora_backend",),
 }
-_MODULES = ("access", "catalog", "check", "figures", "finetune", "hardware", "loading", "measure", "start", "widgets")
+_MODULES = (
+    "access", "catalog", "check", "check_model", "diagrams", "figures", "finetune", "hardware", "loading", "measure", "model",
+    "start", "widgets",
+)  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = list(_MODULE_OF)
 

@@ -13,13 +13,13 @@ from gemma_lab import catalog
 GEMMA_7B = catalog.lookup("google/gemma-7b-it")
 
 
-def _report(is_right: bool, what: str, why: str = "", hint: str = "") -> bool:
+def report(is_right: bool, what: str, why: str = "", hint: str = "") -> bool:
     parts = [("Right. " if is_right else "Not yet. ") + what, why, f"Hint: {hint}" if hint else ""]
     print("\n".join(part for part in parts if part))
     return is_right
 
 
-def _untouched(answer) -> bool:
+def untouched(answer) -> bool:
     if answer is ... or answer is None:
         print("Not attempted yet.")
         return True
@@ -28,12 +28,12 @@ def _untouched(answer) -> bool:
 
 def four_bit_poem(guess) -> bool | None:
     """04: which of the shuffled poems A to E was written in 4 bits?"""
-    if _untouched(guess):
+    if untouched(guess):
         return None
     letter = str(guess).strip().upper()
     if letter == FOUR_BIT_POEM:
-        return _report(True, "It left the full-precision poem after two words; the next cell counts them.")
-    return _report(
+        return report(True, "It left the full-precision poem after two words; the next cell counts them.")
+    return report(
         False,
         f"Poem {letter} was not written in 4 bits; {FOUR_BIT_POEM} was.",
         "Both are fluent: reading one poem does not tell you what a precision costs.",
@@ -42,23 +42,23 @@ def four_bit_poem(guess) -> bool | None:
 
 def int8_gigabytes(answer) -> bool | None:
     """04: gigabytes (10^9 bytes) of Gemma 7B with one byte for each linear weight and two for all others."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     right, every = SOLUTIONS["int8_gigabytes"], GEMMA_7B.num_parameters
     if not isinstance(answer, (int, float)):
-        return _report(False, f"The answer is one number, not {type(answer).__name__}.")
+        return report(False, f"The answer is one number, not {type(answer).__name__}.")
     if abs(answer - right) < 0.05:
-        return _report(True, f"{right:.2f} GB: int8 needs a little more than one byte for each parameter.")
+        return report(True, f"{right:.2f} GB: int8 needs a little more than one byte for each parameter.")
     if abs(answer - every / 1e9) < 0.05:
-        return _report(
+        return report(
             False,
             f"{answer:.2f} GB counts one byte for every parameter.",
             "bitsandbytes leaves the embedding table in 16 bits.",
             "count num_embedding_parameters twice",
         )
     if abs(answer - right * 1e9 / 2**30) < 0.05:
-        return _report(False, f"{answer:.2f} looks like GiB.", "1 GB is 10^9 bytes, 1 GiB is 2^30.", "divide by 1e9")
-    return _report(
+        return report(False, f"{answer:.2f} looks like GiB.", "1 GB is 10^9 bytes, 1 GiB is 2^30.", "divide by 1e9")
+    return report(
         False,
         f"{answer:.2f} GB is not it.",
         "Linear layers take one byte for each weight, everything else two.",
@@ -68,7 +68,7 @@ def int8_gigabytes(answer) -> bool | None:
 
 def absmax_int8(function) -> bool | None:
     """04: a function that rounds a list of numbers to int8 levels by absmax and returns what comes back."""
-    if _untouched(function):
+    if untouched(function):
         return None
     numbers = [0.9, -0.314, 0.026, -2.0]
     got = function(numbers)
@@ -78,16 +78,16 @@ def absmax_int8(function) -> bool | None:
     right = absmax_int8_solution(numbers)
     got = [float(number) for number in got]
     if len(got) != len(right):
-        return _report(False, f"{len(numbers)} numbers went in and {len(got)} came out.", hint="keep the order")
+        return report(False, f"{len(numbers)} numbers went in and {len(got)} came out.", hint="keep the order")
     if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, right)):
-        return _report(True, f"{numbers} comes back as {[round(number, 4) for number in got]}.")
+        return report(True, f"{numbers} comes back as {[round(number, 4) for number in got]}.")
     if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, _levels(numbers))):
-        return _report(
+        return report(
             False, "These are the levels.", "A layer needs numbers of the old size.", "multiply by the scale again"
         )
     if max(map(abs, got)) > 2.0001:
-        return _report(False, "The largest number grew.", "absmax maps it to exactly 127.", "scale = max(abs) / 127")
-    return _report(
+        return report(False, "The largest number grew.", "absmax maps it to exactly 127.", "scale = max(abs) / 127")
+    return report(
         False,
         f"{[round(number, 4) for number in got]} came back, and not {[round(number, 4) for number in right]}.",
         "A level is the number divided by the scale, rounded to the nearest integer.",
@@ -114,23 +114,23 @@ SOLUTIONS = {
 
 def lora_layer_parameters(answer) -> bool | None:
     """05: parameters that LoRA of rank 16 trains beside a layer with 2048 inputs and 16384 outputs."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     right = SOLUTIONS["lora_layer_parameters"]
     if answer == right:
-        return _report(True, f"16 x (2048 + 16384) = {right:,}, and the frozen layer has {2048 * 16384:,}.")
+        return report(True, f"16 x (2048 + 16384) = {right:,}, and the frozen layer has {2048 * 16384:,}.")
     if answer == 2048 * 16384:
-        return _report(False, "That is the frozen matrix W.", hint="only A and B are trained")
+        return report(False, "That is the frozen matrix W.", hint="only A and B are trained")
     if answer in (16 * 2048, 16 * 16384):
-        return _report(False, "That is one of the two matrices.", "LoRA trains A and B.", "add the other one")
+        return report(False, "That is one of the two matrices.", "LoRA trains A and B.", "add the other one")
     if answer == 16 * 2048 * 16384 or answer == 16 * 16 * 2048 * 16384:
-        return _report(False, f"{answer:,} is more than W itself.", "A and B stand side by side.", "add, do not multiply")
-    return _report(False, f"{answer} is not it.", "A is 16 x inputs, B is outputs x 16.", "16 * inputs + outputs * 16")
+        return report(False, f"{answer:,} is more than W itself.", "A and B stand side by side.", "add, do not multiply")
+    return report(False, f"{answer} is not it.", "A is 16 x inputs, B is outputs x 16.", "16 * inputs + outputs * 16")
 
 
 def completion(function) -> bool | None:
     """05: a function of a row and the end-of-text token that returns what the model shall learn to write."""
-    if _untouched(function):
+    if untouched(function):
         return None
     row = {"instruction": "What is a fever?", "input": "", "output": "Name: fever"}
     got = function(row, "<eos>")
@@ -138,14 +138,14 @@ def completion(function) -> bool | None:
         print("Not attempted yet.")
         return None
     if got == completion_solution(row, "<eos>"):
-        return _report(True, "The response, and the token that ends it.")
+        return report(True, "The response, and the token that ends it.")
     if got == row["output"]:
-        return _report(False, "The end is missing.", "Without it the model never learns to stop.", "add eos_token")
+        return report(False, "The end is missing.", "Without it the model never learns to stop.", "add eos_token")
     if row["instruction"] in str(got):
-        return _report(False, "The prompt is in it.", "The loss would count the prompt as well.", "start with row['output']")
+        return report(False, "The prompt is in it.", "The loss would count the prompt as well.", "start with row['output']")
     if str(got).replace(" ", "") == completion_solution(row, "<eos>").replace(" ", ""):
-        return _report(False, "There is a space too many.", "A space before <eos> is a token to learn.", "join with +")
-    return _report(False, f"{got!r} is not the response and its end.", hint="row['output'] + eos_token")
+        return report(False, "There is a space too many.", "A space before <eos> is a token to learn.", "join with +")
+    return report(False, f"{got!r} is not the response and its end.", hint="row['output'] + eos_token")
 
 
 def completion_solution(row: dict, eos_token: str) -> str:
@@ -158,66 +158,66 @@ SOLUTIONS["lora_layer_parameters"] = 16 * (2048 + 16384)
 
 def linh_comes(answer) -> bool | None:
     """01: the number of the line, of the talk's eight orders, in which Linh comes."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     if str(answer).strip() not in tuple("12345678"):
-        return _report(False, "The answer is the number of one line.", hint="1 to 8")
+        return report(False, "The answer is the number of one line.", hint="1 to 8")
     answer = int(answer)
     if answer == SOLUTIONS["linh_comes"]:
-        return _report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
+        return report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
     whys = {
         3: "“Đến không sao” is what Linh says: somebody else may come.",
         5: "“Linh không đến”: không stands before đến and denies it.",
     }
     why = whys.get(answer, "Look for đến right after Linh, with no không before it.")
-    return _report(False, f"Line {answer} does not say that Linh comes.", why)
+    return report(False, f"Line {answer} does not say that Linh comes.", why)
 
 
 def next_merge(answer) -> bool | None:
     """01: the pair of pieces that BPE joins fifth in the notebook's eight syllables."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        return _report(False, "A pair is two pieces.", hint='write it as ("t", "h")')
+        return report(False, "A pair is two pieces.", hint='write it as ("t", "h")')
     pair, right = tuple(answer), SOLUTIONS["next_merge"]
     if pair == right:
-        return _report(True, "th·an stands in thang and in than: twice, more than any other pair.")
+        return report(True, "th·an stands in thang and in than: twice, more than any other pair.")
     if pair in ((right[1], "g"), ("r", "anh"), ("t", "r"), ("b", "anh"), ("c", "anh")):
-        return _report(
+        return report(
             False, f"{pair[0]}·{pair[1]} occurs once.", "The most frequent pair is joined.", "find one that is there twice"
         )
     if "".join(pair) in ("an", "anh", "th", "thanh"):
-        return _report(False, f"{''.join(pair)} is one piece already.", hint="count neighbours in the cut words only")
-    return _report(False, f"{pair[0]}·{pair[1]} is no pair of neighbours there.", hint="look between the dots")
+        return report(False, f"{''.join(pair)} is one piece already.", hint="count neighbours in the cut words only")
+    return report(False, f"{pair[0]}·{pair[1]} is no pair of neighbours there.", hint="look between the dots")
 
 
 def top_p(function) -> bool | None:
     """01: a function of sorted probabilities and p that returns how many of them top-p keeps."""
-    if _untouched(function):
+    if untouched(function):
         return None
     probabilities = [0.5, 0.25, 0.125, 0.125]
     try:
         got = [function(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
     except Exception as error:  # whatever a learner's own code raises
-        return _report(False, f"Your function raised {type(error).__name__}: {error}")
+        return report(False, f"Your function raised {type(error).__name__}: {error}")
     if got[0] is None or got[0] is ...:
         print("Not attempted yet.")
         return None
     right = [top_p_solution(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
     if got == right:
-        return _report(True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}.")
+        return report(True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}.")
     if got[0] == 1:
-        return _report(
+        return report(
             False,
             "For p = 0.6 one was kept, and 0.5 is less than 0.6.",
             "The one that reaches p is kept.",
             "add first, then compare",
         )
     if got[1] == 2:
-        return _report(
+        return report(
             False, "For p = 0.5 the first is enough.", "Its sum reaches p already.", "stop when the sum is at least p"
         )
-    return _report(
+    return report(
         False, f"For p = 0.6, 0.5, 0.8 and 1.0 you keep {got}, and not {right}.", hint="add up until the sum is at least p"
     )
 
@@ -230,54 +230,54 @@ def top_p_solution(probabilities: list[float], p: float) -> int:
 
 def token_ceiling(answer) -> bool | None:
     """02: the most tokens a second that 50 GB/s allow a model of 2.1 GB."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     if not isinstance(answer, (int, float)):
-        return _report(False, f"The answer is one number, not {type(answer).__name__}.")
+        return report(False, f"The answer is one number, not {type(answer).__name__}.")
     right = SOLUTIONS["token_ceiling"]
     if abs(answer - right) < 1:
-        return _report(True, f"50 / 2.1 = {right:.1f}: every weight passes once for each token.")
+        return report(True, f"50 / 2.1 = {right:.1f}: every weight passes once for each token.")
     if abs(answer - 50 * 2.1) < 1:
-        return _report(False, "You multiplied.", "More bytes take more time.", "divide the bandwidth by the bytes")
+        return report(False, "You multiplied.", "More bytes take more time.", "divide the bandwidth by the bytes")
     if abs(answer - 50 / 5.0) < 0.5:
-        return _report(False, "That is the ceiling in 16 bits.", "In 4 bits the weights take 2.1 GB.", "divide by 2.1")
+        return report(False, "That is the ceiling in 16 bits.", "In 4 bits the weights take 2.1 GB.", "divide by 2.1")
     if abs(answer - 40) < 1:
-        return _report(False, "That is a quarter of 5.0 GB.", "The embedding table stays in 16 bits.", "divide by 2.1")
-    return _report(False, f"{answer} is not it.", hint="50 GB a second, and 2.1 GB for each token")
+        return report(False, "That is a quarter of 5.0 GB.", "The embedding table stays in 16 bits.", "divide by 2.1")
+    return report(False, f"{answer} is not it.", hint="50 GB a second, and 2.1 GB for each token")
 
 
 def family_member(answer) -> bool | None:
     """02: the line of the family with image input, Apache-2.0 and at most 5 billion effective parameters."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     if hasattr(answer, "columns"):  # rows of the table
         answer = answer["name"] if "name" in answer.columns else answer.index
     several = hasattr(answer, "__iter__") and not isinstance(answer, str)
     found = [str(one).strip() for one in (answer if several else [answer])]
     if len(found) != 1:
-        return _report(False, f"{len(found)} rows are left, and one is asked for.", hint="join conditions with &")
+        return report(False, f"{len(found)} rows are left, and one is asked for.", hint="join conditions with &")
     name = found[0]
     if name.startswith(SOLUTIONS["family_member"]):
-        return _report(True, "E2B and E4B have 2 and 4 billion effective parameters, image input, and Apache-2.0.")
+        return report(True, "E2B and E4B have 2 and 4 billion effective parameters, image input, and Apache-2.0.")
     if name in ("Gemma 3", "Gemma 3n", "PaliGemma", "PaliGemma 2"):
-        return _report(False, f"{name} takes images, but is under the Gemma Terms of Use.", hint='family["licence"]')
-    return _report(False, f"{name} does not meet all three.", hint='look at the columns "inputs", "licence" and "sizes"')
+        return report(False, f"{name} takes images, but is under the Gemma Terms of Use.", hint='family["licence"]')
+    return report(False, f"{name} does not meet all three.", hint='look at the columns "inputs", "licence" and "sizes"')
 
 
 def strict_wins(answer) -> bool | None:
     """02: in how many of the 18 tests Gemma 7B is strictly ahead of the four other models."""
-    if _untouched(answer):
+    if untouched(answer):
         return None
     right = SOLUTIONS["strict_wins"]
     if getattr(answer, "shape", ()) != ():
-        return _report(False, "That says yes or no for each test.", hint="count the yes with .sum()")
+        return report(False, "That says yes or no for each test.", hint="count the yes with .sum()")
     if answer == right:
-        return _report(True, f"{right}. The report's 11 probably counts Boolq, where Mistral has 83.2 as well.")
+        return report(True, f"{right}. The report's 11 probably counts Boolq, where Mistral has 83.2 as well.")
     if answer == right + 1:
-        return _report(False, "That counts a tie.", "On Boolq Mistral has 83.2 as well.", "use >, not >=")
+        return report(False, "That counts a tie.", "On Boolq Mistral has 83.2 as well.", "use >, not >=")
     if answer == 14:
-        return _report(False, "That is against LLaMA-2 13B alone.", hint="take the maximum of all other columns")
-    return _report(False, f"{answer} is not it.", hint='(table["Gemma 7B"] > others.max(axis=1)).sum()')
+        return report(False, "That is against LLaMA-2 13B alone.", hint="take the maximum of all other columns")
+    return report(False, f"{answer} is not it.", hint='(table["Gemma 7B"] > others.max(axis=1)).sum()')
 
 
 SOLUTIONS |= {

@@ -1,9 +1,11 @@
-"""One visual style, and the plots and diagrams of the course; notebooks and slides draw with the same functions.
+"""One visual style, and the plots of the course; notebooks and slides draw with the same functions.
 
 Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
+
+import math
 
 import matplotlib.pyplot as plt
 
@@ -83,89 +85,92 @@ def share_bars(shares: dict[str, float], title: str, highlight=(), unit: str = "
     return figure
 
 
-def _box(axis, x, y, width, height, text, fill=PALE, edge=BLUE, **font) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    style = "round,pad=0,rounding_size=0.06"
-    axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=fill, edgecolor=edge, linewidth=1))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", **({"fontsize": 9} | font))
-
-
-def _arrow(axis, start, end) -> None:
-    axis.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
-    )
-
-
-def _canvas(width: float, height: float):
-    use_style()
-    figure, axis = plt.subplots(figsize=(width, height))
-    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
-    axis.axis("off")
-    return figure, axis
-
-
-def fields_of_ai():
-    """Where language models sit: AI holds machine learning, that holds deep learning; language processing cuts across."""
-    from matplotlib.patches import Ellipse
-
-    figure, axis = _canvas(7.0, 3.3)
-    circles = [(6.5, 3.2, 3.5, "artificial intelligence"), (4.9, 2.45, 3.1, "machine learning"),
-               (3.4, 1.7, 2.7, "deep learning")]  # fmt: skip
-    for (width, height, x, name), fill in zip(circles, ("#F4F6F8", "#E3ECF4", "#C9DDED")):
-        axis.add_patch(Ellipse((x, 1.65), width, height, facecolor=fill, edgecolor=BLUE))
-        axis.text(x, 1.65 + height / 2 - 0.2, name, ha="center", va="center", fontsize=9)
-    axis.add_patch(Ellipse((4.25, 1.45), 4.1, 1.15, facecolor="none", edgecolor=VERMILION, linestyle="--", linewidth=1.5))
-    axis.text(5.62, 1.45, "natural language\nprocessing", ha="center", va="center", fontsize=9, color=VERMILION)
-    _box(axis, 2.45, 1.1, 1.65, 0.7, "large language\nmodels, Gemma", fill="white", edge=VERMILION, fontsize=8.5)
-    return figure
-
-
-def transformer():
-    """The Transformer's encoder and decoder blocks, and what a decoder-only model such as Gemma keeps of them."""
-    figure, axis = _canvas(7.0, 3.4)
-    columns = {
-        "encoder": (0.1, "the whole input", ["self-attention", "feed-forward"], None),
-        "decoder": (2.45, "the output so far", ["masked self-attention", "attention to the encoder", "feed-forward"], None),
-        "decoder only: Gemma": (4.8, "the text so far", ["masked self-attention", "feed-forward"], ORANGE),
-    }
-    for name, (x, below, parts, colour) in columns.items():
-        top = 0.75 + 0.55 * len(parts)
-        axis.add_patch(plt.Rectangle((x, 0.6), 2.0, top - 0.45, facecolor="white", edgecolor=colour or GREY, linewidth=1.2))
-        for at, part in enumerate(parts):
-            _box(axis, x + 0.1, 0.75 + 0.55 * at, 1.8, 0.4, part)
-            if at:
-                _arrow(axis, (x + 1, 0.6 + 0.55 * at), (x + 1, 0.75 + 0.55 * at))
-        axis.text(x + 1.95, 0.52, "x N", ha="right", va="top", fontsize=8, color=GREY)
-        axis.text(x + 1, 0.12, below, ha="center", fontsize=8.5, color=GREY)
-        _arrow(axis, (x + 1, 0.3), (x + 1, 0.75))
-        axis.text(x + 1, 3.15, name, ha="center", fontsize=10, color=colour or "black", weight="bold")
-        if name != "encoder":
-            _arrow(axis, (x + 1, top), (x + 1, 2.62))
-            axis.text(x + 1, 2.7, "next token", ha="center", fontsize=8.5, color=GREY)
-    axis.plot([1.1, 1.1, 2.28, 2.28], [1.85, 2.2, 2.2, 1.5], color=GREY, linewidth=1)
-    _arrow(axis, (2.28, 1.5), (2.55, 1.5))
-    return figure
-
-
 def attention_map(weights, words: list[str], title: str):
     """Attention weights as a grid: a row for each word that looks, a column for each word that is looked at.
 
-    Args: weights: (T, T), each row sums to 1.    Returns: the matplotlib figure.
+    Args: weights: (T, T), each row sums to 1; up to ten words the numbers are written into the grid.
+    Returns: the matplotlib figure.
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(4.6, 3.2))
-    axis.imshow(weights, cmap="Blues", vmin=0, vmax=1)
-    for row in range(len(words)):
+    weights, is_small = [[float(weight) for weight in row] for row in weights], len(words) <= 10
+    figure, axis = plt.subplots(figsize=(4.6, 3.2) if is_small else (WIDTH, 3.5))
+    axis.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="equal" if is_small else "auto")
+    for row in range(len(words) if is_small else 0):
         for column in range(len(words)):
-            value = float(weights[row][column])
+            value = weights[row][column]
             colour = "white" if value > 0.6 else "black" if value > 0 else "#B0B7C0"
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    axis.set_xticks(range(len(words)), words)
-    axis.set_yticks(range(len(words)), words)
+    font = {} if is_small else {"fontsize": 7}
+    axis.set_xticks(range(len(words)), words, rotation=0 if is_small else 90, **font)
+    axis.set_yticks(range(len(words)), words, **font)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set(xlabel="is looked at", ylabel="looks", title=title)
+    return figure
+
+
+def masks(panels: dict, title: str):
+    """Attention masks side by side: a filled square where the token of that row may look at the token of that column.
+
+    Args: panels: name -> (T, T) of True and False.    Returns: the matplotlib figure.
+    """
+    use_style()
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.8))
+    for axis, (name, visible) in zip(axes, panels.items()):
+        axis.pcolormesh([[float(cell) for cell in row] for row in visible], cmap="Blues", vmin=0, vmax=1.4,
+                        edgecolors="white", linewidth=0.8)  # fmt: skip
+        axis.invert_yaxis()
+        axis.spines[:].set_visible(False)
+        axis.set(aspect="equal", xticks=[], yticks=[], xlabel="is looked at", ylabel="looks")
+        axis.set_title(name, fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def curves(lines: dict, title: str, xlabel: str, ylabel: str, **axis_settings):
+    """Named lines over a common axis, at most five.
+
+    Args:
+        lines: name -> (x, y).
+        axis_settings: for the axis, such as xscale="log" or ylim=(0, 1).
+    Returns: the matplotlib figure.
+    """
+    use_style()
+    figure, axis = plt.subplots()
+    for (name, (x, y)), colour, style in zip(
+        lines.items(), (BLUE, ORANGE, VERMILION, GREY, "black"), ("-", "--", "-.", ":", "-")
+    ):
+        axis.plot(x, y, style, color=colour, label=name)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **axis_settings)
+    axis.legend(fontsize=8.5)
+    return figure
+
+
+def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
+    """RoPE: the same query and key vector, turned to their positions, in a wheel for each pair of numbers.
+
+    Both start pointing right. The angle between them depends on the distance of the positions alone; the last panel
+    shows the mean of the cosines, which is their dot product, for every distance.
+
+    Args: speeds: radians a position for each pair; three of them get a wheel.    Returns: the matplotlib figure.
+    """
+    use_style()
+    shown = [speeds[0], speeds[len(speeds) // 4], speeds[len(speeds) // 2]]
+    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.3), width_ratios=(1, 1, 1, 2.1))
+    for axis, speed in zip(axes, shown):
+        axis.add_patch(plt.Circle((0, 0), 1, facecolor=PALE, edgecolor=GREY))
+        for position, colour in ((query_at, BLUE), (key_at, VERMILION)):
+            end = (math.cos(position * speed), math.sin(position * speed))
+            axis.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0})
+        axis.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
+        axis.set_title(f"{speed:.3g} rad a token", fontsize=8, color=GREY)
+        axis.axis("off")
+    distances = range(65)
+    axes[3].plot(distances, [sum(math.cos(d * s) for s in speeds) / len(speeds) for d in distances], color=GREY)
+    here = abs(query_at - key_at)
+    axes[3].plot(here, sum(math.cos(here * s) for s in speeds) / len(speeds), "o", color=ORANGE)
+    axes[3].set(ylim=(-0.2, 1.05), ylabel="dot product", xlabel="distance, tokens")
+    figure.suptitle(f"Query at {query_at} (blue), key at {key_at} (red): distance {here}", x=0.01, ha="left", fontsize=10)
     return figure
 
 

@@ -14,16 +14,21 @@ import ipywidgets
 from gemma_lab import catalog, figures
 
 
+def png(figure) -> bytes:
+    """A matplotlib figure as a PNG file; the figure is closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    figures.plt.close(figure)
+    return buffer.getvalue()
+
+
 def show(view: ipywidgets.Widget, figure, text: str) -> None:
     """Display `view`; readers without a kernel see `figure` (matplotlib), or `text` where there are no pictures."""
     from IPython.display import display
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)
-    figures.plt.close(figure)
     bundle = {
         "application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": view.model_id},
-        "image/png": buffer.getvalue(),
+        "image/png": png(figure),
         "text/plain": text,
     }
     display(bundle, raw=True)
@@ -131,31 +136,47 @@ def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidget
     return ipywidgets.VBox([temperature, top_k, top_p, chart])
 
 
+def _drawn(controls: list, draw) -> ipywidgets.VBox:
+    """Controls over a picture that `draw`, a function without arguments that returns a figure, makes anew at each change."""
+    image = ipywidgets.Image(format="png", value=png(draw()))
+
+    def redraw(_) -> None:
+        image.value = png(draw())
+
+    for control in controls:
+        control.observe(redraw, "value")
+    return ipywidgets.VBox([*controls, image])
+
+
 def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     """A slider for memory in GiB over a table of models and precisions: which fit, with a 1024-token cache."""
-    slider = ipywidgets.FloatSlider(
-        value=min(max(memory_gib, 2), 80),
-        min=2,
-        max=80,
-        step=1,
-        description="memory, GiB",
-        style={"description_width": "7em"},
-    )
-    table = ipywidgets.HTML()
+    needs = {id_: {p: catalog.needed_gib(catalog.lookup(id_), p) for p in figures.PRECISIONS} for id_ in hub_ids}
+    start, style = min(max(memory_gib, 2), 80), {"description_width": "7em"}
+    slider = ipywidgets.FloatSlider(value=start, min=2, max=80, step=1, description="memory, GiB", style=style)
+    return _drawn([slider], lambda: figures.fit_table(needs, slider.value, f"What fits {slider.value:.0f} GiB"))
 
-    def draw(_=None) -> None:
-        head = "".join(f"<th>{precision}</th>" for precision in figures.PRECISIONS)
-        rows = ""
-        for hub_id in hub_ids:
-            needs = [catalog.needed_gib(catalog.lookup(hub_id), precision) for precision in figures.PRECISIONS]
-            cells = "".join(
-                f'<td style="padding:0 .8em;color:{figures.BLUE if gib <= slider.value else figures.VERMILION}">'
-                f"{gib:.1f} {'fits' if gib <= slider.value else '–'}</td>"
-                for gib in needs
-            )
-            rows += f"<tr><td>{html.escape(hub_id)}</td>{cells}</tr>"
-        table.value = f"<table><tr><th></th>{head}</tr>{rows}</table>"
 
-    slider.observe(draw, "value")
-    draw()
-    return ipywidgets.VBox([slider, table])
+def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
+    """Two sliders that move a query and a key along a text; wheels show how RoPE turns them (`figures.rope_wheels`)."""
+    style = {"description_width": "7em"}
+    query = ipywidgets.IntSlider(value=query_at, min=0, max=64, description="query at", style=style)
+    key = ipywidgets.IntSlider(value=key_at, min=0, max=64, description="key at", style=style)
+    return _drawn([query, key], lambda: figures.rope_wheels(query.value, key.value, speeds))
+
+
+def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBox:
+    """Choose a sentence, a layer and a head, and see where its tokens look.
+
+    Args: maps: sentence -> (its tokens, the attention weights of each layer, (1, H, T, T)); `layer`, `head`: the first view.
+    """
+    layers = next(iter(maps.values()))[1]
+    sentence = ipywidgets.Dropdown(options=list(maps), description="sentence", layout={"width": "95%"})
+    which_layer = ipywidgets.IntSlider(value=layer, min=0, max=len(layers) - 1, description="layer")
+    which_head = ipywidgets.IntSlider(value=head, min=0, max=layers[0].shape[1] - 1, description="head")
+
+    def draw():
+        tokens, weights = maps[sentence.value]
+        title = f"Layer {which_layer.value}, head {which_head.value}"
+        return figures.attention_map(weights[which_layer.value][0, which_head.value], tokens, title)
+
+    return _drawn([sentence, which_layer, which_head], draw)

@@ -2,8 +2,9 @@
 
 import pandas
 import pytest
+import torch
 
-from gemma_lab import check
+from gemma_lab import check, check_model
 
 CASES = [
     (check.four_bit_poem, " c ", [("A", "C was"), ("Z", "C was")]),
@@ -33,6 +34,27 @@ CASES = [
     (check.family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three"), (["Gemma 3", "Gemma 4"], "2 rows"), (4, "all three")]),
     (check.strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max"),
         (pandas.Series([True, False]), "count the yes")]),
+    (check_model.rotate_half, check_model.rotate_half_solution, [
+        (lambda x: torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2), "turned neighbours"),
+        (lambda x: x.roll(2, -1), "no sign changed"), (lambda x: torch.cat((x[..., 2:], -x[..., :2]), -1), "first half"),
+        (lambda x: torch.cat((-x[..., :2], x[..., 2:]), -1), "kept their places"), (lambda x: x[..., :2], "came out"),
+        (lambda x: 0 * x, "became"), (lambda x: x / None, "raised TypeError"),
+    ]),
+    (check_model.cache_bytes, 18_432, [
+        (9_216, "keys and values"), (1_024, "one layer"), (147_456, "multi-head"), (36_864, "two bytes"), (18, "KV heads"),
+        ("18432", "18432 is not it"),
+    ]),
+    (check_model.sliding_mask, check_model.sliding_mask_solution, [
+        (lambda t, w: check_model.sliding_mask_solution(t, w).T, "look ahead"),
+        (lambda t, w: ~check_model.sliding_mask_solution(t, w), "what is hidden"),
+        (lambda t, w: torch.ones(t, t).tril(), "global mask"), (lambda t, w: torch.ones(t, t).triu(1 - w), "later one"),
+        (lambda t, w: check_model.sliding_mask_solution(t, w + 1), "sees 4, not 3"),
+        (lambda t, w: check_model.sliding_mask_solution(t, w - 1), "sees 2, not 3"), (lambda t, w: torch.ones(t), "6 by 6"),
+    ]),
+    (check_model.uncap, check_model.uncap_solution, [
+        (lambda x, cap: torch.atanh(x / cap), "x / cap"), (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
+        (lambda x, cap: x, "not 20"), (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
+    ]),
 ]  # fmt: skip
 
 
@@ -48,7 +70,9 @@ def test_check(one, right, wrong, capsys):
         assert printed.startswith("Not yet. ") and message in printed
 
 
-@pytest.mark.parametrize("one", [check.absmax_int8, check.completion, check.top_p])
+@pytest.mark.parametrize(
+    "one", [check.absmax_int8, check.completion, check.top_p, check_model.uncap, check_model.sliding_mask]
+)
 def test_a_stub_that_returns_nothing_is_not_attempted(one, capsys):
     assert one(lambda *arguments: None) is None
     assert "Not attempted yet" in capsys.readouterr().out
@@ -115,3 +139,22 @@ def test_the_fifth_merge_is_the_librarys():
     library.pre_tokenizer = pre_tokenizers.Whitespace()
     library.train_from_iterator([text], trainers.BpeTrainer(vocab_size=len(set(text) - {" "}) + 5, show_progress=False))
     assert tuple(json.loads(library.to_str())["model"]["merges"][4]) == check.SOLUTIONS["next_merge"]
+
+
+def test_solutions_of_03_and_06_equal_transformers():
+    from transformers import DynamicCache, GemmaConfig
+    from transformers.masking_utils import sliding_window_causal_mask_function
+    from transformers.models.gemma2 import modeling_gemma2
+
+    x = torch.randn(2, 3, 8)
+    assert check_model.rotate_half_solution(x).equal(modeling_gemma2.rotate_half(x))
+    sees = sliding_window_causal_mask_function(5)
+    theirs = [[bool(sees(0, 0, torch.tensor(row), torch.tensor(column))) for column in range(12)] for row in range(12)]
+    assert check_model.sliding_mask_solution(12, 5).tolist() == theirs
+    assert check_model.uncap_solution(30 * torch.tanh(x / 30), 30).allclose(x, atol=1e-4)
+    cache = DynamicCache(config=GemmaConfig(num_hidden_layers=18, num_key_value_heads=1))
+    one = torch.zeros(1, 1, 1, 256, dtype=torch.bfloat16)
+    for layer in range(18):
+        cache.update(one, one, layer)
+    held = sum(part.numel() * part.element_size() for layer in cache.layers for part in (layer.keys, layer.values))
+    assert held == check_model.SOLUTIONS["cache_bytes"]

@@ -5,7 +5,7 @@ import pandas
 import pytest
 
 matplotlib.use("Agg")
-from gemma_lab import figures
+from gemma_lab import catalog, diagrams, figures
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
@@ -65,9 +65,42 @@ def test_figures_fit_a_page():
     bars = {str(i): 0.1 for i in range(10)}
     for figure in (
         figures.precision_plot({"one": TABLE}, "t"), figures.loss_curve([1], [1], "t"), figures.share_bars(bars, "t"),
-        figures.fields_of_ai(), figures.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
+        diagrams.fields_of_ai(), diagrams.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
         figures.differences(bars, "t", "a", "b"), figures.gains({"x": (1, 2)}, "t", ("a", "b")),
         figures.fit_table({"m": dict.fromkeys(figures.PRECISIONS, 1.0)}, 2, "t"),
     ):  # fmt: skip
         width, height = figure.get_size_inches()
         assert width <= 7 and height <= 3.5
+
+
+def test_a_long_sentence_gets_a_map_without_numbers():
+    axis = figures.attention_map([[1 / 12] * 12] * 12, ["w"] * 12, "t").axes[0]
+    assert list(axis.texts) == [] and len(axis.get_xticklabels()) == 12
+
+
+def test_masks_show_every_square():
+    figure = figures.masks({"one": [[True, False], [True, True]], "two": [[True, False], [False, True]]}, "t")
+    cells = [axis.collections[0].get_array().flatten().tolist() for axis in figure.axes]
+    assert cells == [[1, 0, 1, 1], [1, 0, 0, 1]]
+
+
+def test_curves_name_their_lines():
+    axis = figures.curves({"a": ([1, 10], [1, 2]), "b": ([1, 10], [3, 4])}, "t", "x", "y", xscale="log").axes[0]
+    assert [line.get_label() for line in axis.lines] == ["a", "b"] and axis.get_xscale() == "log"
+    assert len({line.get_linestyle() for line in axis.lines}) == 2  # told apart without colour
+
+
+def test_rope_wheels_mark_the_dot_product_of_the_distance():
+    axis = figures.rope_wheels(9, 5, [1.0, 0.5]).axes[3]
+    line, point = axis.lines
+    assert point.get_xdata()[0] == 4
+    assert point.get_ydata()[0] == pytest.approx((-0.6536436 - 0.4161468) / 2)  # cos 4, cos 2
+    assert line.get_ydata()[0] == 1
+
+
+def test_architecture_is_drawn_from_the_sizes():
+    small, second = catalog.lookup("google/gemma-2b"), catalog.lookup("google/gemma-2-2b")
+    texts = [text.get_text() for text in diagrams.architecture({"one": small, "two": second}).axes[0].texts]
+    assert "embedding · 256,000×2,048 · 524.3 M" in texts and "k_proj\n2,048×256 · 0.5 M" in texts
+    assert "one: 2.51 B parameters, block × 18" in texts
+    assert texts.count("RMSNorm · 2,048") == 3 and texts.count("RMSNorm · 2,304") == 5

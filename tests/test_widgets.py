@@ -60,13 +60,45 @@ def test_the_sliders_change_the_bars():
     assert "99.9 %" in chart.value
 
 
-def test_more_memory_fits_more():
-    slider, table = widgets.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
-    fitting = table.value.count("fits")
+@pytest.fixture
+def drawn(monkeypatch):
+    """The texts and titles of every figure that a view draws."""
+    found = []
+
+    def png(figure, right=widgets.png):
+        words = [text.get_text() for axis in figure.axes for text in axis.texts]
+        found.append([figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes), *words])
+        return right(figure)
+
+    monkeypatch.setattr(widgets, "png", png)
+    return found
+
+
+def test_more_memory_fits_more(drawn):
+    slider, image = widgets.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
+    before = image.value
     slider.value = 80
-    assert table.value.count("fits") == 8 > fitting
+    assert image.value != before and bytes(image.value).startswith(b"\x89PNG")
     slider.value = 2
-    assert table.value.count("fits") == 0
+    counts = [sum("fits" in text for text in texts[2:]) for texts in drawn]
+    assert counts[1:] == [8, 0] and 0 < counts[0] < 8
+
+
+def test_rope_sliders_turn_the_wheels(drawn):
+    query, key, image = widgets.rope(7, 3, [1.0, 0.1, 0.01]).children
+    key.value = 7
+    assert "distance 4" in drawn[0][0] and "distance 0" in drawn[1][0]
+    assert bytes(image.value).startswith(b"\x89PNG")
+
+
+def test_attention_heads_show_the_chosen_head(drawn):
+    first = [torch.eye(2)[None, None].repeat(1, 2, 1, 1) for _ in range(3)]
+    second = [torch.full((1, 2, 2, 2), 0.25) for _ in range(3)]
+    sentence, layer, head, _ = widgets.attention_heads({"a b": (["a", "b"], first), "c d": (["c", "d"], second)}).children
+    assert (layer.max, head.max) == (2, 1)
+    layer.value, head.value, sentence.value = 1, 1, "c d"
+    assert "Layer 0, head 0" in drawn[0] and "1.00" in drawn[0]
+    assert "Layer 1, head 1" in drawn[-1] and drawn[-1].count("0.25") == 4
 
 
 def test_show_leaves_a_picture_and_words(capsys, monkeypatch):

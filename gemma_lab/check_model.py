@@ -1,0 +1,121 @@
+"""Checks for the exercises on the architecture, notebooks 03 and 06, in the manner of `check`."""
+
+from __future__ import annotations
+
+import torch
+
+from gemma_lab import catalog
+from gemma_lab.check import report, untouched
+
+GEMMA_2B = catalog.lookup("google/gemma-2b")
+SOLUTIONS = {"cache_bytes": catalog.kv_cache_bytes(GEMMA_2B, 1)}
+
+
+def _called(function, *arguments):
+    """What a learner's function returns, as a tensor; None for a stub and False for an error, each after saying so."""
+    if untouched(function):
+        return None
+    try:
+        got = function(*arguments)
+    except Exception as error:  # whatever a learner's own code raises
+        return report(False, f"Your function raised {type(error).__name__}: {error}")
+    return None if untouched(got) else torch.as_tensor(got)
+
+
+def rotate_half(function) -> bool | None:
+    """03: a function that turns (..., h) into its second half, negated, and then its first half."""
+    x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    got = _called(function, x)
+    if not isinstance(got, torch.Tensor):
+        return got
+    if got.shape != x.shape:
+        return report(False, f"{tuple(x.shape)} went in, {tuple(got.shape)} came out.", hint="torch.cat on the last axis")
+    if got.equal(rotate_half_solution(x)):
+        return report(True, "[1, 2, 3, 4] becomes [-3, -4, 1, 2]: a quarter turn of the pairs (1, 3) and (2, 4).")
+    whys = {
+        (-2.0, 1.0, -4.0, 3.0): ("You turned neighbours.", "The paper pairs 1 with 2; Gemma's weights pair 1 with 3."),
+        (3.0, 4.0, 1.0, 2.0): ("The halves changed places, and no sign changed.", "A quarter turn maps (a, b) to (-b, a)."),
+        (3.0, 4.0, -1.0, -2.0): ("You negated the first half.", "That turns the other way: (a, b) to (b, -a)."),
+        (-1.0, -2.0, 3.0, 4.0): ("The halves kept their places.", "A quarter turn maps (a, b) to (-b, a)."),
+    }
+    what, why = whys.get(tuple(got[0].tolist()), (f"[1, 2, 3, 4] became {got[0].tolist()}.", ""))
+    return report(False, what, why, "a, b = x.chunk(2, dim=-1), then -b and a")
+
+
+def rotate_half_solution(x: torch.Tensor) -> torch.Tensor:
+    """The second half of the last axis, negated, then the first half."""
+    half = x.shape[-1] // 2
+    return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+
+
+def cache_bytes(answer) -> bool | None:
+    """03: bytes that Gemma 2B, with one key-value head, caches for one token in 16 bits."""
+    if untouched(answer):
+        return None
+    right = SOLUTIONS["cache_bytes"]
+    if answer == right:
+        return report(True, f"2 * 18 * 1 * 256 * 2 = {right:,} bytes: 18 KiB for each token.")
+    whys = {
+        right // 2: ("That is half of it.", "Both keys and values are kept, and a number takes two bytes."),
+        right // 18: ("That is one layer.", "Each of the 18 layers keeps its own."),
+        right * 8: ("That is multi-head attention.", "All 8 query heads of Gemma 2B share one key and one value."),
+        right * 2: ("That is twice as much.", "In 16 bits a number takes two bytes."),
+    }
+    what, why = whys.get(answer, (f"{answer} is not it.", ""))
+    return report(False, what, why, "2 (keys and values) * layers * KV heads * head_dim * bytes")
+
+
+def sliding_mask(function) -> bool | None:
+    """06: a function of a number of tokens and a window that returns (T, T), True where a token may look."""
+    got = _called(function, 6, 3)
+    if not isinstance(got, torch.Tensor):
+        return got
+    right = sliding_mask_solution(6, 3)
+    if got.shape != right.shape:
+        return report(False, f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
+    got = got.bool()
+    if got.equal(right):
+        return report(True, "Each token sees itself and the two before it.")
+    causal = torch.ones(6, 6, dtype=torch.bool).tril()
+    if got.equal(right.T):
+        return report(False, "Your tokens look ahead.", "Rows look, columns are looked at.", "compare row - column")
+    if got.equal(~right):
+        return report(False, "You marked what is hidden.", hint="True is where a token may look")
+    if got.equal(causal):
+        return report(
+            False, "That is the global mask.", "A window of 3 hides what is 3 or more back.", "row - column < window"
+        )
+    if (got & ~causal).any():
+        return report(False, "Some token sees a later one.", "Then the model reads the answer.", "also column <= row")
+    seen = int(got[5].sum())
+    return report(
+        False, f"The last token sees {seen}, not 3.", "The window counts the token itself.", "row - column < window"
+    )
+
+
+def sliding_mask_solution(num_tokens: int, window: int) -> torch.Tensor:
+    """True where the column is at most window - 1 before the row."""
+    back = torch.arange(num_tokens)[:, None] - torch.arange(num_tokens)
+    return (back >= 0) & (back < window)
+
+
+def uncap(function) -> bool | None:
+    """06: a function of a capped number and the cap that returns the number before the cap."""
+    numbers, cap = torch.tensor([-40.0, 0.0, 1.0, 20.0], dtype=torch.float64), 30.0
+    capped = torch.tanh(numbers / cap) * cap
+    got = _called(function, capped, cap)
+    if not isinstance(got, torch.Tensor):
+        return got
+    if got.shape == numbers.shape and got.double().allclose(numbers, rtol=1e-4):
+        return report(True, f"{capped[3]:.2f} was 20 before: nothing is lost, as long as the precision lasts.")
+    if got.shape == numbers.shape and got.double().allclose(torch.atanh(capped / cap)):
+        return report(False, "That is x / cap.", "The cap divided first.", "multiply by cap at the end")
+    if got.shape == numbers.shape and got.double().allclose(torch.tanh(capped / cap) * cap):
+        return report(False, "You capped once more.", "The inverse of tanh is atanh.", "torch.atanh")
+    shown = f"{float(got.flatten()[-1]):.2f}" if got.numel() else "nothing"
+    return report(False, f"{capped[3]:.2f} became {shown}, not 20.", hint="divide by cap, atanh, multiply by cap")
+
+
+def uncap_solution(capped: torch.Tensor, cap: float) -> torch.Tensor:
+    """cap * atanh(capped / cap)."""
+    return cap * torch.atanh(capped / cap)
