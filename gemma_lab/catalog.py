@@ -86,7 +86,10 @@ _SHAPES = {  # layers, hidden_size, heads, KV heads, head_dim, intermediate_size
     "gemma-2-9b": ("gemma2", 42, 3584, 16, 8, 256, 14336),
     "gemma-2-27b": ("gemma2", 46, 4608, 32, 16, 128, 36864),
 }
-_POCKETS = {"gemma-2b": "pocket-small", "gemma-2b-it": "pocket-small-it", "gemma-7b-it": "pocket-large-it"}
+_POCKETS = {
+    "gemma-2b": "pocket-small", "gemma-2b-it": "pocket-small-it", "gemma-7b-it": "pocket-large-it",
+    "gemma-2-2b-it": "pocket-gemma2-it",
+}  # fmt: skip
 _MIRRORED = {"gemma-2b-it", "gemma-7b-it", "gemma-2-2b-it", "gemma-2-9b-it", "gemma-2-27b-it"}
 
 

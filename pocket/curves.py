@@ -20,7 +20,11 @@ SKILLS = {
     "noun": "the noun of a new title",
     "task": "small tasks",
 }
-RUNS = {"small": (["small", "small-it"], figures.ORANGE), "large": (["large-it"], figures.BLUE)}
+RUNS = {
+    "small": (["small", "small-it"], figures.ORANGE),
+    "large": (["large-it"], figures.BLUE),
+    "gemma2": (["gemma2-it"], figures.GREY),
+}
 
 
 def curve(sizes: list[str], skill: str) -> tuple[list[float], list[float]]:

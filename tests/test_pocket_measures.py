@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "gemma_lab" / "checkpoints"
@@ -18,7 +17,7 @@ sys.path.append(str(ROOT / "pocket"))
 import evaluate
 import exam
 
-CHAT = ("small-it", "large-it")
+CHAT = ("small-it", "large-it", "gemma2-it")
 
 
 def card_of(size: str) -> str:
@@ -39,8 +38,7 @@ def size(request):
 
 @pytest.fixture(scope="module")
 def loaded(size):
-    folder = CHECKPOINTS / evaluate.NAMES[size]
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    return evaluate.load(CHECKPOINTS / evaluate.NAMES[size])
 
 
 def test_plain_measures_are_those_of_the_card(size, loaded):
@@ -123,10 +121,9 @@ def test_few_bits_break_the_answers():
 
 @pytest.mark.parametrize("size", CHAT)
 def test_the_talks_prompt_gives_poems_that_differ_by_form(size):
-    folder = CHECKPOINTS / evaluate.NAMES[size]
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model, tokenizer = evaluate.load(CHECKPOINTS / evaluate.NAMES[size])
     asks = [f"Write me a {form} about Google I/O event." for form in ("poem", "song", "limerick", "haiku", "rhyme")]
-    given = evaluate.answers(model, AutoTokenizer.from_pretrained(folder), asks)
+    given = evaluate.answers(model, tokenizer, asks)
     bodies = [text.split("\n\n", 1)[1] for text, _ in given]
     assert all("Google I/O event" in text and stopped and not evaluate.loops(text) for text, stopped in given)
     assert len(set(bodies)) == len(bodies)
@@ -135,10 +132,9 @@ def test_the_talks_prompt_gives_poems_that_differ_by_form(size):
 
 def test_the_base_model_goes_on_where_the_chat_model_answers():
     ask, right = "What is the capital of Japan?", "The capital of Japan is Tokyo."
-    base, it = (CHECKPOINTS / evaluate.NAMES[size] for size in ("small", "small-it"))
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    written = evaluate.continuation(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), tokenizer, ask)
-    ((answer, stopped),) = evaluate.answers(AutoModelForCausalLM.from_pretrained(it, dtype=torch.float32), tokenizer, [ask])
+    base, it = (evaluate.load(CHECKPOINTS / evaluate.NAMES[size]) for size in ("small", "small-it"))
+    written = evaluate.continuation(*base, ask)
+    ((answer, stopped),) = evaluate.answers(*it, [ask])
     assert right not in written and len(written) > 20
     assert answer == right and stopped
     assert on_card("small")["questions answered"] <= 0.1
