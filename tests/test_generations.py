@@ -1,0 +1,57 @@
+"""`data/generations.json`: configurations of the real models, against the catalog, the reports and transformers."""
+
+import inspect
+import json
+from importlib.resources import files
+
+import pytest
+import torch
+import transformers
+from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention
+
+from gemma_lab import catalog
+
+ROWS = {
+    row["name"]: row for row in json.loads(files("gemma_lab").joinpath("data/generations.json").read_text(encoding="utf-8"))
+}
+IN_CATALOG = [name for name, row in ROWS.items() if row["hub_id"] in catalog.CATALOG]
+# Millions of parameters without embeddings: the Gemma 3 report, arXiv:2503.19786, table 1.
+GEMMA_3 = {"Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
+
+
+def config_of(name):
+    return getattr(transformers, ROWS[name]["config_class"])(**ROWS[name]["config"])
+
+
+@pytest.mark.parametrize("name", IN_CATALOG)
+def test_gemma_1_and_2_are_those_of_the_catalog(name):
+    config, info = config_of(name), catalog.lookup(ROWS[name]["hub_id"])
+    for field in (
+        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "head_dim",
+    ):  # fmt: skip
+        assert getattr(config, field) == getattr(info, field), field
+    assert len(IN_CATALOG) == 5
+
+
+@pytest.mark.parametrize("name", GEMMA_3)
+def test_gemma_3_has_the_reported_parameters(name):
+    with torch.device("meta"):
+        model = transformers.Gemma3ForCausalLM(config_of(name))
+    table = model.get_input_embeddings().weight.numel()
+    assert (model.num_parameters() - table) / 1e6 == pytest.approx(GEMMA_3[name], abs=1)
+
+
+def test_gemma_4_is_of_the_size_in_its_name():
+    with torch.device("meta"):
+        model = transformers.Gemma4ForCausalLM(config_of("Gemma 4 31B"))
+    assert model.num_parameters() / 1e9 == pytest.approx(31, abs=1)
+
+
+def test_every_row_says_where_it_is_from():
+    assert all(row["source"].startswith("https://") and row["released"] >= "2024-02" for row in ROWS.values())
+
+
+def test_gemma_3_norms_queries_and_keys_and_caps_no_scores():
+    assert "self.q_norm" in inspect.getsource(Gemma3Attention) and "self.k_norm" in inspect.getsource(Gemma3Attention)
+    assert config_of("Gemma 3 4B").attn_logit_softcapping is None
