@@ -136,7 +136,7 @@ def curves(lines: dict, title: str, xlabel: str, ylabel: str, **axis_settings):
     Returns: the matplotlib figure.
     """
     use_style()
-    figure, axis = plt.subplots()
+    figure, axis = plt.subplots(figsize=(6.3, 2.5))
     for (name, (x, y)), colour, style in zip(
         lines.items(), (BLUE, ORANGE, VERMILION, GREY, "black"), ("-", "--", "-.", ":", "-")
     ):
