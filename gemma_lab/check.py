@@ -26,6 +26,17 @@ def untouched(answer) -> bool:
     return False
 
 
+def called(function, *arguments):
+    """What a learner's function returns; None for a stub and False for an error, each after saying so."""
+    if untouched(function):
+        return None
+    try:
+        got = function(*arguments)
+    except Exception as error:  # whatever a learner's own code raises
+        return report(False, f"Your function raised {type(error).__name__}: {error}")
+    return None if untouched(got) else got
+
+
 def four_bit_poem(guess) -> bool | None:
     """04: which of the shuffled poems A to E was written in 4 bits?"""
     if untouched(guess):
@@ -68,13 +79,10 @@ def int8_gigabytes(answer) -> bool | None:
 
 def absmax_int8(function) -> bool | None:
     """04: a function that rounds a list of numbers to int8 levels by absmax and returns what comes back."""
-    if untouched(function):
-        return None
     numbers = [0.9, -0.314, 0.026, -2.0]
-    got = function(numbers)
-    if got is None or got is ...:
-        print("Not attempted yet.")
-        return None
+    got = called(function, numbers)
+    if got is None or got is False:
+        return got
     right = absmax_int8_solution(numbers)
     got = [float(number) for number in got]
     if len(got) != len(right):
@@ -107,9 +115,6 @@ def _levels(numbers: list[float]) -> list[int]:
 
 
 FOUR_BIT_POEM = "C"  # the notebook orders the poems by their last word: last, seem, sway, tall, untold
-SOLUTIONS = {
-    "int8_gigabytes": (2 * GEMMA_7B.num_parameters - GEMMA_7B.num_linear_parameters) / 1e9,
-}
 
 
 def lora_layer_parameters(answer) -> bool | None:
@@ -130,13 +135,10 @@ def lora_layer_parameters(answer) -> bool | None:
 
 def completion(function) -> bool | None:
     """05: a function of a row and the end-of-text token that returns what the model shall learn to write."""
-    if untouched(function):
-        return None
     row = {"instruction": "What is a fever?", "input": "", "output": "Name: fever"}
-    got = function(row, "<eos>")
-    if got is None or got is ...:
-        print("Not attempted yet.")
-        return None
+    got = called(function, row, "<eos>")
+    if got is None or got is False:
+        return got
     if got == completion_solution(row, "<eos>"):
         return report(True, "The response, and the token that ends it.")
     if got == row["output"]:
@@ -151,9 +153,6 @@ def completion(function) -> bool | None:
 def completion_solution(row: dict, eos_token: str) -> str:
     """The response and the end-of-text token."""
     return row["output"] + eos_token
-
-
-SOLUTIONS["lora_layer_parameters"] = 16 * (2048 + 16384)
 
 
 def linh_comes(answer) -> bool | None:
@@ -193,16 +192,11 @@ def next_merge(answer) -> bool | None:
 
 def top_p(function) -> bool | None:
     """01: a function of sorted probabilities and p that returns how many of them top-p keeps."""
-    if untouched(function):
-        return None
     probabilities = [0.5, 0.25, 0.125, 0.125]
-    try:
-        got = [function(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
-    except Exception as error:  # whatever a learner's own code raises
-        return report(False, f"Your function raised {type(error).__name__}: {error}")
-    if got[0] is None or got[0] is ...:
-        print("Not attempted yet.")
-        return None
+    first = called(function, probabilities, 0.6)
+    if first is None or first is False:
+        return first
+    got = [first, *(function(probabilities, p) for p in (0.5, 0.8, 1.0))]
     right = [top_p_solution(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
     if got == right:
         return report(True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}.")
@@ -280,7 +274,9 @@ def strict_wins(answer) -> bool | None:
     return report(False, f"{answer} is not it.", hint='(table["Gemma 7B"] > others.max(axis=1)).sum()')
 
 
-SOLUTIONS |= {
+SOLUTIONS = {
+    "int8_gigabytes": (2 * GEMMA_7B.num_parameters - GEMMA_7B.num_linear_parameters) / 1e9,
+    "lora_layer_parameters": 16 * (2048 + 16384),
     "linh_comes": 6,
     "next_merge": ("th", "an"),
     "token_ceiling": 50 / 2.1,

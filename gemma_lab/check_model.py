@@ -5,33 +5,40 @@ from __future__ import annotations
 import torch
 
 from gemma_lab import catalog
-from gemma_lab.check import report, untouched
+from gemma_lab.check import called, report, untouched
 
 GEMMA_2B = catalog.lookup("google/gemma-2b")
-SOLUTIONS = {"cache_bytes": catalog.kv_cache_bytes(GEMMA_2B, 1)}
 
 
-def _called(function, *arguments):
-    """What a learner's function returns, as a tensor; None for a stub and False for an error, each after saying so."""
-    if untouched(function):
-        return None
-    try:
-        got = function(*arguments)
-    except Exception as error:  # whatever a learner's own code raises
-        return report(False, f"Your function raised {type(error).__name__}: {error}")
-    return None if untouched(got) else torch.as_tensor(got)
+def _judged(function, solution, *trials):
+    """True if a learner's function equals `solution` on every trial (a tuple of arguments); else what it returned for the
+    first one, as a tensor; None for a stub, and False, after saying why, where there is nothing more to say."""
+    answers = []
+    for arguments in trials:
+        answers.append(called(function, *arguments))
+        if answers[-1] is None or answers[-1] is False:
+            return answers[-1]
+        if not isinstance(answers[-1], torch.Tensor):
+            return report(
+                False, f"One tensor is asked for, not {type(answers[-1]).__name__}.", hint="torch.cat joins tensors"
+            )
+    pairs = [(got, solution(*arguments)) for got, arguments in zip(answers, trials)]
+    are_right = [got.shape == right.shape and got.to(right).allclose(right, rtol=1e-4) for got, right in pairs]
+    if are_right[0] and not all(are_right):
+        return report(False, "It is right for one size and wrong for another.", hint="use the arguments, not fixed numbers")
+    return all(are_right) or answers[0]
 
 
 def rotate_half(function) -> bool | None:
     """03: a function that turns (..., h) into its second half, negated, and then its first half."""
     x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
-    got = _called(function, x)
+    got = _judged(function, rotate_half_solution, (x,), (torch.arange(8.0),))
+    if got is True:
+        return report(True, "[1, 2, 3, 4] becomes [-3, -4, 1, 2]: a quarter turn of the pairs (1, 3) and (2, 4).")
     if not isinstance(got, torch.Tensor):
         return got
     if got.shape != x.shape:
         return report(False, f"{tuple(x.shape)} went in, {tuple(got.shape)} came out.", hint="torch.cat on the last axis")
-    if got.equal(rotate_half_solution(x)):
-        return report(True, "[1, 2, 3, 4] becomes [-3, -4, 1, 2]: a quarter turn of the pairs (1, 3) and (2, 4).")
     whys = {
         (-2.0, 1.0, -4.0, 3.0): ("You turned neighbours.", "The paper pairs 1 with 2; Gemma's weights pair 1 with 3."),
         (3.0, 4.0, 1.0, 2.0): ("The halves changed places, and no sign changed.", "A quarter turn maps (a, b) to (-b, a)."),
@@ -52,7 +59,9 @@ def cache_bytes(answer) -> bool | None:
     """03: bytes that Gemma 2B, with one key-value head, caches for one token in 16 bits."""
     if untouched(answer):
         return None
-    right = SOLUTIONS["cache_bytes"]
+    right = catalog.kv_cache_bytes(GEMMA_2B, 1)
+    if not isinstance(answer, (int, float)):
+        return report(False, f"The answer is one number, not {type(answer).__name__}.")
     if answer == right:
         return report(True, f"2 * 18 * 1 * 256 * 2 = {right:,} bytes: 18 KiB for each token.")
     whys = {
@@ -67,15 +76,14 @@ def cache_bytes(answer) -> bool | None:
 
 def sliding_mask(function) -> bool | None:
     """06: a function of a number of tokens and a window that returns (T, T), True where a token may look."""
-    got = _called(function, 6, 3)
+    got, right = _judged(function, sliding_mask_solution, (6, 3), (5, 2)), sliding_mask_solution(6, 3)
+    if got is True:
+        return report(True, "Each token sees itself and the two before it.")
     if not isinstance(got, torch.Tensor):
         return got
-    right = sliding_mask_solution(6, 3)
     if got.shape != right.shape:
         return report(False, f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
     got = got.bool()
-    if got.equal(right):
-        return report(True, "Each token sees itself and the two before it.")
     causal = torch.ones(6, 6, dtype=torch.bool).tril()
     if got.equal(right.T):
         return report(False, "Your tokens look ahead.", "Rows look, columns are looked at.", "compare row - column")
@@ -103,11 +111,11 @@ def uncap(function) -> bool | None:
     """06: a function of a capped number and the cap that returns the number before the cap."""
     numbers, cap = torch.tensor([-40.0, 0.0, 1.0, 20.0], dtype=torch.float64), 30.0
     capped = torch.tanh(numbers / cap) * cap
-    got = _called(function, capped, cap)
+    got = _judged(function, uncap_solution, (capped, cap), (capped, 50.0))
+    if got is True:
+        return report(True, f"{capped[3]:.2f} was 20 before: nothing is lost, as long as the precision lasts.")
     if not isinstance(got, torch.Tensor):
         return got
-    if got.shape == numbers.shape and got.double().allclose(numbers, rtol=1e-4):
-        return report(True, f"{capped[3]:.2f} was 20 before: nothing is lost, as long as the precision lasts.")
     if got.shape == numbers.shape and got.double().allclose(torch.atanh(capped / cap)):
         return report(False, "That is x / cap.", "The cap divided first.", "multiply by cap at the end")
     if got.shape == numbers.shape and got.double().allclose(torch.tanh(capped / cap) * cap):

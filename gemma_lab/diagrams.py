@@ -96,7 +96,7 @@ def architecture(models: dict):
     Args: models: name -> `catalog.ModelInfo`, two of them.    Returns: the matplotlib figure.
     """
     figure, axis = _canvas(7.0, 3.5)
-    for left, (name, info) in zip((0.05, 3.6), models.items()):
+    for left, (name, info) in zip((0.05, 3.6), models.items(), strict=True):
         block, rows = _rows(info)
         step = 3.22 / len(rows)
         for at, row in enumerate(rows):

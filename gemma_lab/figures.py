@@ -115,8 +115,8 @@ def masks(panels: dict, title: str):
     Args: panels: name -> (T, T) of True and False.    Returns: the matplotlib figure.
     """
     use_style()
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.8))
-    for axis, (name, visible) in zip(axes, panels.items()):
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.8), squeeze=False)
+    for axis, (name, visible) in zip(axes[0], panels.items()):
         axis.pcolormesh([[float(cell) for cell in row] for row in visible], cmap="Blues", vmin=0, vmax=1.4,
                         edgecolors="white", linewidth=0.8)  # fmt: skip
         axis.invert_yaxis()
@@ -127,21 +127,17 @@ def masks(panels: dict, title: str):
     return figure
 
 
-def curves(lines: dict, title: str, xlabel: str, ylabel: str, **axis_settings):
+def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "linear", ylim=None):
     """Named lines over a common axis, at most five.
 
-    Args:
-        lines: name -> (x, y).
-        axis_settings: for the axis, such as xscale="log" or ylim=(0, 1).
-    Returns: the matplotlib figure.
+    Args: lines: name -> (x, y); scale: of both axes, "linear" or "log".    Returns: the matplotlib figure.
     """
     use_style()
     figure, axis = plt.subplots(figsize=(6.3, 2.5))
-    for (name, (x, y)), colour, style in zip(
-        lines.items(), (BLUE, ORANGE, VERMILION, GREY, "black"), ("-", "--", "-.", ":", "-")
-    ):
+    colours, styles = (BLUE, ORANGE, VERMILION, GREY, "black"), ("-", "--", "-.", ":", "-")
+    for (name, (x, y)), colour, style in zip(lines.items(), colours, styles, strict=len(lines) > len(colours)):
         axis.plot(x, y, style, color=colour, label=name)
-    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **axis_settings)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale=scale, yscale=scale, ylim=ylim)
     axis.legend(fontsize=8.5)
     return figure
 

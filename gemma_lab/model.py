@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# What a configuration of Gemma 2 means where it is silent, as in transformers.
+GEMMA_2 = dict(query_pre_attn_scalar=256, sliding_window=4096, attn_logit_softcapping=50.0, final_logit_softcapping=30.0)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -41,20 +44,23 @@ class Config:
     def from_transformers(cls, values: dict) -> Config:
         """From the dictionary of a `GemmaConfig` or `Gemma2Config`, or of a checkpoint's config.json.
 
-        Raises: ValueError for another family, with the one received.
+        Raises: ValueError for what this file does not build, naming it.
         """
         if values["model_type"] not in ("gemma", "gemma2"):
             raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}.")
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        if values.get("rope_parameters"):  # transformers 5; older files have rope_theta itself
-            known["rope_theta"] = values["rope_parameters"]["rope_theta"]
-        return cls(**known)
+        rope = values.get("rope_parameters") or {}  # transformers 5; older files have rope_theta itself
+        if rope.get("rope_type", "default") != "default" or not values.get("tie_word_embeddings", True):
+            raise ValueError(f"This file builds plain RoPE and a tied head, not {rope} with an untied head or another RoPE.")
+        known = GEMMA_2 if values["model_type"] == "gemma2" else {}
+        known = known | {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**known | ({"rope_theta": rope["rope_theta"]} if rope else {}))
 
     @property
     def windows(self) -> tuple[int | None, ...]:
         """For each layer how many tokens it looks at, its own included; None: all. In Gemma 2 every other layer slides."""
         kinds = self.layer_types or ["sliding_attention", "full_attention"] * self.num_hidden_layers
-        return tuple(self.sliding_window if kind[0] == "s" else None for kind in kinds[: self.num_hidden_layers])
+        sizes = {"sliding_attention": self.sliding_window, "full_attention": None}
+        return tuple(sizes[kind] for kind in kinds[: self.num_hidden_layers])
 
 
 class RMSNorm(nn.Module):
@@ -135,8 +141,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float, cap
 
     Args: q: (B, H, T, h); k, v: (B, K, S, h), each shared by H / K heads; visible: (B, 1, T, S).
     Returns: the mean of the values, (B, H, T, h), and the weights, (B, H, T, S), which sum to 1 over S.
-    Source: Vaswani et al. 2017, arXiv:1706.03762 §3.2.1; one key for several heads: Shazeer 2019, arXiv:1911.02150, and
-        Ainslie et al. 2023, arXiv:2305.13245.
+    Source: arXiv:1706.03762 §3.2.1; one key for several heads: arXiv:1911.02150 (multi-query), arXiv:2305.13245 (grouped).
     """
     group = q.shape[1] // k.shape[1]
     k, v = (part[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for part in (k, v))  # (B, H, S, h)
@@ -153,15 +158,22 @@ class Cache:
     def __init__(self, config: Config):
         self.windows = config.windows
         self.layers: list[tuple[Tensor, Tensor] | None] = [None] * config.num_hidden_layers
-        self.num_tokens = 0
+        self.padding: Tensor | None = None  # (B, tokens so far), 1 for a token and 0 for padding
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the new keys and values, each (B, K, T, h); return the kept and the new ones, (B, K, S, h)."""
-        if self.layers[layer] is not None:
-            k, v = (torch.cat((old, new), dim=2) for old, new in zip(self.layers[layer], (k, v)))
-        window = self.windows[layer] or k.shape[2] + 1
-        self.layers[layer] = tuple(part[:, :, max(0, part.shape[2] - window + 1) :].clone() for part in (k, v))
+        before = self.layers[layer] or (k[:, :, :0], v[:, :, :0])
+        k, v = (torch.cat((old, new), dim=2) for old, new in zip(before, (k, v)))
+        self.layers[layer] = k, v
+        if self.windows[layer] is not None:  # a copy of the end, so that the rest can be freed
+            start = max(0, k.shape[2] - self.windows[layer] + 1)
+            self.layers[layer] = k[:, :, start:].clone(), v[:, :, start:].clone()
         return k, v
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens the model has seen."""
+        return 0 if self.padding is None else self.padding.shape[1]
 
     @property
     def num_bytes(self) -> int:
@@ -183,7 +195,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None):
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None) -> tuple:
         """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
         heads = (*x.shape[:2], -1, self.head_dim)
         q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj))
@@ -220,14 +232,14 @@ class Block(nn.Module):
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
-        norm = lambda: RMSNorm(config.hidden_size, config.rms_norm_eps)  # noqa: E731
+        sizes = config.hidden_size, config.rms_norm_eps
         self.has_post_norms = config.model_type == "gemma2"
-        self.input_layernorm, self.self_attn = norm(), Attention(config, layer)
-        self.post_attention_layernorm, self.mlp = norm(), MLP(config)
+        self.input_layernorm, self.self_attn = RMSNorm(*sizes), Attention(config, layer)
+        self.post_attention_layernorm, self.mlp = RMSNorm(*sizes), MLP(config)
         if self.has_post_norms:
-            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = norm(), norm()
+            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = RMSNorm(*sizes), RMSNorm(*sizes)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None):
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None) -> tuple:
         """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
         seen, weights = self.self_attn(self.input_layernorm(x), rope, padding, cache)
         if not self.has_post_norms:
@@ -267,7 +279,7 @@ class Gemma(nn.Module):
         self.lm_head.weight = self.model.embed_tokens.weight
 
     @classmethod
-    def from_folder(cls, folder) -> Gemma:
+    def from_folder(cls, folder: str | Path) -> Gemma:
         """A checkpoint of transformers: config.json, and weights in safetensors, which are read as float32."""
         from safetensors.torch import load_file
 
@@ -278,12 +290,19 @@ class Gemma(nn.Module):
         model.load_state_dict(weights)
         return model.eval()
 
-    def forward(self, input_ids: Tensor, padding=None, cache: Cache | None = None, with_attentions=False) -> Output:
-        """Args: input_ids: (B, T), the new tokens; padding: (B, cached + T), 1 for a token, 0 for padding on the left;
-        cache: what was seen before, to which the new tokens are added."""
+    def forward(self, input_ids: Tensor, padding: Tensor = None, cache: Cache = None, with_attentions=False) -> Output:
+        """Args: input_ids: (B, T), the new tokens; padding: (B, cached + T), 1 for a token, 0 for padding on the left, by
+        default no new padding; cache: what was seen before, to which the new tokens are added.
+        Raises: ValueError for a padding of another length.
+        """
         num_tokens, past = input_ids.shape[1], 0 if cache is None else cache.num_tokens
         if padding is None:
-            padding = torch.ones(1, past + num_tokens, device=input_ids.device)
+            new = torch.ones_like(input_ids)
+            padding = torch.cat((cache.padding, new), dim=1) if past else new
+        if padding.shape[1] != past + num_tokens:
+            raise ValueError(
+                f"padding has {padding.shape[1]} columns; {past} cached and {num_tokens} new tokens need as many."
+            )
         positions = (padding.long().cumsum(-1) - 1).clamp(min=0)[:, -num_tokens:]  # (B, T)
         rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
         x = self.model.embed_tokens(input_ids)  # (B, T, D)
@@ -295,6 +314,6 @@ class Gemma(nn.Module):
             if with_attentions:
                 attentions.append(weights)
         if cache is not None:
-            cache.num_tokens += num_tokens
+            cache.padding = padding
         hidden_states[-1] = x = self.model.norm(x)
         return Output(soft_cap(self.lm_head(x), self.config.final_logit_softcapping), hidden_states, attentions)

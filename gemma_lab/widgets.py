@@ -144,6 +144,7 @@ def _drawn(controls: list, draw) -> ipywidgets.VBox:
         image.value = png(draw())
 
     for control in controls:
+        control.continuous_update = False  # a picture takes a tenth of a second: draw it when the slider is let go
         control.observe(redraw, "value")
     return ipywidgets.VBox([*controls, image])
 
@@ -153,7 +154,7 @@ def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     needs = {id_: {p: catalog.needed_gib(catalog.lookup(id_), p) for p in figures.PRECISIONS} for id_ in hub_ids}
     start, style = min(max(memory_gib, 2), 80), {"description_width": "7em"}
     slider = ipywidgets.FloatSlider(value=start, min=2, max=80, step=1, description="memory, GiB", style=style)
-    return _drawn([slider], lambda: figures.fit_table(needs, slider.value, f"What fits {slider.value:.0f} GiB"))
+    return _drawn([slider], lambda: figures.fit_table(needs, slider.value, f"What fits {slider.value:.1f} GiB"))
 
 
 def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:

@@ -39,10 +39,11 @@ CASES = [
         (lambda x: x.roll(2, -1), "no sign changed"), (lambda x: torch.cat((x[..., 2:], -x[..., :2]), -1), "first half"),
         (lambda x: torch.cat((-x[..., :2], x[..., 2:]), -1), "kept their places"), (lambda x: x[..., :2], "came out"),
         (lambda x: 0 * x, "became"), (lambda x: x / None, "raised TypeError"),
+        (lambda x: (-x[..., 2:], x[..., :2]), "not tuple"), (lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1), "another"),
     ]),
     (check_model.cache_bytes, 18_432, [
         (9_216, "keys and values"), (1_024, "one layer"), (147_456, "multi-head"), (36_864, "two bytes"), (18, "KV heads"),
-        ("18432", "18432 is not it"),
+        ("18432", "one number"), ([18_432], "one number"),
     ]),
     (check_model.sliding_mask, check_model.sliding_mask_solution, [
         (lambda t, w: check_model.sliding_mask_solution(t, w).T, "look ahead"),
@@ -50,10 +51,11 @@ CASES = [
         (lambda t, w: torch.ones(t, t).tril(), "global mask"), (lambda t, w: torch.ones(t, t).triu(1 - w), "later one"),
         (lambda t, w: check_model.sliding_mask_solution(t, w + 1), "sees 4, not 3"),
         (lambda t, w: check_model.sliding_mask_solution(t, w - 1), "sees 2, not 3"), (lambda t, w: torch.ones(t), "6 by 6"),
+        (lambda t, w: torch.ones(6, 6).tril().triu(-2).bool(), "another"),
     ]),
     (check_model.uncap, check_model.uncap_solution, [
         (lambda x, cap: torch.atanh(x / cap), "x / cap"), (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
-        (lambda x, cap: x, "not 20"), (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
+        (lambda x, cap: x, "not 20"), (lambda x, cap: 30 * torch.atanh(x / 30), "another"), (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
     ]),
 ]  # fmt: skip
 
@@ -71,7 +73,8 @@ def test_check(one, right, wrong, capsys):
 
 
 @pytest.mark.parametrize(
-    "one", [check.absmax_int8, check.completion, check.top_p, check_model.uncap, check_model.sliding_mask]
+    "one",
+    [check.absmax_int8, check.completion, check.top_p, check_model.uncap, check_model.sliding_mask, check_model.rotate_half],
 )
 def test_a_stub_that_returns_nothing_is_not_attempted(one, capsys):
     assert one(lambda *arguments: None) is None
@@ -157,4 +160,4 @@ def test_solutions_of_03_and_06_equal_transformers():
     for layer in range(18):
         cache.update(one, one, layer)
     held = sum(part.numel() * part.element_size() for layer in cache.layers for part in (layer.keys, layer.values))
-    assert held == check_model.SOLUTIONS["cache_bytes"]
+    assert check_model.cache_bytes(held)

@@ -68,6 +68,9 @@ def test_figures_fit_a_page():
         diagrams.fields_of_ai(), diagrams.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
         figures.differences(bars, "t", "a", "b"), figures.gains({"x": (1, 2)}, "t", ("a", "b")),
         figures.fit_table({"m": dict.fromkeys(figures.PRECISIONS, 1.0)}, 2, "t"),
+        figures.curves({"a": ([1], [1])}, "t", "x", "y"), figures.masks({"a": [[True]]}, "t"), figures.rope_wheels(1, 2, [1.0]),
+        figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
+        diagrams.architecture({name: catalog.lookup(f"google/gemma-{name}") for name in ("2b", "2-2b")}),
     ):  # fmt: skip
         width, height = figure.get_size_inches()
         assert width <= 7 and height <= 3.5
@@ -85,7 +88,7 @@ def test_masks_show_every_square():
 
 
 def test_curves_name_their_lines():
-    axis = figures.curves({"a": ([1, 10], [1, 2]), "b": ([1, 10], [3, 4])}, "t", "x", "y", xscale="log").axes[0]
+    axis = figures.curves({"a": ([1, 10], [1, 2]), "b": ([1, 10], [3, 4])}, "t", "x", "y", scale="log").axes[0]
     assert [line.get_label() for line in axis.lines] == ["a", "b"] and axis.get_xscale() == "log"
     assert len({line.get_linestyle() for line in axis.lines}) == 2  # told apart without colour
 
@@ -104,3 +107,10 @@ def test_architecture_is_drawn_from_the_sizes():
     assert "embedding · 256,000×2,048 · 524.3 M" in texts and "k_proj\n2,048×256 · 0.5 M" in texts
     assert "one: 2.51 B parameters, block × 18" in texts
     assert texts.count("RMSNorm · 2,048") == 3 and texts.count("RMSNorm · 2,304") == 5
+
+
+def test_a_figure_with_more_than_it_can_show_is_refused():
+    with pytest.raises(ValueError):
+        figures.curves({str(i): ([1], [1]) for i in range(6)}, "t", "x", "y")
+    with pytest.raises(ValueError):
+        diagrams.architecture(dict.fromkeys("abc", catalog.lookup("google/gemma-2b")))

@@ -1,35 +1,18 @@
 """The cells of notebook 02 that ask a real Gemma, executed against stand-ins for Colab and for the Hub."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hub_stand_in import Hub
+from notebook_cells import ROOT, cell_with, printed
 
-ROOT = Path(__file__).parent.parent
 MIRROR = "unsloth/gemma-3-270m-it"
 POCKET = ROOT / "gemma_lab" / "checkpoints" / "pocket-small-it"
 
 
-def cell_with(words: str) -> str:
-    """The source of the one code cell of notebook 02 that contains `words`."""
-    notebook = json.loads((ROOT / "notebooks" / "02_meet_gemma.ipynb").read_text(encoding="utf-8"))
-    found = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    (source,) = [source for source in found if words in source]
-    return source
-
-
-def printed(source: str, folder: Path, **environment) -> str:
-    """What a fresh process prints that runs `source`, without a token."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
-    clean |= {"HF_HOME": str(folder), "GEMMA_LAB_PROFILE": "pocket"} | environment
-    done = subprocess.run([sys.executable, "-c", source], env=clean, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def cell(words: str) -> str:
+    return cell_with("02_meet_gemma", words)
 
 
 @pytest.mark.parametrize("models, says", [
@@ -38,11 +21,11 @@ def printed(source: str, folder: Path, **environment) -> str:
 ])  # fmt: skip
 def test_on_colab_the_first_gemma_of_the_account_is_asked(models, says, tmp_path):
     stand_in = str(ROOT / "tests" / "colab_stand_in")
-    assert says in printed(cell_with("def ask_colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
+    assert says in printed(cell("def ask_colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
 
 
 def test_elsewhere_the_cell_says_that_it_needs_colab(tmp_path):
-    assert "Only Colab has google.colab.ai" in printed(cell_with("def ask_colab"), tmp_path)
+    assert "Only Colab has google.colab.ai" in printed(cell("def ask_colab"), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +48,7 @@ def hub(tmp_path_factory):
 
 
 def first_word(hub, folder: Path, download: bool = True) -> str:
-    cells = [cell_with("def load(hub_id)"), cell_with("question ="), cell_with("DOWNLOAD = False")]
+    cells = [cell("def load(hub_id)"), cell("question ="), cell("DOWNLOAD = False")]
     source = "import gemma_lab\n" + "\n".join(cells)
     if download:
         source = source.replace("DOWNLOAD = False", "DOWNLOAD = True")

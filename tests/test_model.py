@@ -1,5 +1,6 @@
 """`gemma_lab.model` against transformers (eager attention), with random tiny models and with the shipped ones."""
 
+import itertools
 import json
 
 import pytest
@@ -7,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma2ForCausalLM, GemmaConfig, GemmaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GemmaConfig,
+    GemmaForCausalLM,
+)  # fmt: skip
 
 from gemma_lab import catalog, loading, model
 
@@ -41,41 +50,54 @@ def pair(config, seed: int = 0):
     return reference, ours
 
 
-def left_padded(num_rows: int, num_tokens: int) -> torch.Tensor:
-    """(B, T): the first row is full, every further one has one more token of padding on the left."""
-    return (torch.arange(num_tokens)[None] >= torch.arange(num_rows)[:, None]).long()
+def padding_of(num_tokens: int, widths) -> torch.Tensor:
+    """(B, T): row b has widths[b] zeros on the left, and ones."""
+    return (torch.arange(num_tokens)[None] >= torch.tensor(widths)[:, None]).long()
+
+
+def pieces(num_tokens: int, steps) -> list[tuple[int, int]]:
+    """Where the pieces of a text begin and end: `steps` tokens each, as far as they fit, then one at a time."""
+    ends = [end for end in itertools.accumulate(steps) if end < num_tokens]
+    ends += range(max(ends, default=0) + 1, num_tokens + 1)
+    return list(zip([0, *ends], ends))
 
 
 @torch.no_grad()
-def differences(reference, ours, ids) -> dict[str, float]:
-    """The largest absolute difference of each kind. ids: (B, T), T at least 3."""
-    found = {}
-    for name, mask in {"plain": torch.ones_like(ids), "padded": left_padded(*ids.shape)}.items():
+def differences(reference, ours, ids, widths=(0, 1, 2), steps=(5,)) -> dict[str, float]:
+    """The largest absolute difference of each kind. ids: (B, T), T at least 3; widths: of the padding, for each row."""
+    found, num_tokens = {}, ids.shape[1]
+    for name, mask in {"plain": torch.ones_like(ids), "padded": padding_of(num_tokens, widths[: len(ids)])}.items():
         positions, real = (mask.cumsum(-1) - 1).clamp(min=0), mask.bool()
-        given_ = {"attention_mask": mask, "position_ids": positions}
-        right = reference(input_ids=ids, **given_, output_hidden_states=True, use_cache=False)
+        right = reference(
+            input_ids=ids, attention_mask=mask, position_ids=positions, output_hidden_states=True, use_cache=False
+        )  # fmt: skip
         got = ours(ids, mask)
-        found[f"{name} logits"] = (right.logits - got.logits)[real].abs().max().item()
-        assert len(right.hidden_states) == len(got.hidden_states)
-        found[f"{name} hidden states"] = max(
-            (a - b)[real].abs().max().item() for a, b in zip(right.hidden_states, got.hidden_states)
-        )
-        # One token at a time after a prompt; the reference decodes with its own cache, and once without.
-        start, cache, past = ids.shape[1] // 2, model.Cache(ours.config), None
-        for begin, end in [(0, start), *((at, at + 1) for at in range(start, ids.shape[1]))]:
+        past, cache = DynamicCache(config=reference.config), model.Cache(ours.config)
+        their_steps, my_steps = [], []
+        for begin, end in pieces(num_tokens, steps):
             theirs = reference(
                 input_ids=ids[:, begin:end], attention_mask=mask[:, :end], position_ids=positions[:, begin:end],
                 past_key_values=past, use_cache=True,
             )  # fmt: skip
-            past = theirs.past_key_values
-            mine = ours(ids[:, begin:end], mask[:, :end], cache).logits
-            seen = real[:, begin:end]
-            gaps = {"cached": theirs.logits, "cached and uncached": right.logits[:, begin:end]}
-            for gap, logits in gaps.items():
-                key = f"{name} {gap}"
-                found[key] = max(found.get(key, 0), (logits - mine)[seen].abs().max().item() if seen.any() else 0)
-        assert cache.num_tokens == ids.shape[1]
+            their_steps.append(theirs.logits)
+            my_steps.append(ours(ids[:, begin:end], mask[:, :end], cache).logits)
+        their_steps, my_steps = torch.cat(their_steps, dim=1), torch.cat(my_steps, dim=1)
+        assert cache.num_tokens == num_tokens and len(right.hidden_states) == len(got.hidden_states)
+        pairs = {
+            "logits": (right.logits, got.logits), "cached": (their_steps, my_steps),
+            "cached and uncached": (right.logits, my_steps), "reference's own": (right.logits, their_steps),
+        } | {f"hidden {at}": pair_ for at, pair_ in enumerate(zip(right.hidden_states, got.hidden_states))}  # fmt: skip
+        found |= {f"{name} {kind}": (a - b)[real].abs().max().item() for kind, (a, b) in pairs.items()}
     return found
+
+
+def too_large(found: dict[str, float]) -> dict[str, float]:
+    """What is beyond the tolerance. A decode rounds another way than the one pass over a text, and where attention scores
+    are large that shows: in transformers, whose own gap is allowed for, as in ours."""
+    limits = {kind: TOLERANCE for kind in found if "reference" not in kind}
+    for name in ("plain", "padded"):
+        limits[f"{name} cached and uncached"] += found[f"{name} reference's own"]
+    return {kind: found[kind] for kind, limit in limits.items() if found[kind] > limit}
 
 
 @st.composite
@@ -88,8 +110,8 @@ def tiny_configs(draw):
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 2 * draw(st.integers(1, 5)),
     }  # fmt: skip
     theta = {"rope_parameters": {"rope_type": "default", "rope_theta": draw(st.sampled_from([100.0, 10_000.0]))}}
-    if draw(st.booleans()):
-        return GemmaConfig(**sizes, **theta)
+    if draw(st.booleans()):  # the configuration of Gemma 2 wants a multiple of the heads
+        return GemmaConfig(**sizes | {"hidden_size": draw(st.integers(1, 20))}, **theta)
     return Gemma2Config(
         **sizes, **theta, sliding_window=draw(st.integers(2, 7)), query_pre_attn_scalar=draw(st.integers(1, 30)),
         attn_logit_softcapping=draw(st.sampled_from([0.5, 5.0, 50.0])),
@@ -97,13 +119,15 @@ def tiny_configs(draw):
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, print_blob=False)
-@given(config=tiny_configs(), num_rows=st.integers(1, 3), num_tokens=st.integers(3, 15), seed=st.integers(0, 99))
-def test_equals_transformers(config, num_rows, num_tokens, seed):
+@settings(max_examples=60, deadline=None, derandomize=True, print_blob=False)
+@given(config=tiny_configs(), num_tokens=st.integers(3, 15), seed=st.integers(0, 99), data=st.data())
+def test_equals_transformers(config, num_tokens, seed, data):
     reference, ours = pair(config, seed)
-    ids = torch.randint(config.vocab_size, (num_rows, num_tokens))
-    found = differences(reference, ours, ids)
-    assert max(found.values()) <= TOLERANCE, found
+    widths = data.draw(st.lists(st.integers(0, num_tokens - 1), min_size=1, max_size=3), "padding")
+    steps = data.draw(st.lists(st.integers(1, num_tokens), max_size=3), "steps")
+    ids = torch.randint(config.vocab_size, (len(widths), num_tokens))
+    found = differences(reference, ours, ids, widths, steps)
+    assert too_large(found) == {}
 
 
 @pytest.fixture(scope="module")
@@ -179,10 +203,10 @@ def test_a_wrong_variant_differs(name, tiny, monkeypatch):
     models, ids = tiny
     place, attribute, wrong, families = WRONG[name]
     for family in families:
-        assert max(differences(*models[family], ids).values()) <= TOLERANCE
+        assert too_large(differences(*models[family], ids)) == {}
     monkeypatch.setattr(place, attribute, wrong)
     for family in families:
-        assert differences(*models[family], ids)["plain logits"] > 10 * TOLERANCE
+        assert differences(*models[family], ids)["plain logits"] > 10 * TOLERANCE, family
 
 
 def test_wrong_scales_differ(tiny):
@@ -206,12 +230,21 @@ def test_equals_transformers_on_the_shipped_models(name):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = ["Write me a poem about the blue river. " * 5, "Dòng sông chảy qua làng tôi. " * 6]
     ids = tokenizer(texts, return_tensors="pt", truncation=True, max_length=41)["input_ids"]
-    found = differences(reference, model.Gemma.from_folder(folder), ids)
-    # Their attention scores reach the hundreds, so one rounding more or less moves a logit by some 1e-4: a decode that
-    # goes another way than the one pass differs by that much, ours exactly as much as the reference.
-    exact = {kind: gap for kind, gap in found.items() if "uncached" not in kind}
-    assert max(exact.values()) <= TOLERANCE, found
-    assert max(found.values()) <= 2e-3, found
+    found = differences(reference, model.Gemma.from_folder(folder), ids, widths=(0, 35))
+    assert too_large(found) == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["pocket-small", "pocket-gemma2-it"])
+def test_equals_transformers_in_16_bits(name, dtype):
+    """To the last bit: norms and softmax are computed in float32, as there."""
+    folder, ids = loading.CHECKPOINTS / name, torch.arange(10, 60)[None]
+    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+    with torch.no_grad():
+        right = reference(input_ids=ids, output_hidden_states=True, use_cache=False)
+        got = model.Gemma.from_folder(folder).to(dtype)(ids)
+    assert got.logits.dtype == dtype and got.logits.equal(right.logits)
+    assert all(a.equal(b) for a, b in zip(right.hidden_states, got.hidden_states))
 
 
 @pytest.mark.parametrize("hub_id", REPORTED)
@@ -231,11 +264,14 @@ def test_the_real_sizes_have_the_reported_parameters(hub_id):
 def test_a_sliding_layer_keeps_only_what_it_will_see(tiny):
     (_, ours), ids = tiny[0]["gemma2"], tiny[1]
     cache = model.Cache(ours.config)
+    assert (cache.num_tokens, cache.num_bytes) == (0, 0)
     with torch.no_grad():
         ours(ids, cache=cache)
     assert ours.config.windows == (5, None, 5, None)
     assert [pair_[0].shape[2] for pair_ in cache.layers] == [4, 13, 4, 13]  # a window of 5 holds the new token too
     assert cache.num_bytes == 2 * 4 * ids.shape[0] * 2 * 8 * (4 + 13 + 4 + 13)
+    stored = [keys.untyped_storage().nbytes() for keys, _ in cache.layers]  # no view that keeps the rest alive
+    assert stored[0] * 13 == stored[1] * 4
 
 
 def test_attention_weights_are_asked_for(tiny):
@@ -262,6 +298,35 @@ def test_from_folder_reads_shards_and_old_config_files(tiny, tmp_path):
     file.write_text(json.dumps(values | {"model_type": "llama"}))
     with pytest.raises(ValueError, match="'llama'"):
         model.Gemma.from_folder(tmp_path)
+
+
+def test_a_configuration_without_layer_types_slides_as_in_transformers(tiny):
+    reference, ours = tiny[0]["gemma2"]
+    values = {name: value for name, value in reference.config.to_dict().items() if name != "layer_types"}  # as in 2024
+    assert model.Config.from_transformers(values).windows == ours.config.windows == (5, None, 5, None)
+    for name in ("sliding_window", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"):
+        del values[name]
+        assert getattr(model.Config.from_transformers(values), name) == getattr(Gemma2Config(), name)
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}, "plain RoPE"),
+    ({"tie_word_embeddings": False}, "tied head"), ({"model_type": "gemma3_text"}, "gemma3_text"),
+])  # fmt: skip
+def test_what_it_cannot_build_is_refused(change, says):
+    with pytest.raises(ValueError, match=says):
+        model.Config.from_transformers(GemmaConfig().to_dict() | change)
+
+
+def test_padding_is_remembered_and_checked(tiny):
+    (_, ours), ids = tiny[0]["gemma2"], tiny[1]
+    padding = padding_of(13, (0, 6))
+    with torch.no_grad():
+        whole, cache = ours(ids, padding).logits, model.Cache(ours.config)
+        ours(ids[:, :9], padding[:, :9], cache)
+        assert ours(ids[:, 9:], cache=cache).logits.allclose(whole[:, 9:], atol=TOLERANCE)
+        with pytest.raises(ValueError, match="13 cached and 1 new"):
+            ours(ids[:, :1], torch.ones(2, 1), cache)
 
 
 def test_weights_of_other_sizes_are_refused(tiny):
