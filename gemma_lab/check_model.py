@@ -11,8 +11,8 @@ GEMMA_2B = catalog.lookup("google/gemma-2b")
 
 
 def _judged(function, solution, *trials):
-    """True if a learner's function equals `solution` on every trial (a tuple of arguments); else what it returned for the
-    first one, as a tensor; None for a stub, and False, after saying why, where there is nothing more to say."""
+    """True if a function equals `solution` on all trials, which are tuples of arguments; else its answer to the first one;
+    None for a stub, and False, after saying why, where there is nothing more to say."""
     answers = []
     for arguments in trials:
         answers.append(called(function, *arguments))
@@ -65,6 +65,7 @@ def cache_bytes(answer) -> bool | None:
     if answer == right:
         return report(True, f"2 * 18 * 1 * 256 * 2 = {right:,} bytes: 18 KiB for each token.")
     whys = {
+        18: ("That is KiB.", "Bytes are asked for, and 1 KiB is 1,024 of them."),
         right // 2: ("That is half of it.", "Both keys and values are kept, and a number takes two bytes."),
         right // 18: ("That is one layer.", "Each of the 18 layers keeps its own."),
         right * 8: ("That is multi-head attention.", "All 8 query heads of Gemma 2B share one key and one value."),
@@ -83,22 +84,23 @@ def sliding_mask(function) -> bool | None:
         return got
     if got.shape != right.shape:
         return report(False, f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
+    if (got < 0).any():
+        return report(False, "These are numbers to add to scores.", hint="return True where a token may look")
     got = got.bool()
-    causal = torch.ones(6, 6, dtype=torch.bool).tril()
     if got.equal(right.T):
         return report(False, "Your tokens look ahead.", "Rows look, columns are looked at.", "compare row - column")
     if got.equal(~right):
         return report(False, "You marked what is hidden.", hint="True is where a token may look")
-    if got.equal(causal):
+    if not got.diagonal().all():
+        return report(False, "Some token does not see itself.", "The window counts the token itself.", "0 <= row - column")
+    if got.equal(torch.ones(6, 6).tril().bool()):
         return report(
             False, "That is the global mask.", "A window of 3 hides what is 3 or more back.", "row - column < window"
         )
-    if (got & ~causal).any():
+    if got.triu(1).any():
         return report(False, "Some token sees a later one.", "Then the model reads the answer.", "also column <= row")
     seen = int(got[5].sum())
-    return report(
-        False, f"The last token sees {seen}, not 3.", "The window counts the token itself.", "row - column < window"
-    )
+    return report(False, f"The last token sees {seen}, not 3.", "It sees itself and two before.", "row - column < window")
 
 
 def sliding_mask_solution(num_tokens: int, window: int) -> torch.Tensor:
@@ -117,9 +119,11 @@ def uncap(function) -> bool | None:
     if not isinstance(got, torch.Tensor):
         return got
     if got.shape == numbers.shape and got.double().allclose(torch.atanh(capped / cap)):
-        return report(False, "That is x / cap.", "The cap divided first.", "multiply by cap at the end")
+        return report(False, "You have x / cap.", "Capping divides by the cap as well.", "multiply by cap at the end")
     if got.shape == numbers.shape and got.double().allclose(torch.tanh(capped / cap) * cap):
         return report(False, "You capped once more.", "The inverse of tanh is atanh.", "torch.atanh")
+    if got.isnan().any():
+        return report(False, "Some of it is nan.", "atanh takes numbers between -1 and 1.", "divide by the cap first")
     shown = f"{float(got.flatten()[-1]):.2f}" if got.numel() else "nothing"
     return report(False, f"{capped[3]:.2f} became {shown}, not 20.", hint="divide by cap, atanh, multiply by cap")
 

@@ -18,9 +18,7 @@ def _box(axis, x, y, width, height, text, fill=PALE, edge=BLUE, **font) -> None:
 
 
 def _arrow(axis, start, end) -> None:
-    axis.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 1, "shrinkA": 0, "shrinkB": 0}
-    )
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0})
 
 
 def _canvas(width: float, height: float):

@@ -9,7 +9,7 @@ import math
 
 import matplotlib.pyplot as plt
 
-BLUE, ORANGE, VERMILION, GREY = "#0072B2", "#E69F00", "#D55E00", "#5F6673"
+BLUE, ORANGE, VERMILION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#5F6673"
 PALE = "#E8F1F8"
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 WIDTH, HEIGHT = 7.0, 2.8  # inches
@@ -128,25 +128,22 @@ def masks(panels: dict, title: str):
 
 
 def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "linear", ylim=None):
-    """Named lines over a common axis, at most five.
+    """Named lines over a common axis, at most six.
 
     Args: lines: name -> (x, y); scale: of both axes, "linear" or "log".    Returns: the matplotlib figure.
     """
     use_style()
     figure, axis = plt.subplots(figsize=(6.3, 2.5))
-    colours, styles = (BLUE, ORANGE, VERMILION, GREY, "black"), ("-", "--", "-.", ":", "-")
+    colours, styles = (BLUE, ORANGE, VERMILION, GREY, "black", GREEN), ("-", "--", "-.", ":", "-", (0, (5, 1)))
     for (name, (x, y)), colour, style in zip(lines.items(), colours, styles, strict=len(lines) > len(colours)):
-        axis.plot(x, y, style, color=colour, label=name)
+        axis.plot(x, y, linestyle=style, color=colour, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale=scale, yscale=scale, ylim=ylim)
     axis.legend(fontsize=8.5)
     return figure
 
 
 def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
-    """RoPE: the same query and key vector, turned to their positions, in a wheel for each pair of numbers.
-
-    Both start pointing right. The angle between them depends on the distance of the positions alone; the last panel
-    shows the mean of the cosines, which is their dot product, for every distance.
+    """RoPE: a query and an equal key, turned to their positions; beside the wheels the mean cosine over all pairs by distance.
 
     Args: speeds: radians a position for each pair; three of them get a wheel.    Returns: the matplotlib figure.
     """
@@ -165,7 +162,7 @@ def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
     axes[3].plot(distances, [sum(math.cos(d * s) for s in speeds) / len(speeds) for d in distances], color=GREY)
     here = abs(query_at - key_at)
     axes[3].plot(here, sum(math.cos(here * s) for s in speeds) / len(speeds), "o", color=ORANGE)
-    axes[3].set(ylim=(-0.2, 1.05), ylabel="dot product", xlabel="distance, tokens")
+    axes[3].set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
     figure.suptitle(f"Query at {query_at} (blue), key at {key_at} (red): distance {here}", x=0.01, ha="left", fontsize=10)
     return figure
 

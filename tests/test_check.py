@@ -41,20 +41,23 @@ CASES = [
         (lambda x: 0 * x, "became"), (lambda x: x / None, "raised TypeError"),
         (lambda x: (-x[..., 2:], x[..., :2]), "not tuple"), (lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1), "another"),
     ]),
+    (check_model.rotate_half, lambda x: x.copy_(check_model.rotate_half_solution(x)), []),  # changes what it was given
     (check_model.cache_bytes, 18_432, [
-        (9_216, "keys and values"), (1_024, "one layer"), (147_456, "multi-head"), (36_864, "two bytes"), (18, "KV heads"),
+        (9_216, "keys and values"), (1_024, "one layer"), (147_456, "multi-head"), (36_864, "two bytes"), (18, "KiB"), (7, "KV heads"),
         ("18432", "one number"), ([18_432], "one number"),
     ]),
     (check_model.sliding_mask, check_model.sliding_mask_solution, [
         (lambda t, w: check_model.sliding_mask_solution(t, w).T, "look ahead"),
         (lambda t, w: ~check_model.sliding_mask_solution(t, w), "what is hidden"),
         (lambda t, w: torch.ones(t, t).tril(), "global mask"), (lambda t, w: torch.ones(t, t).triu(1 - w), "later one"),
+        (lambda t, w: check_model.sliding_mask_solution(t, w + 1) & ~torch.eye(t).bool(), "does not see itself"),
+        (lambda t, w: torch.zeros(t, t).masked_fill(~check_model.sliding_mask_solution(t, w), -1e9), "numbers to add"),
         (lambda t, w: check_model.sliding_mask_solution(t, w + 1), "sees 4, not 3"),
         (lambda t, w: check_model.sliding_mask_solution(t, w - 1), "sees 2, not 3"), (lambda t, w: torch.ones(t), "6 by 6"),
         (lambda t, w: torch.ones(6, 6).tril().triu(-2).bool(), "another"),
     ]),
     (check_model.uncap, check_model.uncap_solution, [
-        (lambda x, cap: torch.atanh(x / cap), "x / cap"), (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
+        (lambda x, cap: torch.atanh(x / cap), "x / cap"), (lambda x, cap: torch.atanh(x) * cap, "divide by the cap first"), (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
         (lambda x, cap: x, "not 20"), (lambda x, cap: 30 * torch.atanh(x / 30), "another"), (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
     ]),
 ]  # fmt: skip

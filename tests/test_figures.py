@@ -1,10 +1,16 @@
 """The plots show the numbers they are given, within the size that a page has room for."""
 
+import re
+import sys
+from pathlib import Path
+
 import matplotlib
 import pandas
 import pytest
 
 matplotlib.use("Agg")
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "slides"))
 from gemma_lab import catalog, diagrams, figures
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
@@ -109,8 +115,17 @@ def test_architecture_is_drawn_from_the_sizes():
     assert texts.count("RMSNorm · 2,048") == 3 and texts.count("RMSNorm · 2,304") == 5
 
 
+def test_the_drawings_of_the_slides_say_what_the_functions_draw(tmp_path):
+    import draw
+
+    words = lambda file: re.findall(r"<!-- (.*?) -->", file.read_text(encoding="utf-8"))  # noqa: E731  # every text, drawn as paths
+    for name, function in draw.drawings().items():
+        function().savefig(tmp_path / "new.svg", metadata={"Date": None})
+        assert words(draw.FIGURES / f"{name}.svg") == words(tmp_path / "new.svg") != [], f"run python slides/draw.py: {name}"
+
+
 def test_a_figure_with_more_than_it_can_show_is_refused():
     with pytest.raises(ValueError):
-        figures.curves({str(i): ([1], [1]) for i in range(6)}, "t", "x", "y")
+        figures.curves({str(i): ([1], [1]) for i in range(7)}, "t", "x", "y")
     with pytest.raises(ValueError):
         diagrams.architecture(dict.fromkeys("abc", catalog.lookup("google/gemma-2b")))

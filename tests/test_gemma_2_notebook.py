@@ -6,22 +6,26 @@ import pytest
 from hub_stand_in import Hub
 from notebook_cells import ROOT, cell_with, printed
 
-NAME, TOKEN = "google/gemma-2-2b-it", "hf_" + "x" * 30
-CELLS = ("import pandas as pd", "folder = gemma_lab", "path = folder if", "tries =", "import dataclasses")
+NAME, FIRST, TOKEN = "google/gemma-2-2b-it", "google/gemma-2b-it", "hf_" + "x" * 30
+CELLS = ("import pandas as pd", "folder = gemma_lab", "EVERY = folder", "chat = [{", "tries =", "import dataclasses")
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
-    names = (NAME, "google/gemma-2b-it")  # access to the second decides the profile
-    for name in names:
+    for name in (NAME, FIRST):
         shutil.copytree(ROOT / "gemma_lab" / "checkpoints" / "pocket-gemma2-it", root / name)
-    server = Hub(root, gated=set(names), tokens={TOKEN}, accepted={TOKEN})
+    server = Hub(root, tokens={TOKEN})
     yield server
     server.shutdown()
 
 
-def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path):
+@pytest.mark.parametrize("is_open", [True, False], ids=["licence accepted", "licence of Gemma 2 not accepted"])
+def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
+    """Access to Gemma 1 decides the profile; without that to Gemma 2 the section stays with the pocket model, and says so."""
+    hub.asked.clear()
+    hub.gated = {NAME, FIRST} if is_open else {NAME}
+    hub.accepted = {TOKEN} if is_open else set()
     cells = "\n".join(cell_with("06_gemma_2_and_beyond", words) for words in CELLS)
     source = f"""
 import gemma_lab, matplotlib
@@ -30,9 +34,13 @@ profile = gemma_lab.current_profile().name
 from gemma_lab.model import Cache, Config, Gemma, causal_mask
 import torch
 {cells}
-print(profile, path, PRECISION, kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
+print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
 """
     said = printed(source, tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1", GEMMA_LAB_PROFILE="hub")
-    assert f"hub {NAME} bf16 True" in said and f"{NAME} from the Hugging Face Hub" in said
     assert "--- eager" in said and "--- sdpa" in said and TOKEN not in said
-    assert any(NAME in path and path.endswith("model.safetensors") for path in hub.asked)
+    was_loaded = any(NAME in path and path.endswith("model.safetensors") for path in hub.asked)
+    if is_open:
+        assert f"hub {NAME} bf16 30 True" in said and was_loaded
+    else:
+        assert "Until then this section asks the pocket model" in said and not was_loaded
+        assert "licence" in said and "pocket-gemma2-it fp32 120 True" in said

@@ -4,6 +4,7 @@ import inspect
 import json
 from importlib.resources import files
 
+import pandas
 import pytest
 import torch
 import transformers
@@ -40,6 +41,38 @@ def test_gemma_3_has_the_reported_parameters(name):
         model = transformers.Gemma3ForCausalLM(config_of(name))
     table = model.get_input_embeddings().weight.numel()
     assert (model.num_parameters() - table) / 1e6 == pytest.approx(GEMMA_3[name], abs=1)
+
+
+@pytest.mark.parametrize("name, pattern, window, context, shared, billions", [
+    ("Gemma 2 9B", 2, 4096, 8192, 0, (9.2, 9.3)),
+    ("Gemma 3 1B", 6, 512, 32768, 0, (0.99, 1.01)), ("Gemma 3 4B", 6, 1024, 131072, 0, (3.8, 4.0)),
+    ("Gemma 3 27B", 6, 1024, 131072, 0, (27, 27.1)), ("Gemma 3n E4B", 5, 512, 32768, 15, (6.5, 8)),
+    ("Gemma 4 E4B", 6, 512, 131072, 18, (7, 8)), ("Gemma 4 31B", 6, 1024, 262144, 0, (30, 31.5)),
+])  # fmt: skip
+def test_what_decides_the_cache(name, pattern, window, context, shared, billions):
+    """Every `pattern`-th layer is global; the numbers are from the reports and conversion scripts."""
+    config = config_of(name)
+    kinds = [
+        "full_attention" if at % pattern == pattern - 1 else "sliding_attention" for at in range(config.num_hidden_layers)
+    ]
+    assert config.layer_types == kinds
+    assert (config.sliding_window, config.max_position_embeddings) == (window, context)
+    assert getattr(config, "num_kv_shared_layers", 0) == shared
+    with torch.device("meta"):
+        parameters = transformers.AutoModelForCausalLM.from_config(config).num_parameters()
+    assert billions[0] < parameters / 1e9 < billions[1]
+
+
+def test_the_talks_table_of_gemma_2_is_whole():
+    scores = pandas.read_csv(files("gemma_lab").joinpath("data/benchmarks.csv"))
+    scores = scores[scores["table"] == "gemma2"]
+    means = scores.groupby("model")["score"].agg(["count", "sum"]).round(1)
+    assert means.to_dict("index") == {
+        "Gemma 2 9B": {"count": 6, "sum": 366.8}, "Gemma 2 27B": {"count": 6, "sum": 404.6},
+        "Llama 3 8B": {"count": 4, "sum": 255.4}, "Llama 3 70B": {"count": 2, "sum": 160.8},
+        "Grok-1 314B": {"count": 4, "sum": 223.0},
+    }  # fmt: skip
+    assert scores["mark"].dropna().tolist() == ["8-shot", "0-shot"]
 
 
 def test_gemma_4_is_of_the_size_in_its_name():

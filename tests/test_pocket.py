@@ -334,7 +334,11 @@ def test_the_logs_show_what_the_story_says():
     for sizes, _ in curves.RUNS.values():
         slots, shares = curves.curve(sizes, "copying")
         start = dict(zip((round(slot * 1e6 / train.ROWS / train.LENGTH) for slot in slots), shares))
-        assert start[400] == 0 and max(start[1000], start[1200]) >= 70 and shares[-1] >= 90
+        assert start[400] == 0 and shares[-1] >= 90
+        if sizes == ["gemma2-it"]:
+            assert [round(start[step]) for step in (1000, 1200, 1600)] == [88, 8, 82]
+        else:
+            assert start[1200] >= 70
         for skill in curves.SKILLS:
             assert len(curves.curve(sizes, skill)[0]) == 1 + sum(train.STEPS[size] // 200 for size in sizes), skill
     assert [axis.get_title(loc="left") for axis in curves.draw().axes] == list(curves.SKILLS.values())

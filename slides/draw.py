@@ -1,0 +1,32 @@
+"""Draws the figures that slides share with the notebooks, as SVG: `python slides/draw.py` writes slides/figures/."""
+
+from pathlib import Path
+
+import torch
+
+from gemma_lab import catalog, diagrams, figures
+
+FIGURES = Path(__file__).with_name("figures")
+
+
+def drawings() -> dict:
+    """Name -> a function that draws."""
+
+    def models(**names):
+        return {name.replace("_", " "): catalog.lookup(f"google/gemma-{size}") for name, size in names.items()}
+
+    causal = torch.ones(12, 12).tril().bool()
+    masks = {"global: all that came before": causal, "sliding: a window of 4": causal.triu(-3)}
+    return {
+        "fields_of_ai": diagrams.fields_of_ai,
+        "transformer": diagrams.transformer,
+        "architecture": lambda: diagrams.architecture(models(Gemma_7B="7b", Gemma_2B="2b")),
+        "architecture_gemma_2": lambda: diagrams.architecture(models(Gemma_2B="2b", Gemma_2_2B="2-2b")),
+        "rope": lambda: figures.rope_wheels(7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]),
+        "masks": lambda: figures.masks(masks, "The window counts the token itself"),
+    }
+
+
+if __name__ == "__main__":
+    for name, draw in drawings().items():
+        draw().savefig(FIGURES / f"{name}.svg", metadata={"Date": None})
