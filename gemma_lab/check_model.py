@@ -19,9 +19,7 @@ def _judged(function, solution, *trials):
         if answers[-1] is None or answers[-1] is False:
             return answers[-1]
         if not isinstance(answers[-1], torch.Tensor):
-            return report(
-                False, f"One tensor is asked for, not {type(answers[-1]).__name__}.", hint="torch.cat joins tensors"
-            )
+            return report(False, f"One tensor is asked for, not {type(answers[-1]).__name__}.", hint="use torch.cat")
     pairs = [(got, solution(*arguments)) for got, arguments in zip(answers, trials)]
     are_right = [got.shape == right.shape and got.to(right).allclose(right, rtol=1e-4) for got, right in pairs]
     if are_right[0] and not all(are_right):

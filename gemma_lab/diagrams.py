@@ -105,7 +105,7 @@ def architecture(models: dict):
                 text = f"{part} · {words}" if is_wide else f"{part}\n{words}"
                 _box(axis, left + 0.15 + column * width, 0.02 + at * step, width - 0.06, 0.82 * step,
                      text if shape else part, fill="#F4F6F8" if part == "RMSNorm" else PALE,
-                     fontsize=7 if is_wide else 5.8)  # fmt: skip
+                     fontsize=7 if is_wide else 5.5)  # fmt: skip
         low, high = 0.02 + 0.91 * step, 0.02 + (len(block) + 0.91) * step
         axis.add_patch(
             plt.Rectangle((left + 0.05, low), 3.25, high - low, facecolor="none", edgecolor=ORANGE, linewidth=1.2)

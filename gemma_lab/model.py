@@ -50,7 +50,7 @@ class Config:
             raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}.")
         rope = values.get("rope_parameters") or {}  # transformers 5; older files have rope_theta itself
         if rope.get("rope_type", "default") != "default" or not values.get("tie_word_embeddings", True):
-            raise ValueError(f"This file builds plain RoPE and a tied head, not {rope} with an untied head or another RoPE.")
+            raise ValueError(f"This file builds plain RoPE and a tied head, not another RoPE ({rope}) or an untied head.")
         known = GEMMA_2 if values["model_type"] == "gemma2" else {}
         known = known | {field.name: values[field.name] for field in fields(cls) if field.name in values}
         return cls(**known | ({"rope_theta": rope["rope_theta"]} if rope else {}))
@@ -64,7 +64,7 @@ class Config:
 
 
 class RMSNorm(nn.Module):
-    """x divided by its root mean square, times (1 + weight): a weight of 0 changes nothing.
+    """x divided by its root mean square, times (1 + weight): a weight of 0 leaves the scale at 1.
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467; the 1 + is Gemma's.
     """

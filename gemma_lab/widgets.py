@@ -13,6 +13,8 @@ import ipywidgets
 
 from gemma_lab import catalog, figures
 
+LET_GO = {"continuous_update": False}  # a picture takes a tenth of a second: draw it when the slider is let go
+
 
 def png(figure) -> bytes:
     """A matplotlib figure as a PNG file; the figure is closed."""
@@ -144,7 +146,6 @@ def _drawn(controls: list, draw) -> ipywidgets.VBox:
         image.value = png(draw())
 
     for control in controls:
-        control.continuous_update = False  # a picture takes a tenth of a second: draw it when the slider is let go
         control.observe(redraw, "value")
     return ipywidgets.VBox([*controls, image])
 
@@ -153,15 +154,15 @@ def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     """A slider for memory in GiB over a table of models and precisions: which fit, with a 1024-token cache."""
     needs = {id_: {p: catalog.needed_gib(catalog.lookup(id_), p) for p in figures.PRECISIONS} for id_ in hub_ids}
     start, style = min(max(memory_gib, 2), 80), {"description_width": "7em"}
-    slider = ipywidgets.FloatSlider(value=start, min=2, max=80, step=1, description="memory, GiB", style=style)
+    slider = ipywidgets.FloatSlider(start, min=2, max=80, step=1, description="memory, GiB", style=style, **LET_GO)
     return _drawn([slider], lambda: figures.fit_table(needs, slider.value, f"What fits {slider.value:.1f} GiB"))
 
 
 def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
     """Two sliders that move a query and a key along a text; wheels show how RoPE turns them (`figures.rope_wheels`)."""
     style = {"description_width": "7em"}
-    query = ipywidgets.IntSlider(value=query_at, min=0, max=64, description="query at", style=style)
-    key = ipywidgets.IntSlider(value=key_at, min=0, max=64, description="key at", style=style)
+    query = ipywidgets.IntSlider(value=query_at, min=0, max=64, description="query at", style=style, **LET_GO)
+    key = ipywidgets.IntSlider(value=key_at, min=0, max=64, description="key at", style=style, **LET_GO)
     return _drawn([query, key], lambda: figures.rope_wheels(query.value, key.value, speeds))
 
 
@@ -172,8 +173,8 @@ def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBo
     """
     layers = next(iter(maps.values()))[1]
     sentence = ipywidgets.Dropdown(options=list(maps), description="sentence", layout={"width": "95%"})
-    which_layer = ipywidgets.IntSlider(value=layer, min=0, max=len(layers) - 1, description="layer")
-    which_head = ipywidgets.IntSlider(value=head, min=0, max=layers[0].shape[1] - 1, description="head")
+    which_layer = ipywidgets.IntSlider(value=layer, min=0, max=len(layers) - 1, description="layer", **LET_GO)
+    which_head = ipywidgets.IntSlider(value=head, min=0, max=layers[0].shape[1] - 1, description="head", **LET_GO)
 
     def draw():
         tokens, weights = maps[sentence.value]

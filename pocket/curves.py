@@ -49,7 +49,7 @@ def draw():
             axis.plot(*curve(sizes, skill), color=colour, label=name)
         axis.set_title(title, fontsize=9)
         axis.set(ylim=(-2, 102))
-    axes[0, 0].legend(loc="lower right")
+    axes[1, 2].legend(loc="upper left", fontsize=8)
     figure.supylabel("% right", fontsize=9, color=figures.GREY)
     figure.supxlabel("millions of token slots", fontsize=9, color=figures.GREY)
     return figure

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from gemma_lab import catalog, diagrams, figures
+from gemma_lab.model import causal_mask
 
 FIGURES = Path(__file__).with_name("figures")
 
@@ -15,8 +16,8 @@ def drawings() -> dict:
     def models(**names):
         return {name.replace("_", " "): catalog.lookup(f"google/gemma-{size}") for name, size in names.items()}
 
-    causal = torch.ones(12, 12).tril().bool()
-    masks = {"global: all that came before": causal, "sliding: a window of 4": causal.triu(-3)}
+    windows = {"global: all that came before": None, "sliding: a window of 4": 4}
+    masks = {name: causal_mask(12, 12, window, torch.ones(1, 12))[0, 0] for name, window in windows.items()}
     return {
         "fields_of_ai": diagrams.fields_of_ai,
         "transformer": diagrams.transformer,
