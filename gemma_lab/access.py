@@ -1,16 +1,55 @@
-"""The Hugging Face token and gated access: where a token comes from, what is wrong with it, what to do.
+"""The Hugging Face token and gated access: where a token comes from, what is wrong, what to do.
 
-A token is never printed: `Token` hides its value, and no message of this module contains one.
+No output and no traceback shows a token: `Token` hides its value, what can be no token is never
+sent, and what the Hub's client raises becomes a sentence.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import os
+import re
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from unicodedata import category
+from urllib.parse import quote
 
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
+LIMIT_S = 10.0  # for each answer of the Hub; its client would wait for ever
+QUOTES = "\"'`´‘’‚‛“”„‟«»‹›′″〝〞〟「」＂＇"
+PREFIX = re.compile(r"\A((export\s+)?(HF_TOKEN|HUGGING_FACE_HUB_TOKEN)\s*=|Bearer\s)")
+# What pasting adds to a token, and the text without it; blanks around it go in any case.
+CLEANERS = {
+    "line breaks inside it": lambda text: re.sub(r"[\r\n]", "", text),
+    "invisible characters": lambda text: "".join(c for c in text if category(c) != "Cf"),
+    "quotes around it": lambda text: text.strip(QUOTES),
+    "the words before it": lambda text: PREFIX.sub("", text),
+}
+COLAB_ADVICE = {  # by the name of the error of google.colab.userdata
+    "SecretNotFoundError": "Add a secret named {} in Colab: click the key in the side bar, then",
+    "NotebookAccessError": "Switch on “Notebook access” for the secret {} in the side bar, then",
+    "TimeoutException": "Colab did not give the secret {} in time: allow what it asks for, and",
+    "": f"The Colab secret {{}} is empty: paste your token from {TOKEN_PAGE} into it, then",
+}
+ANSWERS = {
+    200: ("ok", "{} may be downloaded."),
+    403: (
+        "licence",
+        "Accept the licence on https://huggingface.co/{} and use a token of the type Read (a fine-"
+        "grained one needs “Read access to contents of all public gated repos you can access”).",
+    ),
+    404: ("not-found", "There is no {} on the Hub: check the spelling of the name."),
+}
+
+
+class AccessError(PermissionError):
+    """The Hub refuses; the message says what to do. Jupyter shows it without a traceback."""
+
+    def _render_traceback_(self):
+        return [f"{type(self).__name__}: {self}"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +62,19 @@ class Token:
     def __str__(self) -> str:
         return f"a token from {self.source}"
 
+    def fault(self) -> str:
+        """Why this token is of no use, and what to do: one sentence, or "" if nothing is known."""
+        value, page = self.value, TOKEN_PAGE
+        if value in _memory.refused:
+            hint = "" if value.startswith("hf_") else ", which does not start with hf_ as tokens do"
+            return f"The Hub refused {self}{hint}: make a new Read token at {page} and replace it."
+        if value and value.isascii() and value.isprintable() and " " not in value:
+            return ""
+        has_blank = any(character.isspace() for character in value)
+        kind = "has a blank inside" if has_blank else "holds a character that no token has"
+        kind = kind if value else "is empty"
+        return f"The token from {self.source} {kind}: copy it again from {page}."
+
 
 @dataclass(frozen=True)
 class Access:
@@ -32,113 +84,189 @@ class Access:
     advice: str
 
 
-def find_token(ask: bool = False) -> Token | None:
-    """The first token found: environment, Hub token file, Colab secret, then a hidden prompt if `ask`.
+@dataclass
+class _Memory:
+    """All that this module remembers; `forget` clears it."""
 
-    The value is exported as `HF_TOKEN`, because the Hub's client and command line cannot see Colab's secrets.
+    exported: Token | None = None  # what find_token put into HF_TOKEN, ...
+    before: dict = field(default_factory=dict, repr=False)  # ... and what it found there
+    typed: Token = Token("the prompt", "")
+    refused: set = field(default_factory=set, repr=False)
+    fault: str = ""  # that of the first token which find_token passed over
+    is_muted: bool = False
+
+
+_memory = _Memory()
+
+
+def find_token(ask: bool = False) -> Token | None:
+    """The first usable token: Colab secret, environment, token file, a hidden prompt if `ask`.
+
+    It is exported as HF_TOKEN, for the Hub's client and command line see no replaced secret. Each
+    call takes that back first and reads all anew. What it passes over, `check_access` explains.
     """
-    for source, read in (
-        ("the environment variable HF_TOKEN", _from_environment),
-        ("the Hub's token file", _from_file),
-        ("the Colab secret HF_TOKEN", lambda: colab_secret()[0]),
-        ("the prompt", lambda: getpass.getpass("Hugging Face token (input is hidden): ") if ask else ""),
-    ):
-        value = (read() or "").strip()
-        if value:
-            os.environ["HF_TOKEN"] = value
-            return Token(source, value)
-    return None
+    _take_back()
+    _memory.fault = ""
+    for source, read in (SECRET, *CLIENT_READS, ("the prompt", lambda: _typed(ask))):
+        token = clean(source, read())
+        if token and not token.fault():
+            _memory.exported = token
+            _memory.before = {name: old for name, old in os.environ.items() if name == "HF_TOKEN"}
+            os.environ["HF_TOKEN"] = token.value
+            break
+        _memory.fault = _memory.fault or (token.fault() if token else "")
+    mute(_client_is_misled())
+    return _memory.exported
+
+
+def clean(source: str, text: str) -> Token | None:
+    """The token in `text`, its source saying what was taken away; None where nothing is there.
+
+    What the Hub's client would take as a token and begins with hf_ is left as it is.
+    """
+    value, taken, before = text.strip(), {}, None
+    while value != before and not (value.startswith("hf_") and not Token(source, value).fault()):
+        before = value
+        for what, cleaner in CLEANERS.items():
+            taken |= {what: True} if cleaner(value) != value else {}
+            value = cleaner(value).strip()
+    words = f"{source} ({' and '.join(taken)} taken away)" if taken else source
+    return Token(words, value) if text.strip() else None
 
 
 @functools.cache
 def colab_secret(name: str = "HF_TOKEN") -> tuple[str, str]:
-    """The value of a Colab secret, and a sentence that says why there is none ("" outside Colab or when found).
+    """The value of a Colab secret, and a sentence that says why there is none ("" elsewhere).
 
     Colab may open a dialog, so it is asked once; `setup` asks again.
-
-    Source: `google.colab.userdata`, whose first two errors subclass `google.colab.errors.Error`; the third does not.
     """
     try:
         from google.colab import userdata
     except ImportError:
         return "", ""
     try:
-        value = (userdata.get(name) or "").strip()
-    except userdata.SecretNotFoundError:
-        return "", f"Add a secret named {name} in Colab: click the key in the left side bar, then run this cell again."
-    except userdata.NotebookAccessError:
-        return "", f"Switch on “Notebook access” for the secret {name} in Colab's left side bar, then run this cell again."
-    except userdata.TimeoutException:
-        return "", "Colab's secrets did not answer in time: run this cell again, and allow the access it asks for."
-    return value, "" if value else f"The Colab secret {name} is empty: paste your token from {TOKEN_PAGE} into it."
+        value, kind = (userdata.get(name) or "").strip(), ""
+    except Exception as error:  # the three above, and whatever else Colab's front end raises
+        value, kind = "", type(error).__name__
+    other = f"Colab's secrets cannot be read now ({kind}): reload the page, then"
+    advice = f"{COLAB_ADVICE.get(kind, other).format(name)} run the set-up cell again."
+    return value, "" if value else advice
 
 
 def check_access(repo_id: str, token: Token | None = None) -> Access:
-    """Ask the Hub whether `repo_id` may be downloaded with `token`. Nothing is downloaded and nothing is raised.
+    """What the Hub says to a download of `repo_id`. Nothing is downloaded or raised.
 
-    Source: huggingface_hub's `auth_check`; a 401 on a gated repository is a missing or wrong token, a 403 is a licence
-    not accepted or a fine-grained token without access to gated repositories.
+    Source: huggingface_hub's `auth_check`. 403 is a licence not accepted or a token without access
+    to gated repositories; 401 a missing or wrong token or, unless GatedRepo, an unknown name.
     """
-    import httpx
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
-
-    page = f"https://huggingface.co/{repo_id}"
-    if constants.is_offline_mode():
-        return Access("no-network", "HF_HUB_OFFLINE is set: unset it, and restart, to use models from the Hub.")
-    try:
-        HfApi().auth_check(repo_id, token=token.value if token else False)
-        return Access("ok", f"{repo_id} may be downloaded.")
-    except GatedRepoError as error:
-        refused = error.response.status_code
-    except RepositoryNotFoundError as error:  # the Hub answers 401 to a wrong token and to an unknown name
-        refused = error.response.status_code
-        known = _whoami_status(token) if token else 401
-        if refused == 404 or known == 200:
-            return Access("not-found", f"There is no {repo_id} on the Hub: check the spelling of the name.")
-        if known not in (401, 403):
-            return Access("no-network", "The Hub does not say whether your token is right: wait a minute, then try again.")
-    except HfHubHTTPError as error:
-        refused = error.response.status_code
-        if refused not in (401, 403):
-            return Access("no-network", f"The Hub answered with an error ({refused}): wait a minute, then try again.")
-    except (httpx.TransportError, OfflineModeIsEnabled):
-        return Access("no-network", "The Hugging Face Hub does not answer: check the network, then try again.")
-    if refused == 403:
-        return Access(
-            "licence",
-            f"Accept the licence on {page} and use a token of the type Read (a fine-grained one needs “Read access to "
-            "contents of all public gated repos you can access”).",
-        )
     if token is None:
-        return Access("no-token", colab_secret()[1] or f"Make a Read token at {TOKEN_PAGE} and set it as HF_TOKEN.")
-    return Access("bad-token", f"The Hub refused {token}: make a new Read token at {TOKEN_PAGE} and replace it.")
+        mute(_memory.is_muted or _client_is_misled())
+    elif fault := token.fault():
+        return Access("bad-token", fault)
+    status, words = _ask_hub(f"models/{repo_id}/auth-check", token)
+    if status == 401 and token and words != "GatedRepo":
+        status, words = _ask_hub("whoami-v2", token)
+        status = {200: 404, 403: 401}.get(status, status)
+    if status == 401 and token:
+        _memory.refused.add(token.value)
+        mute(True)
+        if token == _memory.exported:
+            _take_back()  # so that another one can be given
+        return Access("bad-token", token.fault())
+    if status == 401:
+        make_one = f"Make a Read token at {TOKEN_PAGE} and set it as HF_TOKEN."
+        advice = _memory.fault or colab_secret()[1] or make_one
+        return Access("bad-token" if _memory.fault else "no-token", advice)
+    kind, advice = ANSWERS.get(status, ("no-network", words))
+    return Access(kind, advice.format(repo_id))
 
 
-def _whoami_status(token: Token) -> int:
-    """The HTTP status of the Hub's answer to "who am I", 0 where it does not answer."""
+def mute(is_muted: bool) -> None:
+    """Whether the Hub's client sends no token by itself; it reads the setting when imported."""
+    name, constants = "HF_HUB_DISABLE_IMPLICIT_TOKEN", sys.modules.get("huggingface_hub.constants")
+    if is_muted == _memory.is_muted or (is_muted and os.getenv(name)):
+        return  # as it is already, or as the learner wants it
+    os.environ.pop(name, None)
+    os.environ.update({name: "1"} if is_muted else {})
+    if constants:
+        constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = is_muted
+    _memory.is_muted = is_muted
+
+
+def forget() -> None:
+    """Clears what was exported, typed, refused, muted, and what Colab said."""
+    _take_back()
+    mute(False)
+    colab_secret.cache_clear()
+    _memory.__init__()
+
+
+def _ask_hub(path: str, token: Token | None) -> tuple[int, str]:
+    """The status of the Hub's answer, and its error code or advice; 0 where no Hub answers."""
     import httpx
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import constants, get_session, utils
 
+    if constants.is_offline_mode():
+        return 0, "HF_HUB_OFFLINE is set: unset it, and restart, to use models from the Hub."
+    url = f"{constants.ENDPOINT}/api/{quote(path)}"
+    limit = httpx.Timeout(LIMIT_S, connect=LIMIT_S / 2)  # it may have several addresses
     try:
-        HfApi().whoami(token=token.value)
-    except HfHubHTTPError as error:
-        return error.response.status_code
-    except httpx.TransportError:
-        return 0
-    return 200
+        headers = utils.build_hf_headers(token=token.value if token else False)
+        answer = get_session().get(url, headers=headers, timeout=limit)
+    except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError):
+        return 0, "The Hugging Face Hub does not answer: check the network, then try again."
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None  # without the frames that hold the token
+    except Exception as error:  # an address or a proxy that httpx cannot use: many types
+        kind = type(error).__name__
+        return 0, f"The Hub cannot be asked ({kind}): check HF_ENDPOINT and your proxy's settings."
+    status, code = answer.status_code, answer.headers.get("X-Error-Code", "")
+    if answer.content.lstrip()[:1] == b"<" and status in (200, 401, 403, 404):
+        return 0, "A web page answers instead of the Hub: log in to this network, then try again."
+    other = f"The Hub answered with an error ({status}): wait a minute, then try again."
+    return status, code if status == 401 else other
 
 
-def _from_environment() -> str:
-    return os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN") or ""
+def _client_is_misled() -> bool:
+    """Whether the token that the Hub's client reads by itself is unfit, or was refused."""
+    for source, read in (*CLIENT_READS, SECRET):
+        if token := clean(source, read()):
+            return bool(token.fault()) or token.value != re.sub(r"[\r\n]", "", read()).strip()
+    return False
+
+
+def _typed(ask: bool) -> str:
+    """What was typed at the prompt; `ask` asks, but only until something usable was typed."""
+    token = clean("", _memory.typed.value)
+    if ask and (not token or token.fault()):
+        with contextlib.suppress(EOFError, NotImplementedError):  # nobody is there to type
+            _memory.typed = Token("", getpass.getpass("Hugging Face token (input is hidden): "))
+    return _memory.typed.value
 
 
 def _from_file() -> str:
-    home = os.environ.get("HF_HOME") or os.path.join(os.path.expanduser("~"), ".cache", "huggingface")
-    path = os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")
+    """The text of the Hub's token file in whatever encoding, with its byte order mark."""
+    from huggingface_hub import constants
+
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        data = Path(constants.HF_TOKEN_PATH).read_bytes()
     except OSError:
         return ""
+    encoding = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}.get(data[:2], "utf-8")
+    return data.decode(encoding, errors="replace")
+
+
+def _take_back() -> None:
+    """HF_TOKEN is as `find_token` found it, unless it was set since."""
+    if _memory.exported and os.getenv("HF_TOKEN") == _memory.exported.value:
+        os.environ.pop("HF_TOKEN")
+        os.environ.update(_memory.before)
+    _memory.exported, _memory.before = None, {}
+
+
+SECRET = ("the Colab secret HF_TOKEN", lambda: colab_secret()[0])
+CLIENT_READS = (
+    ("the environment variable HF_TOKEN", lambda: os.getenv("HF_TOKEN", "")),
+    ("the variable HUGGING_FACE_HUB_TOKEN", lambda: os.getenv("HUGGING_FACE_HUB_TOKEN", "")),
+    ("the Hub's token file", _from_file),
+)

@@ -18,6 +18,12 @@ FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the pr
 HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float16
 
 
+class ProfileError(ValueError):
+    """No such profile, or nothing stands in for a model; Jupyter shows the message without a traceback."""
+
+    _render_traceback_ = access.AccessError._render_traceback_
+
+
 @dataclass(frozen=True)
 class Profile:
     """ "pocket" or "hub", and the sentence that says why."""
@@ -107,10 +113,10 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
 def choose_profile(requested: str, machine: hardware.Machine, found: access.Access | None) -> Profile:
     """The profile for what was `requested` ("auto", "pocket", "hub", "mirror"), this machine and this access.
 
-    Raises: ValueError for another word; PermissionError where hub is asked for and refused, saying what to do.
+    Raises: ProfileError for another word; AccessError where hub is asked for and refused, saying what to do.
     """
     if requested not in PROFILES:
-        raise ValueError(f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}.")
+        raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}.")
     if requested == "pocket":
         return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
     if requested == "mirror":
@@ -126,7 +132,7 @@ def choose_profile(requested: str, machine: hardware.Machine, found: access.Acce
         return Profile("pocket", reason)
     if found.status == "no-network":
         return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.")
-    raise PermissionError(found.advice)
+    raise access.AccessError(found.advice)
 
 
 def current_profile(again: bool = False) -> Profile:
@@ -134,7 +140,13 @@ def current_profile(again: bool = False) -> Profile:
     if again:
         _profile.cache_clear()
         access.colab_secret.cache_clear()
-    return _profile(os.environ.get("GEMMA_LAB_PROFILE") or "auto")
+    return _profile(os.getenv("GEMMA_LAB_PROFILE") or "auto")
+
+
+def forget() -> None:
+    """Nothing. The next profile is decided and the next access is asked as if for the first time."""
+    _profile.cache_clear()
+    _granted.clear()
 
 
 @functools.cache
@@ -147,11 +159,14 @@ def _profile(requested: str) -> Profile:
 _granted: dict[tuple, access.Access] = {}
 
 
-def _access(repo_id: str) -> access.Access:
-    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted meanwhile."""
-    key = repo_id, access.find_token()
+def _access(repo_id: str, is_public: bool = False) -> access.Access:
+    """What the Hub grants with the token found now, or with none. Only a grant is kept: a licence may be accepted."""
+    if is_public:  # a bad token would be refused, the client's own, too
+        access.mute(True)
+    token = None if is_public else access.find_token()
+    key = repo_id, token and token.value
     if key not in _granted:
-        found = access.check_access(*key)
+        found = access.check_access(repo_id, token)
         if found.status != "ok":
             return found
         _granted[key] = found
@@ -165,20 +180,20 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder of your own.
         profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
     Raises:
-        ValueError: pocket profile, and nothing stands in for `hub_id`; or `profile` is another word.
-        PermissionError: hub profile, and the Hub refuses; the message says what to do.
+        ProfileError: pocket profile, and nothing stands in for `hub_id`; or `profile` is another word.
+        AccessError: hub profile, and the Hub refuses; the message says what to do.
     """
     if Path(hub_id).is_dir():
         print(f"{Path(hub_id).name}, a folder on this machine.")
         return str(hub_id)
     if profile not in (None, "pocket", "hub"):
-        raise ValueError(f'profile must be "pocket" or "hub", not {profile!r}.')
+        raise ProfileError(f'profile must be "pocket" or "hub", not {profile!r}.')
     now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
     if now.name == "pocket":
         info = catalog.lookup(hub_id)
         if info.pocket is None:
             with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
-            raise ValueError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
+            raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
         folder = CHECKPOINTS / info.pocket
         if not (folder / "model.safetensors").is_file():
             raise FileNotFoundError(f"{info.pocket} is missing from this copy of the course: clone or install it again.")
@@ -187,9 +202,9 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         return str(folder)
     if now.uses_mirror and hub_id in catalog.CATALOG:
         hub_id = catalog.lookup(hub_id).mirror or hub_id
-    found = _access(hub_id)
+    found = _access(hub_id, is_public=now.uses_mirror and _original(hub_id) != hub_id)
     if found.status not in ("ok", "no-network"):
-        raise PermissionError(found.advice)
+        raise access.AccessError(found.advice)
     original = _original(hub_id)
     copy = f", a public copy of {original} under the same Gemma Terms of Use" if original != hub_id else ""
     print(f"{hub_id} from the Hugging Face Hub{copy}. {now.reason if found.status == 'ok' else found.advice}")

@@ -14,23 +14,29 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROUTE = re.compile(r"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/(auth-check|revision|tree|resolve)(?:/([^/]+))?(?:/(.*))?)?")
+PORTAL = b"<!DOCTYPE html><title>Log in</title>Welcome to this network."
 
 
 class Hub(ThreadingHTTPServer):
     """Start with `Hub(root)`; `url` goes into HF_ENDPOINT. Sets of names decide who may read what.
 
-    `tokens` exist; those in `accepted` have accepted the licence of the `gated` repositories; `fault` is a status that
-    every request gets, or "truncate" to cut files in half.
+    `tokens` exist; those in `accepted` have accepted the licence of the `gated` repositories. `fault` is one of
+    - a status that every request gets;
+    - "silent": the connection is taken and nothing is ever said;
+    - "portal": every answer is the log-in page of a network, with status 200;
+    - "cut": the connection of a download of weights ends halfway, `cuts` times.
+    `asked` are the paths of all requests, `sent` the tokens that came with them, `ranges` the parts that were asked for.
     """
 
     daemon_threads = True
 
-    def __init__(self, root: Path, gated=(), tokens=(), accepted=(), fault=None):
+    def __init__(self, root: Path, gated=(), tokens=(), accepted=(), fault=None, cuts=10**9):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.root, self.gated, self.tokens, self.accepted, self.fault = root, gated, tokens, accepted, fault
+        self.root, self.gated, self.tokens, self.accepted = root, gated, tokens, accepted
+        self.fault, self.cuts = fault, cuts
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.asked = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.asked, self.sent, self.ranges = [], [], []
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,19 +48,27 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
+        for name, value in ({"Content_Type": "application/json", "Content_Length": len(content)} | headers).items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def refuse(self, status: int, message: str, code: str | None = None):
-        self.answer(status, {"error": message}, X_Error_Message=message, **({"X_Error_Code": code} if code else {}))
+        headers = {"X_Error_Code": code} if code else {}
+        if code == "EntryNotFound":  # so the client can remember that there is no such file
+            headers["X_Repo_Commit"] = COMMIT
+        self.answer(status, {"error": message}, X_Error_Message=message, **headers)
 
     def do_GET(self):
         hub, path = self.server, unquote(urlsplit(self.path).path)
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         hub.asked.append(path)
+        hub.sent += [token] if token else []
+        if hub.fault == "silent":
+            return self.rfile.read(1)  # returns when the client gives up
+        if hub.fault == "portal":
+            return self.answer(200, PORTAL, Content_Type="text/html")
         if isinstance(hub.fault, int):
             return self.refuse(hub.fault, "out of order")
         if token and token not in hub.tokens:
@@ -72,18 +86,32 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {})
         files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
         if verb == "resolve":
-            return self.serve_file(folder, name) if name in files else self.refuse(404, "Not found", "EntryNotFound")
+            return self.serve_file(folder / name) if name in files else self.refuse(404, "Not found", "EntryNotFound")
         if verb == "tree":
-            size = lambda file: (folder / file).stat().st_size  # noqa: E731
-            return self.answer(200, [{"type": "file", "path": file, "size": size(file), "oid": file} for file in files])
+            inside = [file for file in files if not name or file.startswith(f"{name}/")]
+            sizes = {file: (folder / file).stat().st_size for file in inside}
+            entries = [{"type": "file", "path": file, "size": size, "oid": file} for file, size in sizes.items()]
+            return self.answer(200, entries) if entries else self.refuse(404, "Not found", "EntryNotFound")
         siblings = [{"rfilename": file} for file in files]
         return self.answer(200, {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings})
 
     do_HEAD = do_GET
 
-    def serve_file(self, folder: Path, name: str):
-        content = (folder / name).read_bytes()
-        tag = hashlib.sha256(content).hexdigest()
-        if self.server.fault == "truncate" and name.endswith(".safetensors"):
+    def serve_file(self, file: Path):
+        """The whole file, or from the byte on that the client has reached; half of that where the connection is cut."""
+        content, hub = file.read_bytes(), self.server
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
+        status, size = 200, len(content)
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            hub.ranges.append(match[0])
+            first, last = int(match[1]), min(int(match[2] or size), size - 1)
+            if first > last:
+                return self.answer(416, b"", Content_Range=f"bytes */{size}")
+            status, content = 206, content[first : last + 1]
+            headers["Content_Range"] = f"bytes {first}-{last}/{size}"
+        headers["Content_Length"] = len(content)
+        if hub.fault == "cut" and hub.cuts and self.command == "GET" and file.suffix == ".safetensors":
+            hub.cuts -= 1
+            self.close_connection = True
             content = content[: len(content) // 2]
-        self.answer(200, content, ETag=f'"{tag}"', X_Repo_Commit=COMMIT, Content_Type="application/octet-stream")
+        self.answer(status, content, Content_Type="application/octet-stream", **headers)

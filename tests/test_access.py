@@ -1,35 +1,50 @@
-"""Where a token comes from, and what each refusal of the Hub becomes: one sentence, never the token."""
+"""Where a token comes from, and what each fault and each refusal of the Hub becomes: one sentence, never the token."""
 
 import importlib
+import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hub_stand_in import Hub
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from gemma_lab import access
+from gemma_lab import access, loading
 
 GOOD, NEW, WRONG = (f"hf_{letter * 34}" for letter in "gnw")
-REPO = "google/gemma-2b-it"
+REPO, COPY = "google/gemma-2b-it", "unsloth/gemma-2b-it"
 
 
 @pytest.fixture(autouse=True)
 def no_tokens(monkeypatch, tmp_path):
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    access.forget()
+    loading.forget()
     yield
-    os.environ.pop("HF_TOKEN", None)  # find_token exports it
+    access.forget()
+    loading.forget()
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A function that writes the Hub's token file."""
+    return lambda content: (tmp_path / "token").write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 @pytest.fixture
 def colab(monkeypatch):
+    """A function that sets the secrets of a stand-in for Colab; a value may be the name of an error."""
     monkeypatch.syspath_prepend(str(Path(__file__).with_name("colab_stand_in")))
     importlib.invalidate_caches()
-    access.colab_secret.cache_clear()
-    yield lambda secrets: monkeypatch.setenv("COLAB_SECRETS", secrets)
-    access.colab_secret.cache_clear()
+    yield lambda **secrets: monkeypatch.setenv("COLAB_SECRETS", json.dumps(secrets))
     for name in [name for name in sys.modules if name.startswith("google.colab")]:
         del sys.modules[name]
 
@@ -38,7 +53,8 @@ def colab(monkeypatch):
 def hub(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
-    (tmp_path / "hub" / REPO).mkdir(parents=True)
+    for repo in (REPO, COPY):
+        (tmp_path / "hub" / repo).mkdir(parents=True)
     server = Hub(tmp_path / "hub", gated={REPO}, tokens={GOOD, NEW}, accepted={GOOD})
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -46,45 +62,102 @@ def hub(tmp_path, monkeypatch):
     server.shutdown()
 
 
-def test_the_environment_comes_first_then_the_file_then_colab(monkeypatch, tmp_path, colab):
-    colab('{"HF_TOKEN": "from colab"}')
-    assert access.find_token().value == "from colab"
-    monkeypatch.delenv("HF_TOKEN")
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "token").write_text("from file\n")
-    assert access.find_token().value == "from file"
-    monkeypatch.setenv("HF_TOKEN", "  from environment\n")
-    assert access.find_token().value == "from environment"
+def token(value):
+    return access.Token("a test", value)
 
 
-def test_the_token_is_exported_for_the_hub_client(colab):
-    colab(f'{{"HF_TOKEN": " {GOOD} "}}')
+def public_info(repo):
+    """What the Hub's client says of a model, with the token that it chooses by itself."""
+    from huggingface_hub import HfApi
+
+    return HfApi().model_info(repo)
+
+
+def typing(monkeypatch, *answers):
+    """What the learner types at the next prompts; one more prompt is an error."""
+    left = iter(answers)
+    monkeypatch.setattr(access.getpass, "getpass", lambda prompt: next(left))
+
+
+# ------------------------------------------------------------------------------------------ sources
+
+
+def test_colab_comes_first_then_the_environment_then_the_file(monkeypatch, file, colab):
+    file("hf_file\n")
+    assert access.find_token() == access.Token("the Hub's token file", "hf_file")
+    monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_old_name")
+    assert access.find_token() == access.Token("the variable HUGGING_FACE_HUB_TOKEN", "hf_old_name")
+    monkeypatch.setenv("HF_TOKEN", "  hf_environment\n")
+    assert access.find_token() == access.Token("the environment variable HF_TOKEN", "hf_environment")
+    colab(HF_TOKEN="hf_secret")
+    access.colab_secret.cache_clear()
+    assert access.find_token() == access.Token("the Colab secret HF_TOKEN", "hf_secret")
+
+
+def test_the_token_is_exported_for_the_hub_client_and_what_was_there_comes_back(monkeypatch, colab):
+    from huggingface_hub import get_token
+
+    monkeypatch.setenv("HF_TOKEN", "hf_environment")
+    colab(HF_TOKEN=f" {GOOD} ")
+    for _ in range(2):
+        assert access.find_token().value == os.environ["HF_TOKEN"] == get_token() == GOOD
+    access.forget()
+    assert os.environ["HF_TOKEN"] == "hf_environment"
+
+
+def test_a_token_set_after_the_export_is_left_alone(monkeypatch, file):
+    file(GOOD)
     access.find_token()
-    assert os.environ["HF_TOKEN"] == GOOD
+    monkeypatch.setenv("HF_TOKEN", NEW)
+    access.forget()
+    assert os.environ["HF_TOKEN"] == NEW
 
 
-def test_the_prompt_comes_last_and_only_if_asked(monkeypatch):
-    monkeypatch.setattr(access.getpass, "getpass", lambda prompt: GOOD)
+def test_the_prompt_comes_last_only_if_asked_and_stays_known_by_its_name(monkeypatch):
     assert access.find_token() is None
-    assert access.find_token(ask=True).source == "the prompt"
+    typing(monkeypatch, "not a token", GOOD)
+    assert access.find_token(ask=True) is None and access.find_token() is None
+    for ask in (True, True, False):
+        assert access.find_token(ask) == access.Token("the prompt", GOOD)
+
+
+def test_a_prompt_that_nobody_can_answer_is_no_token(monkeypatch):
+    for error in (EOFError, NotImplementedError):  # the second as IPython's StdinNotImplementedError
+        monkeypatch.setattr(access.getpass, "getpass", lambda prompt, error=error: exec("raise error", {"error": error}))
+        assert access.find_token(ask=True) is None
+
+
+# ------------------------------------------------------------------------------------------- Colab
 
 
 @pytest.mark.parametrize("secrets, advice", [
-    ("{}", "Add a secret"), ('{"HF_TOKEN": "denied"}', "Notebook access"), ('{"HF_TOKEN": "slow"}', "in time"),
-    ('{"HF_TOKEN": " "}', "is empty"),
+    ({}, "Add a secret"), ({"HF_TOKEN": "denied"}, "Notebook access"), ({"HF_TOKEN": "slow"}, "in time"),
+    ({"HF_TOKEN": " "}, "is empty"),
 ])  # fmt: skip
 def test_each_colab_refusal_is_a_sentence(colab, hub, secrets, advice):
-    colab(secrets)
+    colab(**secrets)
     assert access.find_token() is None
-    assert advice in access.check_access(REPO).advice
+    found = access.check_access(REPO)
+    assert advice in found.advice and found.status == "no-token"
+
+
+@pytest.mark.parametrize("error", [Exception, AttributeError, RuntimeError])
+def test_any_other_error_of_colabs_front_end_is_a_sentence(colab, hub, monkeypatch, error):
+    colab()
+    from google.colab import userdata
+
+    def fail(name):
+        raise type("MessageError", (error,), {})("Error: credential propagation was unsuccessful")
+
+    monkeypatch.setattr(userdata, "get", fail)
+    assert access.find_token() is None
+    assert "cannot be read now (MessageError)" in access.check_access(REPO).advice
 
 
 def test_colab_is_asked_once_and_again_by_a_new_decision(colab, hub, monkeypatch):
+    colab(HF_TOKEN="denied")
     from google.colab import userdata
 
-    from gemma_lab import loading
-
-    colab('{"HF_TOKEN": "denied"}')
     asked, get = [], userdata.get
     monkeypatch.setattr(userdata, "get", lambda name: asked.append(name) or get(name))
     for _ in range(3):
@@ -94,33 +167,191 @@ def test_colab_is_asked_once_and_again_by_a_new_decision(colab, hub, monkeypatch
     assert access.find_token() is None and len(asked) == 2
 
 
-def test_a_licence_accepted_meanwhile_is_seen_and_a_grant_is_kept(hub, monkeypatch):
-    from gemma_lab import loading
+def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeypatch):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
+    colab(HF_TOKEN=WRONG)
+    for _ in range(2):  # the second time the Hub is not asked with a token that it has refused
+        with pytest.raises(access.AccessError, match="refused a token from the Colab secret HF_TOKEN: make a new"):
+            loading.current_profile(again=True)
+        assert "HF_TOKEN" not in os.environ
+    assert set(hub.sent) == {WRONG} and hub.sent.count(WRONG) <= 2  # for the repository, and "who am I"
+    colab(HF_TOKEN=GOOD)
+    assert loading.current_profile(again=True).name == "hub" and os.environ["HF_TOKEN"] == GOOD
+    colab()
+    with pytest.raises(access.AccessError, match="Add a secret named HF_TOKEN in Colab"):
+        loading.current_profile(again=True)
+    assert "HF_TOKEN" not in os.environ and access.check_access(REPO).status == "no-token"
 
+
+# -------------------------------------------------------------------------------- refused, and granted
+
+
+def test_a_first_grant_is_asked_for_once_and_kept(hub, colab, monkeypatch):
+    colab(HF_TOKEN=GOOD)
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
+    assert loading.current_profile(again=True).name == "hub"
+    assert loading.checkpoint(REPO) == REPO and loading.current_profile(again=True).name == "hub"
+    assert hub.asked.count(f"/api/models/{REPO}/auth-check") == 1
+
+
+def test_a_licence_accepted_meanwhile_is_seen(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", NEW)
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     with pytest.raises(PermissionError, match="Accept the licence"):
         loading.current_profile(again=True)
     hub.accepted = {GOOD, NEW}
     assert loading.current_profile(again=True).name == "hub"
-    hub.asked.clear()
-    assert loading.checkpoint(REPO) == REPO and not hub.asked
-    monkeypatch.setenv("GEMMA_LAB_PROFILE", "pocket")
-    loading.current_profile(again=True)
 
 
-def test_who_am_i_answers_with_a_status_and_raises_nothing(hub, monkeypatch):
+def test_a_refused_answer_to_the_prompt_is_asked_for_again(hub, monkeypatch):
+    typing(monkeypatch, WRONG, GOOD)
+    found = access.check_access(REPO, access.find_token(ask=True))
+    assert "refused a token from the prompt" in found.advice and "HF_TOKEN" not in os.environ
+    assert access.find_token() is None and access.check_access(REPO) == found  # the reason is not lost
+    assert access.check_access(REPO, access.find_token(ask=True)).status == "ok"
+
+
+def test_a_refused_token_gives_way_to_the_next_source(hub, monkeypatch, file):
+    monkeypatch.setenv("HF_TOKEN", WRONG)
+    file(GOOD)
+    assert access.check_access(REPO, access.find_token()).status == "bad-token"
+    assert access.find_token() == access.Token("the Hub's token file", GOOD)
+    monkeypatch.setenv("HF_TOKEN", NEW)  # as a cell may do
+    assert access.find_token().value == NEW
+
+
+def test_the_mirror_gets_no_token_and_the_client_sends_none(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", WRONG)
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "mirror")
+    assert loading.checkpoint(REPO) == COPY
+    assert public_info(COPY).id == COPY and not hub.sent
+    monkeypatch.setenv("HF_TOKEN", GOOD)
+    assert loading.checkpoint(REPO, profile="hub") == REPO  # needs one, so the client may send it again
+    public_info(REPO)
+    assert hub.sent == [GOOD, GOOD]
+
+
+def test_the_client_sends_no_token_that_was_refused(hub, monkeypatch):
     from huggingface_hub import constants
 
-    assert access._whoami_status(token(GOOD)) == 200 and access._whoami_status(token(WRONG)) == 401
-    hub.fault = 429
-    assert access._whoami_status(token(GOOD)) == 429
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert access._whoami_status(token(GOOD)) == 0
+    monkeypatch.setenv("HF_TOKEN", WRONG)
+    assert access.check_access(REPO, access.find_token()).status == "bad-token"
+    hub.sent.clear()
+    assert public_info(COPY).id == COPY and not hub.sent
+    assert os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1" and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    monkeypatch.setenv("HF_TOKEN", GOOD)
+    assert access.check_access(REPO, access.find_token()).status == "ok"
+    public_info(REPO)
+    assert hub.sent[-1] == GOOD and "HF_HUB_DISABLE_IMPLICIT_TOKEN" not in os.environ
 
 
-def token(value):
-    return access.Token("a test", value)
+# ----------------------------------------------------------------------------------- characters
+
+
+@pytest.mark.parametrize("text, taken", [
+    (f" \t{GOOD}\r\n", ""), (GOOD[:9] + "\n" + GOOD[9:], "line breaks inside it"), (f'"{GOOD}"', "quotes around it"),
+    (f"“{GOOD}”", "quotes around it"), (f" '«{GOOD}»'\n", "quotes around it"), (f"`{GOOD}`", "quotes around it"),
+    (f"\ufeff{GOOD}", "invisible characters"), (f"hf_\u200b{GOOD[3:]}\u2060", "invisible characters"),
+    (f"\xa0{GOOD}\u3000", ""), (f"HF_TOKEN={GOOD}", "the words before it"), (f"Bearer {GOOD}", "the words before it"),
+    (f"export HF_TOKEN = '{GOOD}'", "the words before it and quotes around it"),
+])  # fmt: skip
+def test_what_pasting_adds_is_taken_away_and_named(hub, monkeypatch, text, taken):
+    monkeypatch.setenv("HF_TOKEN", text)
+    found = access.find_token()
+    assert found.value == os.environ["HF_TOKEN"] == GOOD
+    assert set(taken.split(" and ")) == set(found.source.partition(" (")[2].removesuffix(" taken away)").split(" and "))
+    assert access.check_access(REPO, found).status == "ok"
+
+
+ODD = {  # what is left of each of these can be no token; here with the kind of fault that is named
+    "vietnamese": ("hf_ấạ" + "q" * 34, "character"), "emoji": ("hf_" + "q" * 20 + "🤗" + "q" * 20, "character"),
+    "inner curly quote": ("hf_" + "q" * 20 + "”" + "q" * 20, "character"), "inner blank": ("hf_q " + "q" * 34, "blank"),
+    "comment": ("hf_" + "q" * 34 + "  # my token", "blank"), "no-break space": ("hf_q\xa0" + "q" * 34, "blank"),
+    "nothing in quotes": ('""', "is empty"),
+}  # fmt: skip
+ODD_FILES = {
+    "latin-1": (("hf_é" + "q" * 34).encode("latin-1"), "character"), "NUL": (b"hf_q\0" + b"q" * 34, "character"),
+    "UTF-16, and not ASCII": (("hf_ấ" + "q" * 34).encode("utf-16"), "character"),
+}  # fmt: skip
+NAMES = {
+    "environment": "the environment variable HF_TOKEN", "secret": "the Colab secret HF_TOKEN",
+    "file": "the Hub's token file", "prompt": "the prompt",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", NAMES)
+def test_what_no_token_can_be_is_named_never_sent_and_kept_from_the_client(hub, monkeypatch, colab, file, source):
+    for raw, kind in [*ODD.values(), *(ODD_FILES.values() if source == "file" else ())]:
+        access.forget()
+        if source == "environment":
+            monkeypatch.setenv("HF_TOKEN", raw)
+        elif source == "file":
+            file(raw)
+        elif source == "secret":
+            colab(HF_TOKEN=raw)
+        else:
+            typing(monkeypatch, raw)
+        before = os.environ.get("HF_TOKEN")
+        assert access.find_token(ask=source == "prompt") is None and os.environ.get("HF_TOKEN") == before
+        found = access.check_access(REPO)
+        assert found.status == "bad-token" and NAMES[source] in found.advice and kind in found.advice
+        assert found.advice.endswith(f"copy it again from {access.TOKEN_PAGE}.") and "qqqq" not in found.advice
+        assert access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY
+    assert not hub.sent
+
+
+def test_an_unfit_token_is_kept_from_the_client_also_where_no_token_was_looked_for(hub, monkeypatch, file):
+    """As in notebook 02, which asks for a public model in any profile."""
+    file("“" + GOOD)
+    monkeypatch.setenv("HF_TOKEN", f'"{WRONG}"')
+    assert access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY and not hub.sent
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_token_file_is_read_in_any_encoding(hub, file, encoding):
+    file(f"{GOOD}\r\n".encode(encoding))
+    found = access.find_token()
+    assert found.value == GOOD and ("invisible" in found.source) == (encoding != "utf-8")
+    assert access.check_access(REPO, found).status == "ok"
+
+
+@pytest.mark.parametrize("value", ["api_org_" + "w" * 30, "my password", "w" * 40])
+def test_a_value_that_does_not_look_like_a_token_gets_a_hint(hub, monkeypatch, value):
+    monkeypatch.setenv("HF_TOKEN", value)
+    found = access.check_access(REPO, access.find_token())
+    assert found.status == "bad-token" and ("does not start with hf_" in found.advice) == (" " not in value)
+
+
+PIECES = st.one_of(
+    st.sampled_from(["hf_", GOOD, "HF_TOKEN=", "Bearer ", '"', "”", "\u200b", "\ufeff", " ", "\n", "\xa0", "ấ", "\ud800"]),
+    st.text(max_size=5),
+)
+
+
+@given(st.lists(PIECES, max_size=6).map("".join))
+@example("“hf_ab”\n")
+@example("hf_a b")
+def test_what_is_exported_is_printable_ascii_without_blanks(text):
+    access.forget()
+    access._memory.typed = access.Token("the prompt", text)
+    os.environ.pop("HF_TOKEN", None)
+    found = access.find_token()
+    assert os.environ.get("HF_TOKEN") == (found.value if found else None)
+    assert found is None or (found.value and set(found.value) <= set(map(chr, range(33, 127))))
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
+@example('ab"')
+@example("oauth_ey.J-h_B'")
+def test_a_token_that_the_clients_own_cleaning_leaves_is_left(rest):
+    from huggingface_hub.utils._auth import _clean_token
+
+    text = "hf_" + rest
+    if _clean_token(text) == text and " " not in text:
+        assert access.clean("a test", text) == token(text)
+
+
+# ------------------------------------------------------------------------------- answers of the Hub
 
 
 @pytest.mark.parametrize("repo, value, status, advice", [
@@ -129,21 +360,66 @@ def token(value):
     (REPO, WRONG, "bad-token", "make a new Read token"),
     (REPO, NEW, "licence", "Accept the licence on https://huggingface.co/google/gemma-2b-it"),
     (REPO, NEW, "licence", "fine-grained"),
+    (COPY, None, "ok", "may be downloaded"),
     ("google/gemma-2b-tt", GOOD, "not-found", "check the spelling"),
+    ("google/gemma 2b", GOOD, "not-found", "check the spelling"),
 ])  # fmt: skip
-def test_each_answer_of_the_hub(hub, repo, value, status, advice):
+def test_each_answer_of_the_hub_is_that_of_its_client(hub, repo, value, status, advice):
+    from huggingface_hub import HfApi, errors
+
     found = access.check_access(repo, token(value) if value else None)
-    assert found.status == status
-    assert advice in found.advice and "\n" not in found.advice
+    assert found.status == status and advice in found.advice and "\n" not in found.advice
+    try:
+        HfApi().auth_check(repo, token=value or False)
+        assert status == "ok"
+    except errors.GatedRepoError as error:
+        assert {401: "no-token", 403: "licence"}[error.response.status_code] == status
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        assert status == "not-found"
+    except errors.HfHubHTTPError as error:
+        assert error.response.status_code == 401 and status == "bad-token"
 
 
-def test_a_hub_out_of_order_and_no_hub_at_all(hub, monkeypatch):
+def test_a_name_is_a_name_and_no_part_of_an_address(hub):
+    assert access.check_access(f"{REPO}/auth-check?", token(GOOD)).status == "not-found"
+
+
+@pytest.mark.parametrize("fault, advice", [
+    (503, "error (503): wait a minute"), (429, "error (429)"), (500, "error (500)"), ("portal", "log in to this network"),
+])  # fmt: skip
+def test_a_hub_out_of_order_and_a_page_in_its_place(hub, fault, advice):
+    hub.fault = fault
+    found = access.check_access(REPO, token(GOOD))
+    assert found.status == "no-network" and advice in found.advice
+
+
+@pytest.mark.parametrize("endpoint, advice", [
+    ("http://127.0.0.1:9", "does not answer: check the network"),
+    ("huggingface.co", "HF_ENDPOINT"), ("http://[::1", "HF_ENDPOINT"), ("http://127.0.0.1:port", "HF_ENDPOINT"),
+])  # fmt: skip
+def test_no_hub_at_all(hub, monkeypatch, endpoint, advice):
     from huggingface_hub import constants
 
-    hub.fault = 503
-    assert access.check_access(REPO, token(GOOD)).status == "no-network"
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert "check the network" in access.check_access(REPO, token(GOOD)).advice
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    found = access.check_access(REPO, token(GOOD))
+    assert found.status == "no-network" and advice in found.advice and GOOD not in found.advice
+
+
+def test_a_hub_that_says_nothing_is_not_waited_for(hub, monkeypatch):
+    access.check_access(REPO, token(GOOD))
+    hub.fault = "silent"
+    monkeypatch.setattr(access, "LIMIT_S", 0.3)
+    start = time.monotonic()
+    found = access.check_access(REPO, token(GOOD))
+    assert found.status == "no-network" and "does not answer" in found.advice
+    assert time.monotonic() - start < 3
+
+
+def test_the_limit_is_that_of_the_check_alone(hub):
+    from huggingface_hub import get_session
+
+    access.check_access(REPO, token(GOOD))
+    assert get_session().timeout.read is None
 
 
 def test_offline_mode_is_named(hub, monkeypatch):
@@ -154,7 +430,92 @@ def test_offline_mode_is_named(hub, monkeypatch):
     assert not hub.asked
 
 
+# ------------------------------------------------------------------------------- nothing shows a token
+
+
 def test_a_token_is_never_shown(hub):
-    for value in (GOOD, NEW, WRONG):
+    for value in (GOOD, NEW, WRONG, "hf_ấ" + "q" * 30):
         one = token(value)
-        assert value not in f"{one} {one!r} {access.check_access(REPO, one)}"
+        assert value not in f"{one} {one!r} {access.check_access(REPO, one)} {access._memory}"
+
+
+VERBOSE = """
+import json, os, sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("xmode", "Verbose")
+shell.run_line_magic("colors", "NoColor")
+import getpass
+from pathlib import Path
+from gemma_lab import access, loading
+shell.run_cell("import gemma_lab")
+source, odd = sys.argv[1], json.load(sys.stdin)
+for name, raw in odd.items():
+    getpass.getpass = lambda prompt: raw
+    if source == "environment":
+        os.environ["HF_TOKEN"] = raw
+    elif source == "secret":
+        os.environ["COLAB_SECRETS"] = json.dumps({"HF_TOKEN": raw})
+    elif source == "file":
+        Path(os.environ["HF_TOKEN_PATH"]).write_bytes(raw.encode("latin-1"))
+    for cell in ("gemma_lab.setup(ask=%s)" % (source == "prompt"), 'gemma_lab.checkpoint("google/gemma-2b-it")',
+                 'print(gemma_lab.check_access("google/gemma-2b-it", gemma_lab.find_token(ask=True)).advice)'):
+        print(f"=== {name}: {cell}", flush=True)
+        shell.run_cell(cell)
+        sys.stdout.flush()
+    access.forget(), loading.forget()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", NAMES)
+def test_no_output_or_verbose_traceback_of_ipython_shows_a_token(hub, tmp_path, source):
+    """Each odd token from each source in a shell whose tracebacks show every variable: some lines of advice, no token."""
+    core = "Qz7" * 8
+    odd = {
+        "vietnamese": f"hf_ấ{core}", "curly quotes": f"“hf_{core}”", "curly quote inside": f"hf_{core}”{core}",
+        "blank": f"hf_a {core}", "comment": f"hf_{core} # mine", "line break": f"hf_\n{core}", "emoji": f"🤗hf_{core}",
+        "quotes": f'"hf_{core}"', "assignment": f"HF_TOKEN=hf_{core}", "well formed": f"hf_{core}", "no hf_": core,
+    }  # fmt: skip
+    odd |= {"NUL": f"hf_\0{core}"} if source != "environment" else {"not UTF-8": f"hf_\udce9{core}"}
+    if source == "file":
+        utf_16 = f"hf_{core}".encode("utf-16").decode("latin-1")
+        odd = {name: raw.encode().decode("latin-1") for name, raw in odd.items()}
+        odd |= {"latin-1": f"hf_é{core}", "utf-16": utf_16}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | {
+        "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN_PATH": str(tmp_path / "token"),
+        "GEMMA_LAB_PROFILE": "hub", "IPYTHONDIR": str(tmp_path),
+    }  # fmt: skip
+    if source == "secret":
+        environment["PYTHONPATH"] = str(Path(__file__).with_name("colab_stand_in"))
+    done = subprocess.run(
+        [sys.executable, "-c", VERBOSE, source], env=environment, input=json.dumps(odd), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    runs = done.stdout.split("=== ")[1:]
+    assert len(runs) == 3 * len(odd)
+    for run in runs:
+        lines = run.strip().splitlines()[1:]
+        assert 1 <= len(lines) <= 4 and NAMES[source] in lines[-1], run
+    assert core[:20] not in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_interrupted_check_shows_no_token(hub, monkeypatch):
+    """The frames that hold the token are not those of the KeyboardInterrupt that comes out."""
+    from huggingface_hub import utils
+
+    def interrupt(**arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(utils, "build_hf_headers", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        access.check_access(REPO, token(GOOD))
+    assert caught.value.__suppress_context__ and caught.traceback[-1].name == "_ask_hub"
+
+
+def test_errors_of_access_and_profile_are_one_line_in_jupyter():
+    refused = access.AccessError("Accept it.")
+    assert isinstance(refused, PermissionError) and refused._render_traceback_() == ["AccessError: Accept it."]
+    with pytest.raises(ValueError) as caught:
+        loading.choose_profile("gpu", None, None)
+    assert caught.value._render_traceback_()[0].startswith("ProfileError: GEMMA_LAB_PROFILE must be one of")

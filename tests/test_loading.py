@@ -1,7 +1,6 @@
 """Decisions on described machines, the profile, the pocket switch, the real Hub path, and safe 4-bit weights on a CPU."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ from gemma_lab.access import Access
 from gemma_lab.hardware import A100, H100, L4, LAPTOP, MAC, T4
 
 OK = Access("ok", "fine")
+GOOD = "hf_" + "g" * 34
 
 
 @pytest.mark.parametrize("family, machine, dtype", [
@@ -129,8 +129,11 @@ def test_the_command_says_what_this_machine_can_run():
 TINY = dict(vocab_size=512, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
             head_dim=64, intermediate_size=256)  # fmt: skip
 LOAD = """
-import torch
+import time, torch
+from huggingface_hub import constants
 from transformers import AutoModelForCausalLM
+time.sleep = lambda seconds: None  # the client waits before it tries again; here that is not needed
+constants.DOWNLOAD_CHUNK_SIZE = 1000  # so that this tiny file is written in many parts, as a real one is
 from gemma_lab import loading
 path = loading.checkpoint("google/gemma-2b-it")
 model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
@@ -144,15 +147,16 @@ def hub(tmp_path_factory):
     torch.manual_seed(0)
     for name in ("google/gemma-2b-it", "unsloth/gemma-2b-it"):
         GemmaForCausalLM(GemmaConfig(**TINY)).save_pretrained(root / name)
-    good = "hf_" + "g" * 34
-    server = Hub(root, gated={"google/gemma-2b-it"}, tokens={good, "hf_new"}, accepted={good})
+    server = Hub(root, gated={"google/gemma-2b-it"}, tokens={GOOD, "hf_new"}, accepted={GOOD})
     yield server
     server.shutdown()
 
 
-def load_from(hub, tmp_path, profile, token="", fault=None):
+def load_from(hub, tmp_path, profile, token="", fault=None, cuts=10**9):
     """What a fresh process prints that loads Gemma 2B with the real clients from the stand-in."""
-    hub.fault = fault
+    hub.fault, hub.cuts = fault, cuts
+    for log in (hub.asked, hub.sent, hub.ranges):
+        log.clear()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     environment |= {
         "HF_ENDPOINT": hub.url,
@@ -167,14 +171,14 @@ def load_from(hub, tmp_path, profile, token="", fault=None):
 
 
 def test_the_real_loading_path_with_a_good_token(hub, tmp_path):
-    done = load_from(hub, tmp_path, "hub", "hf_" + "g" * 34)
+    done = load_from(hub, tmp_path, "hub", GOOD)
     assert done.stdout.splitlines()[-1:] == ["5"], done.stderr[-2000:]
     assert "google/gemma-2b-it from the Hugging Face Hub" in done.stdout
 
 
-def test_the_mirror_needs_no_token_and_names_its_terms(hub, tmp_path):
-    done = load_from(hub, tmp_path, "mirror")
-    assert done.stdout.splitlines()[-1:] == ["5"], done.stderr[-2000:]
+def test_the_mirror_gets_no_token_not_even_a_bad_one_and_names_its_terms(hub, tmp_path):
+    done = load_from(hub, tmp_path, "mirror", "hf_no")
+    assert done.stdout.splitlines()[-1:] == ["5"] and not hub.sent, done.stderr[-2000:]
     assert "unsloth/gemma-2b-it" in done.stdout and "same Gemma Terms of Use" in done.stdout
 
 
@@ -182,18 +186,43 @@ def test_the_mirror_needs_no_token_and_names_its_terms(hub, tmp_path):
     "token, advice", [("", "Make a Read token"), ("hf_new", "Accept the licence"), ("hf_no", "refused")]
 )
 def test_a_refusal_comes_before_any_download(hub, tmp_path, token, advice):
-    hub.asked.clear()
     done = load_from(hub, tmp_path, "hub", token)
     assert done.returncode and advice in done.stderr.splitlines()[-1]
     assert not any("safetensors" in path for path in hub.asked)
 
 
-def test_a_truncated_download_fails_and_the_next_try_recovers(hub, tmp_path):
-    good = "hf_" + "g" * 34
-    done = load_from(hub, tmp_path, "hub", good, fault="truncate")
-    assert done.returncode
-    shutil.rmtree(tmp_path / "hub")
-    assert load_from(hub, tmp_path, "hub", good).stdout.splitlines()[-1:] == ["5"]
+def test_a_connection_cut_once_is_resumed_by_the_very_same_load(hub, tmp_path):
+    done = load_from(hub, tmp_path, "hub", GOOD, fault="cut", cuts=1)
+    assert done.stdout.splitlines()[-1:] == ["5"], done.stderr[-2000:]
+    assert hub.cuts == 0 and len(hub.ranges) == 1 and not hub.ranges[0].startswith("bytes=0-")
+
+
+@pytest.mark.slow
+def test_a_connection_cut_every_time_fails_and_the_next_load_recovers(hub, tmp_path):
+    done = load_from(hub, tmp_path, "hub", GOOD, fault="cut")
+    assert done.returncode and "5" not in done.stdout.splitlines()
+    assert load_from(hub, tmp_path, "hub", GOOD).stdout.splitlines()[-1:] == ["5"]
+
+
+def test_the_stand_in_cuts_and_resumes_as_a_real_host(hub):
+    """The full size is announced, half of it comes, and the rest can be had from there."""
+    import httpx
+
+    url = f"{hub.url}/unsloth/gemma-2b-it/resolve/main/model.safetensors"
+    whole = (hub.root / "unsloth/gemma-2b-it/model.safetensors").read_bytes()
+    hub.fault, hub.cuts = "cut", 1
+    head = httpx.head(url)
+    assert int(head.headers["Content-Length"]) == len(whole) and not head.content and hub.cuts == 1
+    arrived = b""
+    with pytest.raises(httpx.RemoteProtocolError), httpx.stream("GET", url) as answer:
+        assert answer.status_code == 200 and int(answer.headers["Content-Length"]) == len(whole)
+        for chunk in answer.iter_bytes():
+            arrived += chunk
+    assert arrived == whole[: len(whole) // 2]
+    rest = httpx.get(url, headers={"Range": f"bytes={len(arrived)}-"})
+    assert rest.status_code == 206 and arrived + rest.content == whole
+    assert rest.headers["Content-Range"] == f"bytes {len(arrived)}-{len(whole) - 1}/{len(whole)}"
+    assert httpx.get(url, headers={"Range": f"bytes={len(whole)}-"}).status_code == 416
 
 
 def lora_gradients(folder, evaluate_first, portable):
