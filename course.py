@@ -5,7 +5,9 @@
     python3 course.py run [NOTEBOOK ...]    execute notebooks on fresh kernels, offline; pages go to build/
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
-    python3 course.py test [PYTEST ARG ...] run every test; with arguments, only pytest with these
+    python3 course.py test                  the everyday tests, and every notebook in two environments
+        --full                              also what is slow, in three random orders, and each file alone
+        PYTEST ARG ...                      only pytest, with these
     python3 course.py fork OWNER/NAME       write your repository's name into badges and set-up cells
 
 The first call makes an environment in .venv; later calls start in seconds. This file needs the standard library only;
@@ -15,6 +17,7 @@ what runs inside the environment imports the rest where it is used.
 from __future__ import annotations
 
 import argparse
+import ast
 import copy
 import hashlib
 import html
@@ -31,7 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
-COLAB_VERSIONS = ROOT / "tests" / "colab.txt"
+REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
+COLAB_PRELOADS = "import numpy, pandas, PIL, torch"  # as Colab does before the first cell
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -41,6 +45,7 @@ OFFLINE = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: on a busy machine that costs minutes
 }
 CELL_TIMEOUT_S = 900
+TABLE_HEAD = f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result"
 
 
 class CourseError(Exception):
@@ -50,15 +55,14 @@ class CourseError(Exception):
 # ---------------------------------------------------------------------------------------------- set-up
 
 
-def ensure(folder: Path, overrides: Path | None = None, run=None) -> Path:
+def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     """The Python of the environment in `folder`, made or completed first if it is missing or out of date.
 
-    Args: overrides: a file of versions that replace those of requirements.txt (the Colab environment).
     Raises: CourseError, with one sentence that says what to do.
     """
     run = run or stream
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp, wanted = folder / "course-stamp", digest(overrides)
+    stamp, wanted = folder / "course-stamp", digest(requirements)
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     print(
@@ -68,15 +72,16 @@ def ensure(folder: Path, overrides: Path | None = None, run=None) -> Path:
     stamp.unlink(missing_ok=True)
     if (
         not python.exists()
+        or requirements != REQUIREMENTS  # what Colab lacks must be missing: nothing of an older list may stay
         or subprocess.run([str(python), "-m", "pip", "--version"], check=False, capture_output=True).returncode
     ):
         shutil.rmtree(folder, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(folder)])
     try:
         run([str(python), "-m", "pip", "install", "-q", "uv"])
-        install_with_uv(python, overrides, run)
+        install_with_uv(python, requirements, run)
     except CourseError as error:
-        if overrides or "disk is full" in str(error):
+        if requirements != REQUIREMENTS or "disk is full" in str(error):
             raise
         print(f"uv did not do it ({error}) Going on with pip, which takes longer.", flush=True)
         install_with_pip(python, run)
@@ -84,19 +89,19 @@ def ensure(folder: Path, overrides: Path | None = None, run=None) -> Path:
     return python
 
 
-def digest(overrides: Path | None) -> str:
+def digest(requirements: Path) -> str:
     """What an environment is made from, as a hash: another one means it is out of date."""
-    parts = [ROOT / "requirements.txt", ROOT / "pyproject.toml", *([overrides] if overrides else [])]
+    parts = (requirements, ROOT / "pyproject.toml")
     text = "".join(part.read_text(encoding="utf-8") for part in parts)
     return hashlib.sha256(f"{text}{sys.version_info[:2]}{ROOT}".encode()).hexdigest()
 
 
-def install_with_uv(python: Path, overrides: Path | None, run) -> None:
-    """Everything in requirements.txt and this package, with uv; it honours [tool.uv] of pyproject.toml."""
+def install_with_uv(python: Path, requirements: Path, run) -> None:
+    """Everything in `requirements` and this package, with uv; [tool.uv] of pyproject.toml is for the course's own list."""
     uv = [str(python), "-m", "uv", "pip", "install", "--python", str(python)]
-    command = [*uv, "--compile-bytecode", "-r", "requirements.txt"]
-    if overrides:
-        command += ["--overrides", str(overrides)]
+    command = [*uv, "--compile-bytecode", "-r", str(requirements.relative_to(ROOT))]
+    if requirements != REQUIREMENTS:
+        command += ["--no-config"]
     has_torch_elsewhere = os.environ.get("PIP_FIND_LINKS") or os.environ.get("UV_FIND_LINKS")
     if sys.platform == "linux" and not shutil.which("nvidia-smi") and not has_torch_elsewhere:
         try:
@@ -110,7 +115,7 @@ def install_with_uv(python: Path, overrides: Path | None, run) -> None:
 
 def install_with_pip(python: Path, run) -> None:
     """The same with pip, which knows no overrides: Unsloth without its list, then what it still needs of the list."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     specs = [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
     bare = [spec for spec in specs if spec.startswith("unsloth")]
     pip = [str(python), "-m", "pip", "install", "-q"]
@@ -195,16 +200,54 @@ def find_notebooks(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
     return found or every
 
 
-def source_hash(notebook: dict) -> str:
-    """A hash of what outputs come from: another one means that stored outputs are stale.
-
-    All code but the line that names the repository, the pocket models, and the data.
-    """
+def code_of(notebook: dict) -> str:
+    """The code of a notebook's cells, without the line that names the repository and without magics."""
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    code = re.sub(r"^REPOSITORY = .*$", "", "\n\0".join(sources), flags=re.MULTILINE)
+    return re.sub(r"^(REPOSITORY = | *[%!]).*$", "", "\n\n".join(sources), flags=re.MULTILINE)
+
+
+def helpers_used(code: str) -> set[Path]:
+    """The files of gemma_lab that `code` imports or calls, and those that these import, and so on."""
+    import gemma_lab
+
+    package, found = ROOT / "gemma_lab", {ROOT / "gemma_lab" / "__init__.py"}
+    names, texts = set(), [code]
+    while texts:
+        for node in ast.walk(ast.parse(texts.pop())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gemma_lab":
+                names |= {node.module.removeprefix("gemma_lab").strip("."), *(name.name for name in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {name.name.removeprefix("gemma_lab.") for name in node.names}
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "gemma_lab":
+                names.add(node.attr)
+        for name in {gemma_lab._MODULE_OF.get(name, name) for name in names}:
+            path = package / f"{name.replace('.', '/')}.py"
+            if path.is_file() and path not in found:
+                found.add(path)
+                texts.append(path.read_text(encoding="utf-8"))
+    return found
+
+
+def inputs_of(code: str) -> list[Path]:
+    """The files that the outputs of `code` come from: helpers, pocket models, and the data that they name."""
+    helpers, data = helpers_used(code), ROOT / "gemma_lab" / "data"
+    text = code + "".join(path.read_text(encoding="utf-8") for path in helpers)
+    named = {
+        path for path in data.rglob("*")
+        if path.is_file() and any(part in text for part in path.relative_to(data).parts)
+    }  # fmt: skip
+    weights = {path for path in (ROOT / "gemma_lab" / "checkpoints").rglob("*") if path.suffix != ".md"}
+    return sorted(path for path in helpers | named | weights if path.is_file())
+
+
+def source_hash(notebook: dict) -> str:
+    """A hash of all that outputs come from, whole: another one means that stored outputs are stale."""
+    code = code_of(notebook)
     digest = hashlib.sha256(code.encode())
-    for path in sorted([*ROOT.glob("gemma_lab/checkpoints/*/model.safetensors"), *ROOT.glob("gemma_lab/data/*.json*")]):
-        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    for path in inputs_of(code):
+        content = path.read_bytes()
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(content if path.suffix == ".safetensors" else content.replace(b"\r\n", b"\n"))
     return digest.hexdigest()
 
 
@@ -220,7 +263,7 @@ def shown(cell: dict) -> str:
 def stale_cells(stored: dict, executed: dict) -> list[str]:
     """Why the stored outputs are stale: changed code, or a `nbval-check-output` cell that shows something else now."""
     if stored["metadata"].get("gemma_lab", {}).get("source_sha256") != source_hash(stored):
-        return ["its code, a pocket model or the data changed after it was executed"]
+        return ["its code, a helper, a pocket model or data that it reads changed after it was executed"]
     reasons = []
     for number, (old, new) in enumerate(zip(stored["cells"], executed["cells"]), 1):
         if "nbval-check-output" in old["metadata"].get("tags", []) and shown(old) != shown(new):
@@ -249,8 +292,10 @@ class PeakMemory(threading.Thread):
                 return
 
 
-def execute(path: Path, passes: int = 1) -> dict:
+def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
     """Execute a notebook on a fresh kernel; `passes` = 2 runs all cells a second time in the same kernel.
+
+    `preload` is a line that the kernel executes before the first cell.
 
     Returns: notebook (executed once), cells, seconds, peak_mb, error ("" or one line that names the cell).
     """
@@ -262,7 +307,7 @@ def execute(path: Path, passes: int = 1) -> dict:
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
     client = NotebookClient(
         notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40"],
+        extra_arguments=["--IPKernelApp.log_level=40", f"--IPKernelApp.exec_lines={preload}"],
         coalesce_streams=True, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     result = {"path": path, "cells": len(code), "error": "", "peak_mb": 0.0}
@@ -350,7 +395,7 @@ def run_notebooks(arguments) -> int:
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")  # not the user's start-up files and history
     results, problems = [], []
     for path in find_notebooks(arguments.names):
-        result = execute(path, passes=2 if arguments.twice else 1)
+        result = execute(path, *((2, COLAB_PRELOADS) if arguments.colab else ()))
         results.append(result)
         stale = []
         if arguments.check and not result["error"]:
@@ -359,13 +404,13 @@ def run_notebooks(arguments) -> int:
             store(result)
         problems += [result["error"]] * bool(result["error"]) + [f"{path.name} is stale: {why}" for why in stale]
         verdict = "FAILED" if result["error"] else "stale" if stale else "passed"
-        if len(results) == 1:
-            print(f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result")
+        if len(results) == 1 and not arguments.colab:
+            print(TABLE_HEAD)
         print(
             f"{path.stem:30}{result['cells']:>6}{result['seconds']:>9.1f}{result['peak_mb']:>9.0f}  {verdict}",
             flush=True,
         )
-    if not arguments.twice:
+    if not arguments.colab:
         write_pages(results)
         print(f"Pages: {(BUILD / 'index.html').relative_to(ROOT)}")
     for problem in problems:
@@ -385,23 +430,66 @@ def call(command: list, **environment) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """All tests, each notebook twice over; or pytest alone with `arguments`."""
-    python = ensure(VENV)
-    pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    """The everyday tests, with --full the slow ones too; or pytest alone with `arguments`."""
+    python, is_full = ensure(VENV), "--full" in arguments
+    arguments = [argument for argument in arguments if argument != "--full"]
+    pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(["-m", ""] if is_full else [])]
     if arguments:
         return call([*pytest, *arguments])
     colab = ensure(COLAB_VENV, COLAB_VERSIONS)
-    print(
-        "Unit tests, the contract on notebook files, and every notebook, with the versions of requirements.txt",
-        flush=True,
-    )
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
-    failed = call([*pytest, *nbval, "-n", "2", "--dist", "loadfile", "tests", "notebooks"], OMP_NUM_THREADS="1", **OFFLINE)
+    two_workers = ["-n", "2", "--dist", "loadfile"]
+    every = {"Tests, and every notebook": [*pytest, *nbval, *two_workers, "tests", "notebooks"]}
+    if is_full:
+        quick = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        for seed in (1, 2, 3):
+            order = ["--random-order-bucket=global", f"--random-order-seed={seed}"]
+            every[f"Tests in random order {seed}"] = [*quick, *two_workers, *order, "tests"]
+        for path in sorted((ROOT / "tests").glob("test_*.py")):
+            every[f"{path.stem} alone"] = [*quick, path]
+    failed = []
+    for name, command in every.items():
+        print(f"{name}, with the versions of requirements.txt", flush=True)
+        if call(command, OMP_NUM_THREADS="1", **OFFLINE) not in (0, 5):  # 5: all tests of a file are slow
+            failed.append(name)
+    failed += run_on_colab(colab)
+    print("FAILED: " + ", ".join(failed) if failed else "All tests passed, in both environments.")
+    return bool(failed)
+
+
+def run_on_colab(python: Path) -> list[str]:
+    """The notebooks that fail with Colab's versions, each on a machine of its own, all cells run twice.
+
+    `python` belongs to an environment with what Colab preinstalls. Each notebook gets a copy of it, made of hard links,
+    in which `gemma_lab.setup` really installs what is missing while numpy, pandas, pillow and torch are loaded.
+    """
     print("Every notebook with Colab's versions and a stand-in for google.colab, all cells run twice", flush=True)
-    stand_in = str(ROOT / "tests" / "colab_stand_in")
-    failed_on_colab = call([colab, ROOT / "course.py", "_execute", "--twice"], PYTHONPATH=stand_in)
-    print("FAILED" if failed or failed_on_colab else "All tests passed, in both environments.")
-    return bool(failed or failed_on_colab)
+    print(TABLE_HEAD, flush=True)
+    machine, failed = BUILD / "colab", []
+    scripts = machine / python.parent.name
+    environment = {
+        "PYTHONPATH": str(ROOT / "tests" / "colab_stand_in"),
+        "PATH": os.pathsep.join([str(scripts), os.environ.get("PATH", "")]),
+        "GEMMA_LAB_PROFILE": "pocket",
+    }
+    for path in find_notebooks([]):
+        shutil.rmtree(machine, ignore_errors=True)
+        shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=os.link)
+        command = [scripts / python.name, ROOT / "course.py", "_execute", "--colab", path.stem]
+        before = versions(python)
+        if call(command, **environment):
+            failed.append(f"{path.stem} on Colab")
+        after = versions(scripts / python.name)
+        if moved := [name for name in before if name != "torchao" and after.get(name) != before[name]]:
+            failed.append(f"{path.stem} on Colab: its set-up moved {', '.join(moved)}")
+    return failed
+
+
+def versions(python: Path) -> dict[str, str]:
+    """The version of each package in an environment."""
+    command = [python, "-m", "uv", "pip", "list", "--python", python, "--format", "json"]
+    listed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    return {package["name"]: package["version"] for package in json.loads(listed)}
 
 
 def repository() -> str:
@@ -455,7 +543,7 @@ def main(words: list[str]) -> int:
         run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path; all by default")
         run.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
         run.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
-        run.add_argument("--twice", action="store_true", help=argparse.SUPPRESS)
+        run.add_argument("--colab", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("fork", help="write your repository's name into the course").add_argument("name")
     arguments = parser.parse_args(words)
     check_python()

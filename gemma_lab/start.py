@@ -1,7 +1,7 @@
 """What the first cell of a notebook does: install what is missing, look at the machine, choose the profile.
 
-Nothing that is already installed moves, least of all numpy, torch, pandas and pillow: Colab imports them before your
-first cell, and a kernel that has imported one version cannot use another.
+Nothing that is already installed moves, whatever the new packages ask for: Colab imports numpy, torch, pillow and pandas
+(with it pyarrow) before your first cell, and a kernel that has imported one version cannot use another.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-FROZEN = ("numpy", "torch", "pandas", "pillow")
 # Unsloth's metadata names these, and the course does not need them: see pyproject.toml, [tool.uv].
 LEFT_OUT = ("torchvision", "xformers", "torchao", "certifi")
 COMPANIONS = {"unsloth": ("unsloth_zoo",)}
@@ -24,7 +24,11 @@ COMPANIONS = {"unsloth": ("unsloth_zoo",)}
 UPGRADED_IF_PRESENT = ("torchao",)
 # Loggers that repeat, in every layer, what a learner cannot act on: a missing speed-up, a cast that int8 always makes.
 NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
-WATCHED = (*FROZEN, "transformers", "huggingface_hub", "datasets", "pyarrow", "peft", "accelerate", "torchao")
+# Modules that an install by hand may have moved under this kernel; each says its own version.
+WATCHED = (
+    "numpy", "torch", "pandas", "pillow", "pyarrow", "datasets", "transformers", "huggingface_hub", "peft", "accelerate",
+    "torchao",
+)  # fmt: skip
 
 
 class SetupError(RuntimeError):
@@ -42,7 +46,7 @@ def setup(*packages: str, ask: bool = False) -> str:
         ask: ask for a Hugging Face token when none is found; the input is hidden.
     Raises:
         ValueError: a package that requirements.txt does not list.
-        SetupError: the installation failed; the message says why and what to do.
+        SetupError: the installation failed, or moved what this kernel had loaded; the message says what to do.
     """
     from gemma_lab import access, hardware, loading
 
@@ -53,9 +57,11 @@ def setup(*packages: str, ask: bool = False) -> str:
         install(missing)
     state = ", ".join(f"{name} {_version(name)}" for name in dict.fromkeys(("torch", "transformers", *packages)))
     print(f"Packages: {state}" + (f" (installed now: {', '.join(r.name for r in missing)})" if missing else ""))
-    stale = upgraded_after_import()
-    if stale:
-        print(f"Restart the kernel and run this cell again: {', '.join(stale)} changed after being imported.")
+    if moved := moved_after_import():
+        raise SetupError(
+            f"Restart the kernel (on Colab: Runtime, Restart session) and run this cell again: "
+            f"{', '.join(moved)} changed on disk after this kernel had loaded another version."
+        )
     print(f"Machine:  {hardware.describe_machine().describe()}")
     if ask:
         access.find_token(ask=True)
@@ -97,56 +103,75 @@ def missing_requirements(packages) -> list:
 def install(requirements, run=subprocess.run) -> None:
     """Install `requirements` into this kernel's environment with uv, or with pip where there is no uv.
 
+    What is installed already stays as it is, also where a new package asks for another version of it: trl wants datasets
+    4.7, whose pyarrow cannot replace the one that Colab's pandas has loaded; with Colab's datasets 4.0 it trains as well.
     Raises: SetupError, with the last line that the installer printed.
     """
+    specs = [str(requirement) for requirement in requirements]
+    wanted = {canonical(requirement.name) for requirement in requirements}
+    there = installed()
+    frozen = "".join(f"{name}=={version}\n" for name, version in there.items() if name not in wanted)
     with tempfile.TemporaryDirectory() as folder:
-        frozen = Path(folder, "frozen.txt")
-        frozen.write_text("".join(f"{name}=={_version(name)}\n" for name in FROZEN if _version(name)))
-        left_out = Path(folder, "left_out.txt")
-        unwanted = [name for name in LEFT_OUT if not _version(name)]
-        left_out.write_text("".join(f"{name} ; python_version < '3'\n" for name in unwanted))
-        specs = [str(requirement) for requirement in requirements]
+        versions = Path(folder, "versions.txt")
         if uv := shutil.which("uv"):
+            left_out = "".join(f"{name} ; python_version < '3'\n" for name in LEFT_OUT if name not in there)
+            versions.write_text(frozen + left_out)
             environment = dict(os.environ)
             if os.environ.get("PIP_FIND_LINKS"):  # uv does not read pip's settings
                 environment.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
-            command = [uv, "pip", "install", "-q", "--python", sys.executable, "-c", str(frozen)]
-            _run([*command, "--overrides", str(left_out), *specs], run, environment)
-        else:
+            command = [uv, "pip", "install", "-q", "--python", sys.executable]
+            # in a folder of its own: uv would obey the settings of a project that it stands in
+            _run([*command, "--overrides", str(versions), *specs], run, env=environment, cwd=folder)
+        else:  # pip knows no overrides: first without their lists, then what of these lists is not there
+            versions.write_text(frozen)
             pip = [sys.executable, "-m", "pip", "install", "-q"]
-            bare = [spec for spec in specs if spec.startswith("unsloth")]
-            if bare:  # pip knows no overrides: Unsloth without its list, then the list without what is left out
-                _run([*pip, "--no-deps", *bare], run)
-                specs = [spec for spec in specs if spec not in bare] + needs_of(bare)
-            if specs:
-                _run([*pip, "-c", str(frozen), *specs], run)
+            _run([*pip, "--no-deps", *specs], run)
+            if needs := needs_of(specs):
+                _run([*pip, "-c", str(versions), *needs], run)
     importlib.invalidate_caches()
 
 
+def installed() -> dict[str, str]:
+    """The version of each installed distribution, but for the few whose version is not one that pip could ask for."""
+    from packaging.version import InvalidVersion, Version
+
+    found = {}
+    for one in metadata.distributions():
+        try:
+            found.setdefault(canonical(one.metadata["Name"]), str(Version(one.version)))
+        except (InvalidVersion, TypeError):  # a distribution of the system, or the remains of one
+            continue
+    return found
+
+
+def canonical(name: str) -> str:
+    """The one spelling of a distribution's name, such as "huggingface-hub"."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def needs_of(specs) -> list[str]:
-    """What the installed packages named in `specs` ask for, without `LEFT_OUT` and without each other."""
+    """What the installed packages named in `specs` ask for and is not installed, without `LEFT_OUT`."""
     from packaging.requirements import Requirement
 
-    names = [Requirement(spec).name for spec in specs]
-    found = []
-    for line in (line for name in names for line in metadata.requires(name) or ()):
+    there, found = {*installed(), *LEFT_OUT}, []
+    for line in (line for spec in specs for line in metadata.requires(Requirement(spec).name) or ()):
         requirement = Requirement(line)
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         requirement.marker = None
-        if applies and requirement.name not in (*LEFT_OUT, *names):
+        if applies and canonical(requirement.name) not in there:
             found.append(str(requirement))
     return list(dict.fromkeys(found))
 
 
-def upgraded_after_import(names=WATCHED) -> list[str]:
+def moved_after_import(names=WATCHED) -> list[str]:
     """Names of modules whose imported version is not the installed one any more."""
-    stale = []
+    moved = []
     for name in names:
         imported = getattr(sys.modules.get("PIL" if name == "pillow" else name), "__version__", None)
-        installed = _version(name)
-        if imported and installed and imported.split("+")[0] != installed.split("+")[0]:
-            stale.append(name)
-    return stale
+        now = _version(name)
+        if imported and now and imported.split("+")[0] != now.split("+")[0]:
+            moved.append(name)
+    return moved
 
 
 def _version(name: str) -> str | None:
@@ -162,8 +187,8 @@ def _is_met(requirement) -> bool:
     return installed is not None and (is_exact or requirement.specifier.contains(installed, prereleases=True))
 
 
-def _run(command, run, environment=None) -> None:
-    done = run(command, capture_output=True, text=True, env=environment)
+def _run(command, run, **where) -> None:
+    done = run(command, capture_output=True, text=True, **where)
     if done.returncode == 0:
         return
     output = f"{done.stdout or ''}\n{done.stderr or ''}"

@@ -1,6 +1,7 @@
 """course.py: set-up that recovers, notebooks that are found, executed and judged, and a fork's name."""
 
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -54,9 +55,19 @@ def test_an_interrupted_install_is_completed_by_the_next_call(tmp_path, installe
 def test_changed_requirements_are_installed(tmp_path, installer, monkeypatch):
     course.ensure(tmp_path / "env", run=installer)
     installer.calls.clear()
-    monkeypatch.setattr(course, "digest", lambda overrides: "another")
+    monkeypatch.setattr(course, "digest", lambda requirements: "another")
     course.ensure(tmp_path / "env", run=installer)
     assert installer.calls
+
+
+def test_an_older_colab_environment_is_made_anew(tmp_path, installer, monkeypatch):
+    """What Colab lacks must be missing there, so nothing of an older list may stay."""
+    course.ensure(tmp_path / "env", course.COLAB_VERSIONS, run=installer)
+    assert any(f"-r {Path('tests', 'colab.txt')} --no-config" in call for call in installer.calls)
+    (tmp_path / "env" / "left").touch()
+    monkeypatch.setattr(course, "digest", lambda requirements: "another")
+    course.ensure(tmp_path / "env", course.COLAB_VERSIONS, run=installer)
+    assert not (tmp_path / "env" / "left").exists()
 
 
 def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
@@ -149,12 +160,65 @@ def test_stale_code_and_stale_checked_outputs_are_noticed(tmp_path):
     stored = json.loads(path.read_text())
     changed = json.loads(path.read_text())
     changed["cells"][0]["source"] = "print('b')"
-    assert course.stale_cells(changed, changed) == ["its code, a pocket model or the data changed after it was executed"]
+    (reason,) = course.stale_cells(changed, changed)
+    assert "changed after it was executed" in reason
     executed = json.loads(path.read_text())
     executed["cells"][0]["outputs"][0]["text"] = "b\n"
     assert course.stale_cells(stored, executed) == []  # untagged: another machine may print another digit
     stored["cells"][0]["metadata"]["tags"] = ["nbval-check-output"]
     assert course.stale_cells(stored, executed) == ["cell 1 shows something else now"]
+
+
+@pytest.fixture
+def copied_course(tmp_path, monkeypatch):
+    """A copy of the package, to change files in; `stale` names the notebooks that a change makes stale."""
+    shutil.copytree(course.ROOT / "gemma_lab", tmp_path / "gemma_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    notebooks = {path.stem[:2]: json.loads(path.read_text(encoding="utf-8")) for path in course.find_notebooks([])}
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    before = {name: course.source_hash(notebook) for name, notebook in notebooks.items()}
+
+    def stale(changed):
+        path = tmp_path / "gemma_lab" / changed
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        found = {name for name, notebook in notebooks.items() if course.source_hash(notebook) != before[name]}
+        path.write_bytes(content)
+        return found
+
+    return stale
+
+
+EVERY = {path.stem[:2] for path in course.find_notebooks([])}
+
+
+@pytest.mark.parametrize("changed, stale", [
+    ("data/benchmarks.csv", {"02", "06"}), ("data/vietnamese.json", {"01"}), ("data/talk_poems.json", {"04"}),
+    ("data/health_instructions_train.jsonl", {"05"}), ("finetune.py", {"05"}), ("check_model.py", {"03", "06"}),
+    ("checkpoints/pocket-small/tokenizer.json", EVERY), ("checkpoints/pocket-small-it/model.safetensors", EVERY),
+    ("checkpoints/pocket-small/README.md", set()), ("start.py", EVERY), ("__init__.py", EVERY),
+])  # fmt: skip
+def test_a_changed_input_makes_the_notebooks_that_use_it_stale(copied_course, changed, stale):
+    assert copied_course(changed) == stale
+
+
+def test_a_helper_that_draws_makes_what_it_draws_stale(copied_course):
+    plotted = {path.stem[:2] for path in course.find_notebooks([]) if "figures." in path.read_text(encoding="utf-8")}
+    assert plotted and copied_course("figures.py") >= plotted
+
+
+def test_every_data_file_is_named_where_it_is_read():
+    """`course.inputs_of` finds data by its name, or that of its folder, in the code: a name put together escapes it."""
+    package = course.ROOT / "gemma_lab"
+    code = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    code += "".join(course.code_of(json.loads(path.read_text(encoding="utf-8"))) for path in course.find_notebooks([]))
+    for path in (package / "data").rglob("*"):
+        assert any(part in code for part in path.relative_to(package / "data").parts), path
+
+
+def test_a_line_is_executed_before_the_first_cell(tmp_path):
+    path = notebook(tmp_path, "import sys; print('wave' in sys.modules)")
+    assert course.execute(path)["notebook"].cells[0].outputs[0].text == "False\n"
+    assert course.execute(path, preload="import wave")["notebook"].cells[0].outputs[0].text == "True\n"
 
 
 def test_a_page_shows_the_picture_of_a_widget():
@@ -173,7 +237,7 @@ def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, cap
     monkeypatch.setattr(course, "find_notebooks", lambda names: [tmp_path / "01_test.ipynb", tmp_path / "02_test.ipynb"])
     notebook(tmp_path, "1 + 1")
     notebook(tmp_path, "1 / 0", name="02_test")
-    arguments = types.SimpleNamespace(names=[], write=False, check=False, twice=False)
+    arguments = types.SimpleNamespace(names=[], write=False, check=False, colab=False)
     assert course.run_notebooks(arguments) == 1
     printed = capsys.readouterr().out
     assert "passed" in printed and "02_test.ipynb, cell 1 (`1 / 0`) failed: ZeroDivisionError" in printed
@@ -183,7 +247,8 @@ def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, cap
 
 def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     old = course.repository()
-    for name in ("pyproject.toml", "README.md"):
+    (tmp_path / "gemma_lab").mkdir()
+    for name in ("pyproject.toml", "README.md", "gemma_lab/__init__.py"):
         (tmp_path / name).write_text((course.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     path = notebook(tmp_path, f'REPOSITORY = "{old}"\nprint(1)')
     result = course.execute(path)

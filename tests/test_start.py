@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -9,10 +10,14 @@ import venv
 import zipfile
 from pathlib import Path
 
+import packaging
 import pytest
 from packaging.requirements import Requirement
 
 from gemma_lab import start
+
+INSTALL = "from gemma_lab import start; from packaging.requirements import Requirement; "
+INSTALL += "start.install([Requirement('trl==1.14.2')])"
 
 
 def fake_run(returncode=0, stderr=""):
@@ -28,6 +33,7 @@ def fake_run(returncode=0, stderr=""):
 
 def installed(monkeypatch, **versions):
     monkeypatch.setattr(start, "_version", versions.get)
+    monkeypatch.setattr(start, "installed", lambda: dict(versions))
 
 
 def test_pins_are_those_of_requirements_txt():
@@ -60,34 +66,36 @@ def test_unknown_package_is_named():
         start.missing_requirements(["keras"])
 
 
-def test_uv_gets_frozen_versions_and_what_to_leave_out(monkeypatch):
+def test_uv_is_told_that_nothing_moves_and_what_to_leave_out(monkeypatch):
     seen = {}
     monkeypatch.setattr(start.shutil, "which", lambda name: "uv")
     monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
     monkeypatch.delenv("UV_FIND_LINKS", raising=False)
-    installed(monkeypatch, numpy="2.1.3", torch="2.11.0+cu128")
+    installed(monkeypatch, numpy="2.1.3", torch="2.11.0+cu128", datasets="4.0.0", torchao="0.10.0")
 
-    def run(command, env=None, **kwargs):
-        seen["frozen"] = Path(command[command.index("-c") + 1]).read_text()
-        seen["left_out"] = Path(command[command.index("--overrides") + 1]).read_text()
+    def run(command, env=None, cwd=None, **kwargs):
+        assert Path(cwd) != Path.cwd()  # not in this project, whose settings leave torchao out
+        seen["versions"] = Path(command[command.index("--overrides") + 1]).read_text().splitlines()
         seen["links"] = env["UV_FIND_LINKS"]
         return types.SimpleNamespace(returncode=0, stdout="", stderr="")
 
-    start.install([Requirement("trl==1.14.2")], run)
-    assert seen["frozen"].split() == ["numpy==2.1.3", "torch==2.11.0+cu128"]
-    assert re.findall(r"^\w+", seen["left_out"], re.MULTILINE) == ["torchvision", "xformers", "torchao", "certifi"]
+    start.install([Requirement("trl==1.14.2"), Requirement("torchao>=0.16")], run)
+    assert seen["versions"][:3] == ["numpy==2.1.3", "torch==2.11.0+cu128", "datasets==4.0.0"]
+    left_out = [re.match(r"\w+", line)[0] for line in seen["versions"][3:]]
+    assert left_out == ["torchvision", "xformers", "certifi"]  # an old torchao is there, and to be replaced
     assert seen["links"] == "wheels"
 
 
-def test_pip_installs_unsloth_bare_and_then_what_it_still_needs(monkeypatch):
+def test_pip_installs_bare_and_then_what_is_not_there(monkeypatch):
     monkeypatch.setattr(start.shutil, "which", lambda name: None)
+    installed(monkeypatch, datasets="4.0.0", torch="2.11.0", transformers="5.15.0")
     run = fake_run()
     start.install([Requirement("unsloth==2026.10.9"), Requirement("trl==1.14.2")], run)
     bare, rest = run.calls
-    assert "--no-deps" in bare and bare[-1] == "unsloth==2026.10.9"
+    assert "--no-deps" in bare and bare[-2:] == ["unsloth==2026.10.9", "trl==1.14.2"]
     names = {Requirement(spec).name for spec in rest[rest.index("-c") + 2 :]}
-    assert {"trl", "tyro", "datasets"} <= names
-    assert not names & {"torchvision", "xformers", "torchao", "certifi", "unsloth"}
+    assert {"tyro", "accelerate"} <= names
+    assert not names & {"torchvision", "xformers", "certifi", "datasets", "torch", "transformers"}
 
 
 @pytest.mark.parametrize(
@@ -106,11 +114,19 @@ def test_a_failed_install_is_one_clear_sentence(monkeypatch, printed, advice):
     assert error.value._render_traceback_() == [f"SetupError: {error.value}"]
 
 
-def test_a_module_upgraded_after_import_is_noticed(monkeypatch):
+def test_a_module_that_moved_under_the_kernel_is_noticed(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(__version__="4.0.0"))
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(__version__="2.13.0+cpu"))
     installed(monkeypatch, datasets="4.8.5", torch="2.13.0")
-    assert start.upgraded_after_import(("datasets", "torch", "peft")) == ["datasets"]
+    assert start.moved_after_import(("datasets", "torch", "peft")) == ["datasets"]
+
+
+def test_setup_stops_where_something_loaded_moved(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", types.SimpleNamespace(__version__="18.1.0"))
+    monkeypatch.setattr(start, "_version", lambda name: "26.0.0" if name == "pyarrow" else None)
+    with pytest.raises(start.SetupError, match="Restart the kernel .*: pyarrow changed") as error:
+        start.setup()
+    assert "\n" not in str(error.value) and "Profile" not in capsys.readouterr().out
 
 
 def wheel(folder, name, version, requires=()):
@@ -128,28 +144,33 @@ def wheel(folder, name, version, requires=()):
         archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
-@pytest.mark.parametrize("requires, works", [("numpy>=1", True), ("numpy>=2", False)])
-def test_a_real_pip_never_moves_numpy(tmp_path, monkeypatch, requires, works):
-    links = tmp_path / "links"
+@pytest.mark.slow
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_real_installer_brings_what_is_missing_and_moves_nothing(tmp_path, monkeypatch, installer):
+    """trl wants another datasets and another numpy than those that are there, and a third, which is not."""
+    links, environment = tmp_path / "links", tmp_path / "env"
     links.mkdir()
-    wheel(links, "numpy", "1.0")
-    wheel(links, "numpy", "2.0")
-    wheel(links, "trl", "1.14.2", [requires])
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    for key, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links)}.items():
-        monkeypatch.setenv(key, value)
-    subprocess.run([python, "-m", "pip", "install", "-q", "numpy==1.0"], check=True)
-    monkeypatch.setattr(start.sys, "executable", str(python))
-    monkeypatch.setattr(start.shutil, "which", lambda name: None)
-    installed(monkeypatch, numpy="1.0")
-    if works:
-        start.install([Requirement("trl==1.14.2")])
-    else:
-        with pytest.raises(start.SetupError):
-            start.install([Requirement("trl==1.14.2")])
-    shown = subprocess.run([python, "-c", "import numpy; print(numpy.__version__)"], check=True, stdout=subprocess.PIPE)
-    assert shown.stdout.split() == [b"1.0"]
+    for name, version in (("numpy", "1.0"), ("numpy", "2.0"), ("datasets", "4.0"), ("datasets", "4.8"), ("needed-by-trl", "9.0")):
+        wheel(links, name.replace("-", "_"), version)
+    wheel(links, "trl", "1.14.2", ["numpy>=2", "datasets>=4.7", "needed-by-trl", "xformers"])
+    venv.create(environment, with_pip=True)
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    places = {"NO_INDEX": "1", "OFFLINE": "1", "FIND_LINKS": str(links)}
+    for key, value in (*places.items(), ("CONFIG_FILE", os.devnull)):
+        monkeypatch.setenv(f"PIP_{key}", value)
+        monkeypatch.setenv(f"UV_{key}", value)
+    monkeypatch.delenv("UV_CONFIG_FILE")
+    pip = [python, "-m", "pip"]
+    subprocess.run([*pip, "install", "-q", "numpy==1.0", "datasets==4.0"], check=True)
+    for package in (start, packaging):  # what an install needs of the course, and nothing else of this environment
+        folder = Path(package.__file__).parent
+        shutil.copytree(folder, tmp_path / "lib" / folder.name, ignore=shutil.ignore_patterns("data", "checkpoints"))
+    where = {"PATH": str(Path(sys.executable).parent) if installer == "uv" else "", "PYTHONPATH": str(tmp_path / "lib")}
+    done = subprocess.run([python, "-c", INSTALL], env={**os.environ, **where}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run([*pip, "list", "--format=freeze"], check=True, capture_output=True, text=True)
+    found = {line for line in listed.stdout.split() if not line.startswith(("pip", "setuptools"))}
+    assert found == {"numpy==1.0", "datasets==4.0", "trl==1.14.2", "needed_by_trl==9.0"}
 
 
 def test_setup_prints_at_most_four_lines_and_never_the_token(monkeypatch, capsys):
