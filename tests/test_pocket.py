@@ -328,20 +328,53 @@ def test_the_5_gram_model_has_witten_and_bells_probabilities():
 
 
 def test_the_logs_show_what_the_story_says():
+    readme = " ".join((ROOT / "pocket" / "README.md").read_text(encoding="utf-8").split())
+    sentences = re.split(r"(?<=[.*]) (?=[A-Z*])", readme.split("## How the skills came")[1].split(" ## ")[0])
+    counts = "no one two three four five six seven eight nine ten".split()
+
+    def said(*words: str) -> list[float]:
+        """The numbers, in their order, of the one sentence of the story that has these words; "two of three" is 0.67."""
+        (found,) = [sentence for sentence in sentences if all(word in sentence for word in words)]
+        shares = [counts.index(a) / counts.index(b) for a, b in re.findall(r"(\w+) of (\w+)", found) if {a, b} <= {*counts}]
+        return [float(number.replace(",", "")) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", found)] + shares
+
+    logs = {}
     for size, steps in train.STEPS.items():
         lines = (ROOT / "pocket" / "curves" / f"{size}.jsonl").read_text(encoding="utf-8").splitlines()
-        assert json.loads(lines[-1])["step"] == steps
+        logs[size] = {row["step"]: row for row in map(json.loads, lines)}
+        assert max(logs[size]) == steps
+        (minutes,) = re.findall(rf"\| `pocket-{size}` \|[^`]+`[^`]+` \|[^|]+\|[^|]+\| (\d+) minutes", readme)
+        assert logs[size][steps]["minutes"] == pytest.approx(int(minutes), abs=0.5)
+    small, large, gemma2 = from_nothing = [logs[size] for size in ("small", "large-it", "gemma2-it")]
+
+    steps, millions = said("no unseen title")
+    assert steps * train.ROWS * train.LENGTH / 1e6 == pytest.approx(millions, abs=0.05)
+    for log in from_nothing:
+        assert not any(row["copying"] for step, row in log.items() if step <= steps and "copying" in row)
+    first, second, some, most = said("the small model repeats", "the large one repeat at least")
+    assert small[first]["copying"] == pytest.approx(some, abs=0.05)
+    assert min(small[second]["copying"], large[second]["copying"]) >= most
+    first, second = said("training loss nearly halves")
+    for log in from_nothing:
+        assert 0.4 < log[second]["loss"] / log[first]["loss"] < 0.6
+    steps, percent = said("After", "it had", "right")
+    assert 100 * large[steps]["sum"] == pytest.approx(percent, abs=1) and steps in train.KINDS["large-it"]
+    later, percent = said("steps later it had")
+    assert 100 * large[steps + later]["sum"] == pytest.approx(percent, abs=1)
+    step, high, low, within = said("copying fell from")
+    assert 100 * gemma2[step - train.SAVE_EVERY]["copying"] == pytest.approx(high, abs=1)
+    assert 100 * gemma2[step]["copying"] == pytest.approx(low, abs=1)
+    assert 100 * gemma2[step + within]["copying"] >= 0.9 * high
+
     for sizes, _ in curves.RUNS.values():
-        slots, shares = curves.curve(sizes, "copying")
-        start = dict(zip((round(slot * 1e6 / train.ROWS / train.LENGTH) for slot in slots), shares))
-        assert start[400] == 0 and shares[-1] >= 90
-        if sizes == ["gemma2-it"]:
-            assert [round(start[step]) for step in (1000, 1200, 1600)] == [88, 8, 82]
-        else:
-            assert start[1200] >= 70
+        assert curves.curve(sizes, "copying")[1][-1] >= 90
         for skill in curves.SKILLS:
-            assert len(curves.curve(sizes, skill)[0]) == 1 + sum(train.STEPS[size] // 200 for size in sizes), skill
-    assert [axis.get_title(loc="left") for axis in curves.draw().axes] == list(curves.SKILLS.values())
+            points = 1 + sum(train.STEPS[size] // train.SAVE_EVERY for size in sizes)
+            assert len(curves.curve(sizes, skill)[0]) == points, skill
+    with curves.plt.rc_context():
+        figure = curves.draw()
+    curves.plt.close(figure)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(curves.SKILLS.values())
 
 
 @pytest.mark.parametrize("text, is_loop", [

@@ -1,0 +1,35 @@
+"""Every test leaves the process as it found it, so that no test depends on another, in any order and on any worker."""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """Puts back the environment, the working folder, the import path, caches, log levels, pictures, and HF_HOME."""
+    environment, folder, path = dict(os.environ), Path.cwd(), list(sys.path)
+    levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
+    home = Path(os.environ["HF_HOME"])
+    files = set(home.iterdir())
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path[:] = path
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+    if "gemma_lab.access" in sys.modules:
+        sys.modules["gemma_lab.access"].forget()
+    if "gemma_lab.loading" in sys.modules:
+        sys.modules["gemma_lab.loading"].forget()
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
+    for left in set(home.iterdir()) - files:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
