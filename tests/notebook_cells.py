@@ -1,4 +1,4 @@
-"""Cells of a notebook, run in a process of their own: for what the notebook does elsewhere than on this machine."""
+"""Cells of a notebook, found by their tags, and processes of their own to run them in."""
 
 import json
 import os
@@ -9,18 +9,31 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def cell_with(notebook: str, words: str) -> str:
-    """The source of the one code cell of notebooks/`notebook`.ipynb that contains `words`."""
+def code_cells(notebook: str) -> list[dict]:
+    """The code cells of notebooks/`notebook`.ipynb, in order."""
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    found = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    (source,) = [source for source in found if words in source]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def tagged(notebook: str, tag: str) -> str:
+    """The source of the one code cell of a notebook that has `tag`."""
+    (source,) = ["".join(cell["source"]) for cell in code_cells(notebook) if tag in tags(cell)]
     return source
 
 
 def printed(source: str, folder: Path, **environment) -> str:
     """What a fresh process prints that runs `source`, with no token but one in `environment`."""
+    return finished(source, folder, **environment).stdout
+
+
+def finished(source: str, folder: Path, cwd: Path = ROOT, **environment) -> subprocess.CompletedProcess:
+    """A fresh process that has run `source` to its end; `folder` is its HF_HOME, and it knows no token of yours."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     clean |= {"HF_HOME": str(folder), "GEMMA_LAB_PROFILE": "pocket"} | environment
-    done = subprocess.run([sys.executable, "-c", source], env=clean, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", source], env=clean, cwd=cwd, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done

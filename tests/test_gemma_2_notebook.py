@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, cell_with, printed
+from notebook_cells import ROOT, printed, tagged
 
 NAME, FIRST, TOKEN = "google/gemma-2-2b-it", "google/gemma-2b-it", "hf_" + "x" * 30
-CELLS = ("import pandas as pd", "folder = gemma_lab", "EVERY = folder", "chat = [{", "tries =", "import dataclasses")
+CELLS = ("talk-table", "window-reach", "cap-model", "cap-poems", "cap-measure", "cap-proof")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
     hub.asked.clear()
     hub.gated = {NAME, FIRST} if is_open else {NAME}
     hub.accepted = {TOKEN} if is_open else set()
-    cells = "\n".join(cell_with("06_gemma_2_and_beyond", words) for words in CELLS)
+    cells = "\n".join(tagged("06_gemma_2_and_beyond", tag) for tag in CELLS)
     source = f"""
 import gemma_lab, matplotlib
 matplotlib.use("Agg")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, cell_with, printed
+from notebook_cells import ROOT, printed, tagged
 
 MIRROR = "unsloth/gemma-3-270m-it"
 POCKET = ROOT / "gemma_lab" / "checkpoints" / "pocket-small-it"
 
 
-def cell(words: str) -> str:
-    return cell_with("02_meet_gemma", words)
+def cell(tag: str) -> str:
+    return tagged("02_meet_gemma", tag)
 
 
 @pytest.mark.parametrize("models, says", [
@@ -21,11 +21,11 @@ def cell(words: str) -> str:
 ])  # fmt: skip
 def test_on_colab_the_first_gemma_of_the_account_is_asked(models, says, tmp_path):
     stand_in = str(ROOT / "tests" / "colab_stand_in")
-    assert says in printed(cell("def ask_colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
+    assert says in printed(cell("ask-colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
 
 
 def test_elsewhere_the_cell_says_that_it_needs_colab(tmp_path):
-    assert "Only Colab has google.colab.ai" in printed(cell("def ask_colab"), tmp_path)
+    assert "Only Colab has google.colab.ai" in printed(cell("ask-colab"), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,12 @@ def hub(tmp_path_factory):
 
 
 def first_word(hub, folder: Path, download: bool = True) -> str:
-    cells = [cell("def load(hub_id)"), cell("question ="), cell("DOWNLOAD = False")]
-    source = "import gemma_lab\n" + "\n".join(cells)
+    """What the cell prints that asks a real Gemma, with its switch as it is or turned."""
+    before, asks = "\n".join(map(cell, ("load-pockets", "base-and-it"))), cell("download-real")
     if download:
-        source = source.replace("DOWNLOAD = False", "DOWNLOAD = True")
-    source = source.replace('assert "Tokyo" in answered', 'print("=====")\nassert "Tokyo" in answered')
+        assert asks.count("DOWNLOAD = False") == 1
+        asks = asks.replace("DOWNLOAD = False", "DOWNLOAD = True")
+    source = f"import gemma_lab\n{before}\nprint('=====')\n{asks}"
     return printed(source, folder, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split("=====\n")[1]
 
 

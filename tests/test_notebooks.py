@@ -34,7 +34,7 @@ except ModuleNotFoundError:
     if REPOSITORY.startswith("-"):
         raise SystemExit(
             "Set REPOSITORY above to this course's GitHub owner/name, then run this cell again."
-        )
+        ) from None
     %pip install -q --no-deps "git+https://github.com/{REPOSITORY}"
     import gemma_lab""".replace("<repository>", REPOSITORY)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
@@ -219,7 +219,7 @@ def take_it_home(notebook, name):
 
 def freshness(notebook, name):
     if notebook["metadata"].get("gemma_lab", {}).get("source_sha256") != course.source_hash(notebook):
-        yield "the code, a pocket model or the data changed after it was executed: `python3 course.py run --write`"
+        yield "its code or something that it reads changed after it was executed: `python3 course.py run --write`"
 
 
 def size(notebook, name):
@@ -341,6 +341,7 @@ WRONG = [
     (goals, changed("## What you will", "## What we will", 1)),
     (recap, changed("## Recap", "## Summary", 8)),
     (set_up, changed("--no-deps ", "", 2)),
+    (set_up, changed(") from None", ")", 2)),
     (set_up, changed(REPOSITORY, "another/course", 2)),
     (set_up, changed("gemma_lab.setup()", "'pocket'", 3)),
     (links, changed("README.md", "READYOU.md", 1)),
@@ -420,8 +421,10 @@ def test_every_rule_has_a_wrong_notebook():
 
 
 def test_gemma_lab_keeps_its_budget():
+    """Counted by reader: code that is a lesson itself, what one lesson needs, and the helpers of all notebooks."""
     lines = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "gemma_lab").glob("*.py")}
-    assert sum(lines.values()) <= 2500
+    read, lessons = {"model.py"}, {"check.py", "check_model.py", "widgets.py"}
+    assert sum(count for name, count in lines.items() if name not in read | lessons) <= 2200
     assert {name: count for name, count in lines.items() if count > 320} == {}  # about 300
 
 
