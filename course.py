@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The one entry of the course on a machine that has Python and git.
 
-    python3 course.py                       open the course in JupyterLab, at the first notebook
+    python3 course.py                       open the course in JupyterLab, in copies of your own under work/
     python3 course.py run [NOTEBOOK ...]    execute notebooks on fresh kernels, offline; pages go to build/
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+NOTEBOOKS, BUILD, WORK = ROOT / "notebooks", ROOT / "build", ROOT / "work"
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
 COLAB_PRELOADS = "import numpy, pandas, PIL, torch"  # as Colab does before the first cell
@@ -44,6 +44,8 @@ OFFLINE = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: on a busy machine that costs minutes
 }
+# What JupyterLab asks of a new user, answered: no news, and no look-ups of newer versions.
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 CELL_TIMEOUT_S = 900
 TABLE_HEAD = f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result"
 
@@ -345,17 +347,23 @@ def progress(name: str, done: int, total: int) -> None:
 
 
 def write_pages(results: list[dict]) -> None:
-    """The executed notebooks as pages under build/, with an index."""
+    """The executed notebooks as pages under build/, with an index of these and of the pages of earlier runs."""
     from nbconvert import HTMLExporter
 
-    rows = []
+    listing = BUILD / "pages.json"
+    states = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {}
     for result in results:
         page = BUILD / f"{result['path'].stem}.html"
         name = {"metadata": {"name": result["path"].stem}}
         body, _ = HTMLExporter().from_notebook_node(with_pictures(result["notebook"]), name)
         page.write_text(body, encoding="utf-8")
-        state = html.escape(result["error"] or "passed")
-        rows.append(f'<tr><td><a href="{page.name}">{page.stem}</a><td>{result["seconds"]:.0f} s<td>{state}')
+        states[page.stem] = [round(result["seconds"]), result["error"] or "passed"]
+    states = {stem: states[stem] for stem in sorted(states) if (BUILD / f"{stem}.html").exists()}
+    listing.write_text(json.dumps(states, indent=1), encoding="utf-8")
+    rows = [
+        f'<tr><td><a href="{stem}.html">{stem}</a><td>{seconds} s<td>{html.escape(state)}'
+        for stem, (seconds, state) in states.items()
+    ]
     style = "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
     (BUILD / "index.html").write_text(
         f"<!doctype html><meta charset=utf-8><title>Gemma, hands on</title><style>{style}</style>"
@@ -487,9 +495,37 @@ def run_on_colab(python: Path) -> list[str]:
 
 def versions(python: Path) -> dict[str, str]:
     """The version of each package in an environment."""
-    command = [python, "-m", "uv", "pip", "list", "--python", python, "--format", "json"]
+    command = [python, "-m", "uv", "pip", "list", "-q", "--python", python, "--format", "json"]
     listed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     return {package["name"]: package["version"] for package in json.loads(listed)}
+
+
+def lab(python: Path) -> int:
+    """JupyterLab over the whole repository, at the learner's copy of the first notebook."""
+    settings = python.parent.parent / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps(LAB_SETTINGS), encoding="utf-8")
+    first = copy_for_work()[0]
+    print("You work in copies under work/, without outputs. They are never overwritten; delete one to start it over.")
+    never = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
+    options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.check_for_updates_class={never}"]
+    return call([python, "-m", "jupyterlab", *options, first])
+
+
+def copy_for_work() -> list[Path]:
+    """The learner's copies of all notebooks, in order; those that are missing are made, without outputs."""
+    WORK.mkdir(exist_ok=True)
+    copies = []
+    for path in find_notebooks([], NOTEBOOKS):
+        copies.append(WORK / path.name)
+        if not copies[-1].exists():
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            notebook["metadata"].pop("gemma_lab", None)
+            for cell in notebook["cells"]:
+                if cell["cell_type"] == "code":
+                    cell |= {"outputs": [], "execution_count": None}
+            copies[-1].write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return copies
 
 
 def repository() -> str:
@@ -557,7 +593,7 @@ def main(words: list[str]) -> int:
     offer_fork()
     if arguments.command == "run":
         return call([python, ROOT / "course.py", "_execute", *words[1:]])
-    return call([python, "-m", "jupyterlab", find_notebooks([])[0]])
+    return lab(python)
 
 
 if __name__ == "__main__":

@@ -243,6 +243,40 @@ def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, cap
     assert "passed" in printed and "02_test.ipynb, cell 1 (`1 / 0`) failed: ZeroDivisionError" in printed
     assert "02_test.html" in (tmp_path / "build" / "index.html").read_text()
     assert (tmp_path / "build" / "01_test.html").exists()
+    monkeypatch.setattr(course, "find_notebooks", lambda names: [tmp_path / "02_test.ipynb"])
+    notebook(tmp_path, "1 + 1", name="02_test")
+    assert course.run_notebooks(arguments) == 0
+    index = (tmp_path / "build" / "index.html").read_text()
+    assert "01_test.html" in index and index.count("passed") == 2  # the other row is kept
+    (tmp_path / "build" / "01_test.html").unlink()
+    course.run_notebooks(arguments)
+    assert "01_test.html" not in (tmp_path / "build" / "index.html").read_text()
+
+
+def test_copies_to_work_in_have_no_outputs_and_are_never_overwritten(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    original = notebook(tmp_path / "notebooks", "print('a')")
+    course.store(course.execute(original))
+    before = original.read_bytes()
+    monkeypatch.setattr(course, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(course, "WORK", tmp_path / "work")
+    (copy,) = course.copy_for_work()
+    made = json.loads(copy.read_text(encoding="utf-8"))
+    assert made["cells"][0]["source"] == ["print('a')"] and made["cells"][0]["outputs"] == []
+    assert nbformat.validate(nbformat.read(copy, as_version=4)) is None
+    copy.write_text("mine")
+    assert course.copy_for_work() == [copy] and copy.read_text() == "mine" and original.read_bytes() == before
+
+
+def test_jupyterlab_opens_the_repository_at_the_copy_of_01(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(course, "call", asked.append)
+    monkeypatch.setattr(course, "WORK", tmp_path / "work")
+    course.lab(tmp_path / "env" / "bin" / "python")
+    assert f"--ServerApp.root_dir={course.ROOT}" in asked[0] and asked[0][-1] == tmp_path / "work" / "01_nlp_basics.ipynb"
+    overrides = tmp_path / "env" / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    assert json.loads(overrides.read_text()) == course.LAB_SETTINGS
+    assert "delete one to start it over" in capsys.readouterr().out
 
 
 def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
