@@ -66,7 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         hub.asked.append(path)
         hub.sent += [token] if token else []
         if hub.fault == "silent":
-            return self.rfile.read(1)  # returns when the client gives up
+            self.connection.settimeout(10)  # a test that waits for longer is to fail, not to hang
+            return self.rfile.read(1)  # comes back when the client gives up
         if hub.fault == "portal":
             return self.answer(200, PORTAL, Content_Type="text/html")
         if isinstance(hub.fault, int):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub_stand_in import Hub
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gemma_lab import access, loading
@@ -26,11 +26,6 @@ def no_tokens(monkeypatch, tmp_path):
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    access.forget()
-    loading.forget()
-    yield
-    access.forget()
-    loading.forget()
 
 
 @pytest.fixture
@@ -328,6 +323,7 @@ PIECES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=6).map("".join))
 @example("“hf_ab”\n")
 @example("hf_a b")
@@ -340,6 +336,7 @@ def test_what_is_exported_is_printable_ascii_without_blanks(text):
     assert found is None or (found.value and set(found.value) <= set(map(chr, range(33, 127))))
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
 @example('ab"')
 @example("oauth_ey.J-h_B'")

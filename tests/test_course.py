@@ -268,6 +268,15 @@ def test_copies_to_work_in_have_no_outputs_and_are_never_overwritten(tmp_path, m
     assert course.copy_for_work() == [copy] and copy.read_text() == "mine" and original.read_bytes() == before
 
 
+def test_a_disk_without_hard_links_gets_copies(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("text")
+    course.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+    monkeypatch.setattr(course.os, "link", lambda *names: (_ for _ in ()).throw(OSError(95, "not supported")))
+    course.link_or_copy(tmp_path / "a", tmp_path / "c")
+    assert (tmp_path / "c").read_text() == "text" and not (tmp_path / "c").samefile(tmp_path / "a")
+
+
 def test_jupyterlab_opens_the_repository_at_the_copy_of_01(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(course, "call", asked.append)
