@@ -288,6 +288,37 @@ def test_jupyterlab_opens_the_repository_at_the_copy_of_01(tmp_path, monkeypatch
     assert "delete one to start it over" in capsys.readouterr().out
 
 
+def commands_of(monkeypatch, *words, fails="nothing"):
+    """The pytest calls of `course.test`, as text, and its exit status; a call with `fails` in it fails."""
+    calls = []
+
+    def call(command, **environment):
+        calls.append(" ".join(map(str, command)))
+        return int(fails in calls[-1])
+
+    monkeypatch.setattr(course, "call", call)
+    monkeypatch.setattr(course, "ensure", lambda *arguments: Path("python"))
+    monkeypatch.setattr(course, "run_on_colab", lambda python: [])
+    return calls, course.test(list(words))
+
+
+def test_the_everyday_tests_are_one_call_and_the_full_ones_add_orders_and_files(monkeypatch):
+    (everyday,), status = commands_of(monkeypatch)
+    assert status == 0 and everyday.endswith("tests notebooks") and "--random-order" not in everyday
+    calls, status = commands_of(monkeypatch, "--full")
+    orders = [call for call in calls if "--random-order-bucket=global" in call]
+    alone = [call for call in calls if call.endswith(".py")]
+    assert status == 0 and "-m pytest -q -p no:cacheprovider -m  " in calls[0]  # no marker is left out
+    assert len(orders) == 3 and not any("notebooks" in call for call in orders)
+    assert len(alone) == len(list((course.ROOT / "tests").glob("test_*.py"))) and len(calls) == 1 + len(orders) + len(alone)
+
+
+def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
+    assert commands_of(monkeypatch, "--full", fails="seed=2")[1] == 1
+    assert "FAILED: Tests in random order 2" in capsys.readouterr().out
+    assert commands_of(monkeypatch, "tests/test_start.py", fails="test_start")[1] == 1
+
+
 def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     old = course.repository()
     (tmp_path / "gemma_lab").mkdir()
