@@ -64,7 +64,9 @@ def test_what_a_test_leaves_is_gone_before_the_next(tmp_path):
 COLAB = ROOT / ".venv-colab" / "bin" / "python"  # made by `course.py test`, with IPython 7.34
 
 
-@pytest.mark.parametrize("python", [sys.executable, *([str(COLAB)] if COLAB.exists() else [])], ids=lambda p: Path(p).parts[-3])
+@pytest.mark.parametrize(
+    "python", [sys.executable, *([str(COLAB)] if COLAB.exists() else [])], ids=lambda p: Path(p).parts[-3]
+)
 def test_the_first_cell_without_the_course_says_what_to_do_in_three_lines(python):
     source = "".join(code_cells("01_nlp_basics")[0]["source"])
     script = (

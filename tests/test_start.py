@@ -150,7 +150,13 @@ def test_a_real_installer_brings_what_is_missing_and_moves_nothing(tmp_path, mon
     """trl wants another datasets and another numpy than those that are there, and a third, which is not."""
     links, environment = tmp_path / "links", tmp_path / "env"
     links.mkdir()
-    for name, version in (("numpy", "1.0"), ("numpy", "2.0"), ("datasets", "4.0"), ("datasets", "4.8"), ("needed-by-trl", "9.0")):
+    for name, version in (
+        ("numpy", "1.0"),
+        ("numpy", "2.0"),
+        ("datasets", "4.0"),
+        ("datasets", "4.8"),
+        ("needed-by-trl", "9.0"),
+    ):
         wheel(links, name.replace("-", "_"), version)
     wheel(links, "trl", "1.14.2", ["numpy>=2", "datasets>=4.7", "needed-by-trl", "xformers"])
     venv.create(environment, with_pip=True)
