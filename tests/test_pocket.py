@@ -334,7 +334,9 @@ def test_the_logs_show_what_the_story_says():
 
     def said(*words: str) -> list[float]:
         """The numbers, in their order, of the one sentence of the story that has these words; "two of three" is 0.67."""
-        (found,) = [sentence for sentence in sentences if all(word in sentence for word in words)]
+        fitting = [sentence for sentence in sentences if all(word in sentence for word in words)]
+        assert len(fitting) == 1, f"the story has {len(fitting)} sentences with {words}"
+        (found,) = fitting
         shares = [counts.index(a) / counts.index(b) for a, b in re.findall(r"(\w+) of (\w+)", found) if {a, b} <= {*counts}]
         return [float(number.replace(",", "")) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", found)] + shares
 
