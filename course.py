@@ -65,6 +65,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     run = run or stream
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp, wanted = folder / "course-stamp", digest(requirements)
+    is_another = stamp.exists() and requirements != REQUIREMENTS  # what Colab lacks must not be left from an older list
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     print(
@@ -74,7 +75,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     stamp.unlink(missing_ok=True)
     if (
         not python.exists()
-        or requirements != REQUIREMENTS  # what Colab lacks must be missing: nothing of an older list may stay
+        or is_another
         or subprocess.run([str(python), "-m", "pip", "--version"], check=False, capture_output=True).returncode
     ):
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,7 +94,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
 
 def digest(requirements: Path) -> str:
     """What an environment is made from, as a hash: another one means it is out of date."""
-    parts = (requirements, ROOT / "pyproject.toml")
+    parts = [requirements] + [ROOT / "pyproject.toml"] * (requirements == REQUIREMENTS)
     text = "".join(part.read_text(encoding="utf-8") for part in parts)
     return hashlib.sha256(f"{text}{sys.version_info[:2]}{ROOT}".encode()).hexdigest()
 
@@ -203,9 +204,12 @@ def find_notebooks(names: list[str], folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def code_of(notebook: dict) -> str:
-    """The code of a notebook's cells, without the line that names the repository and without magics."""
+    """The code of a notebook's cells as plain Python, without the line that names the repository."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return re.sub(r"^(REPOSITORY = | *[%!]).*$", "", "\n\n".join(sources), flags=re.MULTILINE)
+    plain = "\n".join(TransformerManager().transform_cell(source) for source in sources)  # magics become calls
+    return re.sub(r"^REPOSITORY = .*$", "", plain, flags=re.MULTILINE)
 
 
 def helpers_used(code: str) -> set[Path]:
@@ -297,7 +301,7 @@ class PeakMemory(threading.Thread):
 def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
     """Execute a notebook on a fresh kernel; `passes` = 2 runs all cells a second time in the same kernel.
 
-    `preload` is a line that the kernel executes before the first cell.
+    `preload` is code that the kernel executes before the first cell.
 
     Returns: notebook (executed once), cells, seconds, peak_mb, error ("" or one line that names the cell).
     """
@@ -309,7 +313,7 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
     client = NotebookClient(
         notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", record_timing=False,
-        extra_arguments=["--IPKernelApp.log_level=40", f"--IPKernelApp.exec_lines={preload}"],
+        extra_arguments=["--IPKernelApp.log_level=40"],
         coalesce_streams=True, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     result = {"path": path, "cells": len(code), "error": "", "peak_mb": 0.0}
@@ -319,6 +323,10 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
         memory.start()
         first_pass = None
         try:
+            index, turn = 0, 0
+            notebook.cells.insert(0, nbformat.v4.new_code_cell(preload))
+            client.execute_cell(notebook.cells[0], 0, store_history=False)
+            del notebook.cells[0]
             for turn in range(passes):
                 for done, index in enumerate(code, 1):
                     progress(path.stem, done + turn * len(code), passes * len(code))
@@ -454,11 +462,11 @@ def test(arguments: list[str]) -> int:
             order = ["--random-order-bucket=global", f"--random-order-seed={seed}"]
             every[f"Tests in random order {seed}"] = [*quick, *two_workers, *order, "tests"]
         for path in sorted((ROOT / "tests").glob("test_*.py")):
-            every[f"{path.stem} alone"] = [*quick, path]
+            every[f"{path.stem} alone"] = [*pytest, path]
     failed = []
     for name, command in every.items():
         print(f"{name}, with the versions of requirements.txt", flush=True)
-        if call(command, OMP_NUM_THREADS="1", **OFFLINE) not in (0, 5):  # 5: all tests of a file are slow
+        if call(command, OMP_NUM_THREADS="1", **OFFLINE):
             failed.append(name)
     failed += run_on_colab(colab)
     print("FAILED: " + ", ".join(failed) if failed else "All tests passed, in both environments.")
@@ -488,6 +496,10 @@ def run_on_colab(python: Path) -> list[str]:
         if call(command, **environment):
             failed.append(f"{path.stem} on Colab")
         after = versions(scripts / python.name)
+        code = code_of(json.loads(path.read_text(encoding="utf-8")))
+        wanted = set(re.findall(r'"([\w-]+)"', " ".join(re.findall(r"gemma_lab\.setup\((.*)\)", code))))
+        if wanted & before.keys() or wanted - after.keys():
+            failed.append(f"{path.stem} on Colab: {', '.join(sorted(wanted))} were not what its set-up installed")
         if moved := [name for name in before if name != "torchao" and after.get(name) != before[name]]:
             failed.append(f"{path.stem} on Colab: its set-up moved {', '.join(moved)}")
     return failed

@@ -1,6 +1,8 @@
 """`python -m gemma_lab`: what this machine can run, which profile it gets, and why."""
 
-from gemma_lab import catalog, hardware, loading
+import sys
+
+from gemma_lab import access, catalog, hardware, loading
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
@@ -20,4 +22,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (loading.ProfileError, access.AccessError) as error:
+        sys.exit(str(error))

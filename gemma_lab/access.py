@@ -100,32 +100,36 @@ _memory = _Memory()
 
 
 def find_token(ask: bool = False) -> Token | None:
-    """The first usable token: Colab secret, environment, token file, a hidden prompt if `ask`.
+    """The first usable token: environment, Colab secret, token file, a hidden prompt if `ask`.
 
     It is exported as HF_TOKEN, for the Hub's client and command line see no replaced secret. Each
     call takes that back first and reads all anew. What it passes over, `check_access` explains.
     """
     _take_back()
-    _memory.fault = ""
-    for source, read in (SECRET, *CLIENT_READS, ("the prompt", lambda: _typed(ask))):
+    _hide_in_tracebacks()
+    _memory.fault, found = "", None
+    for source, read in (*ENVIRONMENT, SECRET, FILE, ("the prompt", lambda: _typed(ask))):
         token = clean(source, read())
         if token and not token.fault():
-            _memory.exported = token
+            _memory.exported = found = token
             _memory.before = {name: old for name, old in os.environ.items() if name == "HF_TOKEN"}
-            os.environ["HF_TOKEN"] = token.value
+            if source == FILE[0] and read().strip() == token.value:
+                _memory.exported = None  # the client reads it by itself, and a later login() must count
+            else:
+                os.environ["HF_TOKEN"] = token.value
             break
         _memory.fault = _memory.fault or (token.fault() if token else "")
     mute(_client_is_misled())
-    return _memory.exported
+    return found
 
 
 def clean(source: str, text: str) -> Token | None:
     """The token in `text`, its source saying what was taken away; None where nothing is there.
 
-    What the Hub's client would take as a token and begins with hf_ is left as it is.
+    Letters and digits after hf_ are left as they are.
     """
     value, taken, before = text.strip(), {}, None
-    while value != before and not (value.startswith("hf_") and not Token(source, value).fault()):
+    while value != before and not re.fullmatch(r"hf_\w+", value, re.ASCII):
         before = value
         for what, cleaner in CLEANERS.items():
             taken |= {what: True} if cleaner(value) != value else {}
@@ -193,6 +197,15 @@ def mute(is_muted: bool) -> None:
     _memory.is_muted = is_muted
 
 
+def ask_anew() -> None:
+    """Makes the next look ask Colab again, and try again what the Hub has refused."""
+    colab_secret.cache_clear()
+    if (typed := clean("", _memory.typed.value)) and typed.value in _memory.refused:
+        _memory.typed = Token("the prompt", "")
+    _memory.refused.clear()
+    mute(False)
+
+
 def forget() -> None:
     """Clears what was exported, typed, refused, muted, and what Colab said."""
     _take_back()
@@ -229,7 +242,7 @@ def _ask_hub(path: str, token: Token | None) -> tuple[int, str]:
 
 def _client_is_misled() -> bool:
     """Whether the token that the Hub's client reads by itself is unfit, or was refused."""
-    for source, read in (*CLIENT_READS, SECRET):
+    for source, read in (*ENVIRONMENT, FILE, SECRET):  # the order of its `get_token`
         if token := clean(source, read()):
             return bool(token.fault()) or token.value != re.sub(r"[\r\n]", "", read()).strip()
     return False
@@ -264,9 +277,26 @@ def _take_back() -> None:
     _memory.exported, _memory.before = None, {}
 
 
+def _hide_in_tracebacks() -> None:
+    """Takes tokens out of every traceback that IPython shows: `%xmode Verbose` prints all variables."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or getattr(shell, "hides_tokens", False):
+        return
+    show = shell._showtraceback
+    shell.hides_tokens = True
+
+    def show_without(kind, error, lines):
+        values = {_memory.exported.value} if _memory.exported else set()
+        known = [re.escape(value) for value in values | _memory.refused]
+        pattern = re.compile("|".join([*known, r"\bhf_\w{8,}"]))
+        show(kind, error, [pattern.sub("hf_…", str(line)) for line in lines])
+
+    shell._showtraceback = show_without
+
+
 SECRET = ("the Colab secret HF_TOKEN", lambda: colab_secret()[0])
-CLIENT_READS = (
+ENVIRONMENT = (
     ("the environment variable HF_TOKEN", lambda: os.getenv("HF_TOKEN", "")),
     ("the variable HUGGING_FACE_HUB_TOKEN", lambda: os.getenv("HUGGING_FACE_HUB_TOKEN", "")),
-    ("the Hub's token file", _from_file),
 )
+FILE = ("the Hub's token file", _from_file)

@@ -139,7 +139,7 @@ def current_profile(again: bool = False) -> Profile:
     """The profile of this kernel, decided once for each value of GEMMA_LAB_PROFILE; `again` decides anew."""
     if again:
         _profile.cache_clear()
-        access.colab_secret.cache_clear()
+        access.ask_anew()
     return _profile(os.getenv("GEMMA_LAB_PROFILE") or "auto")
 
 
@@ -160,13 +160,13 @@ _granted: dict[tuple, access.Access] = {}
 
 
 def _access(repo_id: str, is_public: bool = False) -> access.Access:
-    """What the Hub grants with the token found now, or with none. Only a grant is kept: a licence may be accepted."""
-    if is_public:  # a bad token would be refused, the client's own, too
-        access.mute(True)
-    token = None if is_public else access.find_token()
-    key = repo_id, token and token.value
+    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted meanwhile."""
+    token = access.find_token()
+    key = repo_id, token and hash(token.value)
     if key not in _granted:
         found = access.check_access(repo_id, token)
+        if found.status == "bad-token" and is_public:  # refused, and kept from the client by now: it needs none
+            found = access.check_access(repo_id)
         if found.status != "ok":
             return found
         _granted[key] = found

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -64,6 +65,7 @@ def setup(*packages: str, ask: bool = False) -> str:
         )
     print(f"Machine:  {hardware.describe_machine().describe()}")
     if ask:
+        access.ask_anew()
         access.find_token(ask=True)
     profile = loading.current_profile(again=True)
     print(f"Profile:  {profile.name}. {profile.reason}")
@@ -126,20 +128,25 @@ def install(requirements, run=subprocess.run) -> None:
             versions.write_text(frozen)
             pip = [sys.executable, "-m", "pip", "install", "-q"]
             _run([*pip, "--no-deps", *specs], run)
-            if needs := needs_of(specs):
-                _run([*pip, "-c", str(versions), *needs], run)
+            try:
+                if needs := needs_of(specs):
+                    _run([*pip, "-c", str(versions), *needs], run)
+            except SetupError:  # half installed would count as installed the next time
+                run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *sorted(wanted - {*there})])
+                raise
     importlib.invalidate_caches()
 
 
 def installed() -> dict[str, str]:
-    """The version of each installed distribution, but for the few whose version is not one that pip could ask for."""
-    from packaging.version import InvalidVersion, Version
+    """The version of each distribution in this environment, but for the few that pip could not ask for."""
+    from packaging.version import Version
 
     found = {}
-    for one in metadata.distributions():
+    for one in metadata.distributions(path=[sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]):
         try:
-            found.setdefault(canonical(one.metadata["Name"]), str(Version(one.version)))
-        except (InvalidVersion, TypeError):  # a distribution of the system, or the remains of one
+            name = one.metadata["Name"]
+            found[canonical(name)] = str(Version(metadata.version(name)))
+        except (ValueError, TypeError, KeyError, OSError, ImportError):  # a system's own, or what is left of one
             continue
     return found
 

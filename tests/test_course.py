@@ -218,7 +218,18 @@ def test_every_data_file_is_named_where_it_is_read():
 def test_a_line_is_executed_before_the_first_cell(tmp_path):
     path = notebook(tmp_path, "import sys; print('wave' in sys.modules)")
     assert course.execute(path)["notebook"].cells[0].outputs[0].text == "False\n"
-    assert course.execute(path, preload="import wave")["notebook"].cells[0].outputs[0].text == "True\n"
+    loaded = course.execute(path, preload="import wave")["notebook"].cells
+    assert loaded[0].outputs[0].text == "True\n" and loaded[0].execution_count == 1 and len(loaded) == 1
+    assert "ModuleNotFoundError" in course.execute(path, preload="import not_there")["error"]
+
+
+def test_every_line_of_code_is_hashed_and_magics_may_stand_anywhere():
+    def hashed(source):
+        return course.source_hash({"cells": [{"cell_type": "code", "source": source}]})
+
+    assert hashed("%env A=1") != hashed("%env A=2") and hashed("x = !ls") != hashed("x = !pwd")
+    assert hashed("if x:\n    %pip install y\n    z = (7\n  % 4)") and hashed("!ls") != hashed("")
+    assert hashed('REPOSITORY = "a/b"\nx') == hashed('REPOSITORY = "c/d"\nx')
 
 
 def test_a_page_shows_the_picture_of_a_widget():
@@ -310,6 +321,7 @@ def test_the_everyday_tests_are_one_call_and_the_full_ones_add_orders_and_files(
     alone = [call for call in calls if call.endswith(".py")]
     assert status == 0 and "-m pytest -q -p no:cacheprovider -m  " in calls[0]  # no marker is left out
     assert len(orders) == 3 and not any("notebooks" in call for call in orders)
+    assert all(" -m  " in call for call in alone)
     assert len(alone) == len(list((course.ROOT / "tests").glob("test_*.py"))) and len(calls) == 1 + len(orders) + len(alone)
 
 
