@@ -555,7 +555,7 @@ def repository() -> str:
 
 
 def fork(name: str) -> None:
-    """Write `name` (OWNER/NAME) wherever the old name stands: pyproject.toml, READMEs, notebooks, slides.
+    """Write `name` (OWNER/NAME) wherever the old name stands: pyproject.toml, CITATION.cff, READMEs, notebooks, slides.
 
     Raises: CourseError for a name that GitHub does not allow.
     """
@@ -564,6 +564,7 @@ def fork(name: str) -> None:
     old = repository()
     for path in [
         ROOT / "pyproject.toml",
+        *ROOT.glob("CITATION.cff"),
         *ROOT.glob("README*.md"),
         *NOTEBOOKS.glob("*.ipynb"),
         *ROOT.glob("slides/*.md"),

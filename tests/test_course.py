@@ -334,7 +334,7 @@ def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
 def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     old = course.repository()
     (tmp_path / "gemma_lab").mkdir()
-    for name in ("pyproject.toml", "README.md", "gemma_lab/__init__.py"):
+    for name in ("pyproject.toml", "CITATION.cff", "README.md", "gemma_lab/__init__.py"):
         (tmp_path / name).write_text((course.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     path = notebook(tmp_path, f'REPOSITORY = "{old}"\nprint(1)')
     result = course.execute(path)
@@ -343,7 +343,9 @@ def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(course, "NOTEBOOKS", tmp_path)
     course.fork("somebody/their-course")
     assert course.repository() == "somebody/their-course"
-    assert all(old not in file.read_text(encoding="utf-8") for file in (tmp_path / "README.md", path))
+    assert all(
+        old not in file.read_text(encoding="utf-8") for file in (tmp_path / "README.md", tmp_path / "CITATION.cff", path)
+    )
     stored = json.loads(path.read_text())
     assert course.stale_cells(stored, stored) == []  # the name is no reason to execute again
     with pytest.raises(course.CourseError, match="OWNER/NAME"):
