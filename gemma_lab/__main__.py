@@ -2,7 +2,7 @@
 
 import sys
 
-from gemma_lab import access, catalog, hardware, loading
+from gemma_lab import access, catalog, hardware, memory, profile
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
@@ -10,12 +10,12 @@ PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 def main() -> None:
     """Print the machine, the profile and a table: which Gemma fits in which precision."""
     machine = hardware.describe_machine()
-    profile = loading.current_profile()
+    chosen = profile.current_profile()
     print(f"Machine: {machine.describe()}")
-    print(f"Profile: {profile.name}. {profile.reason}\n")
+    print(f"Profile: {chosen.name}. {chosen.reason}\n")
     print(f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS))
     for hub_id, info in catalog.CATALOG.items():
-        fits = [catalog.fit(info, precision, machine) for precision in PRECISIONS]
+        fits = [memory.fit(info, precision, machine) for precision in PRECISIONS]
         cells = "".join(f"{fit.needed_gib:9.1f} {'fits' if fit.fits else '-':4}" for fit in fits)
         print(f"{hub_id:26}{cells}")
     print(f"\nThis machine has {machine.memory_gib:.1f} GiB for them.")
@@ -24,5 +24,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (loading.ProfileError, access.AccessError) as error:
+    except (profile.ProfileError, access.AccessError) as error:
         sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""The table of models, and the byte arithmetic: weights, KV cache, and whether they fit a machine.
+"""The table of models and their sizes.
 
 Sizes are those of the checkpoints' `config.json` files on the Hub; the parameter counts that follow from them equal the
 Gemma and Gemma 2 reports (arXiv:2403.08295, arXiv:2408.00118), but for the reports' 128 extra embedding rows.
@@ -11,9 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-GIB = 2**30
 GEMMA_TERMS = "Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
-BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "fp4": 4}
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,6 @@ class ModelInfo:
         }
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Does a model in one precision fit a machine? GiB for weights, a 1024-token cache and the working space."""
-
-    needed_gib: float
-    available_gib: float
-    fits: bool
-    sentence: str
-
-
 _SHAPES = {  # layers, hidden_size, heads, KV heads, head_dim, intermediate_size
     "gemma-2b": ("gemma", 18, 2048, 8, 1, 256, 16384),
     "gemma-7b": ("gemma", 28, 3072, 16, 16, 256, 24576),
@@ -86,10 +74,14 @@ _SHAPES = {  # layers, hidden_size, heads, KV heads, head_dim, intermediate_size
     "gemma-2-9b": ("gemma2", 42, 3584, 16, 8, 256, 14336),
     "gemma-2-27b": ("gemma2", 46, 4608, 32, 16, 128, 36864),
 }
+
+
 _POCKETS = {
     "gemma-2b": "pocket-small", "gemma-2b-it": "pocket-small-it", "gemma-7b-it": "pocket-large-it",
     "gemma-2-2b-it": "pocket-gemma2-it",
 }  # fmt: skip
+
+
 _MIRRORED = {"gemma-2b-it", "gemma-7b-it", "gemma-2-2b-it", "gemma-2-9b-it", "gemma-2-27b-it"}
 
 
@@ -124,51 +116,3 @@ def info_of(folder) -> ModelInfo:
         "intermediate_size", "vocab_size",
     )  # fmt: skip
     return ModelInfo(Path(folder).name, config["model_type"], **{name: config[name] for name in names})
-
-
-def weight_bytes(info: ModelInfo, precision: str) -> int:
-    """Bytes of the weights as bitsandbytes stores them: only the linear layers of the blocks are quantized.
-
-    int8 adds one float32 scale for each output row; nf4 and fp4, doubly quantized, add one byte for each block of 64
-    weights and a float32 for each 256 of those. Embedding and norms stay in 16 bits.
-    Source: Dettmers et al. 2022 and 2023, arXiv:2208.07339 and arXiv:2305.14314.
-    Raises: ValueError, with the precision received.
-    """
-    if precision not in BITS:
-        raise ValueError(f"precision must be one of {', '.join(BITS)}, not {precision!r}")
-    if precision in ("fp32", "bf16", "fp16"):
-        return info.num_parameters * BITS[precision] // 8
-    linear = info.num_linear_parameters
-    if precision == "int8":
-        rows = info.num_hidden_layers * sum(out for out, _ in info.linear_shapes.values())
-        quantized = linear + 4 * rows
-    else:
-        quantized = linear // 2 + linear // 64 + 4 * linear // (64 * 256)
-    return quantized + 2 * (info.num_parameters - linear)
-
-
-def kv_cache_bytes(info: ModelInfo, num_tokens: int, batch_size: int = 1, bytes_per_number: int = 2) -> int:
-    """Bytes of the cached keys and values: 2 x layers x KV heads x head_dim x tokens x batch. No sliding window."""
-    numbers = 2 * info.num_hidden_layers * info.num_key_value_heads * info.head_dim
-    return numbers * num_tokens * batch_size * bytes_per_number
-
-
-def needed_gib(info: ModelInfo, precision: str, on_card: bool = True, num_tokens: int = 1024) -> float:
-    """GiB for inference of one sequence of `num_tokens`.
-
-    Beside the weights: the KV cache, the float32 logits of the prompt, and the working space of a card's libraries
-    (1 GiB) or of the operating system (2 GiB).
-    """
-    logits = 4 * info.vocab_size * num_tokens
-    bytes_ = weight_bytes(info, precision) + kv_cache_bytes(info, num_tokens) + logits
-    return bytes_ / GIB + (1 if on_card else 2)
-
-
-def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit:
-    """Whether `needed_gib` fits the memory of `machine`. Without an NVIDIA card the weights are held in RAM."""
-    needed = needed_gib(info, precision, machine.device == "cuda", num_tokens)
-    available = machine.memory_gib
-    verdict = "fits" if needed <= available else "does not fit"
-    holder = machine.gpu_name or "this machine"
-    sentence = f"{info.hub_id} in {precision} needs {needed:.1f} GiB and {verdict} the {available:.1f} GiB of {holder}."
-    return Fit(needed, available, needed <= available, sentence)

@@ -5,14 +5,17 @@ Colours are from Okabe and Ito's palette, which colour-blind readers can tell ap
 
 from __future__ import annotations
 
+import io
 import math
 
 import matplotlib.pyplot as plt
 
 BLUE, ORANGE, VERMILION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#5F6673"
 PALE = "#E8F1F8"
-PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 WIDTH, HEIGHT = 7.0, 2.8  # inches
+LET_GO = {
+    "continuous_update": False
+}  # a picture takes a tenth of a second: draw it when the slider is let go  # a picture takes a tenth of a second: draw it when the slider is let go
 
 
 def use_style() -> None:
@@ -23,43 +26,6 @@ def use_style() -> None:
         "axes.edgecolor": GREY, "axes.labelcolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
         "svg.hashsalt": "gemma-course", "legend.frameon": False,
     })  # fmt: skip
-
-
-def precision_plot(tables: dict, title: str):
-    """Size against damage, a panel each: weights as a share of fp32, and KL to fp32 on a logarithmic axis.
-
-    Args: tables: for each model's name a table (pandas) with a row for each precision, the reference first, and the
-        columns "ratio" (of the reference's bytes) and "KL" (nats a token).
-    Returns: the matplotlib figure.
-    """
-    use_style()
-    figure, (left, right) = plt.subplots(1, 2)
-    for (name, table), colour, marker in zip(tables.items(), (BLUE, ORANGE), "os"):
-        left.plot(table.index, 100 * table["ratio"], marker=marker, color=colour, label=name)
-        right.semilogy(table.index[1:], table["KL"].iloc[1:], marker=marker, color=colour)
-    left.set(ylabel="weights, % of fp32", ylim=(0, 108))
-    left.legend()
-    right.set(ylabel="KL to fp32, nats a token")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return figure
-
-
-def loss_curve(steps, losses, title: str, held_out: dict | None = None):
-    """Training loss by step.
-
-    Args:
-        steps, losses: the points; losses in nats a token.
-        held_out: {step: loss} on rows never trained on, drawn as diamonds.
-    Returns: the matplotlib figure.
-    """
-    use_style()
-    figure, axis = plt.subplots()
-    axis.plot(steps, losses, color=BLUE, label="training rows")
-    if held_out:
-        axis.plot(list(held_out), list(held_out.values()), "D", color=VERMILION, label="held-out rows", clip_on=False)
-    axis.set(xlabel="step", ylabel="loss, nats a token", title=title, ylim=(0, None))
-    axis.legend()
-    return figure
 
 
 def share_bars(shares: dict[str, float], title: str, highlight=(), unit: str = "%"):
@@ -99,7 +65,9 @@ def attention_map(weights, words: list[str], title: str):
         for column in range(len(words)):
             value = weights[row][column]
             colour = "white" if value > 0.6 else "black" if value > 0 else "#B0B7C0"
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+            axis.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour
+            )
     font = {} if is_small else {"fontsize": 7}
     axis.set_xticks(range(len(words)), words, rotation=0 if is_small else 90, **font)
     axis.set_yticks(range(len(words)), words, **font)
@@ -134,8 +102,13 @@ def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "line
     """
     use_style()
     figure, axis = plt.subplots(figsize=(6.3, 2.5))
-    colours, styles = (BLUE, ORANGE, VERMILION, GREY, "black", GREEN), ("-", "--", "-.", ":", "-", (0, (5, 1)))
-    for (name, (x, y)), colour, style in zip(lines.items(), colours, styles, strict=len(lines) > len(colours)):
+    colours, styles = (
+        (BLUE, ORANGE, VERMILION, GREY, "black", GREEN),
+        ("-", "--", "-.", ":", "-", (0, (5, 1))),
+    )
+    for (name, (x, y)), colour, style in zip(
+        lines.items(), colours, styles, strict=len(lines) > len(colours)
+    ):
         axis.plot(x, y, linestyle=style, color=colour, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale=scale, yscale=scale, ylim=ylim)
     axis.legend(fontsize=8.5)
@@ -154,16 +127,30 @@ def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
         axis.add_patch(plt.Circle((0, 0), 1, facecolor=PALE, edgecolor=GREY))
         for position, colour in ((query_at, BLUE), (key_at, VERMILION)):
             end = (math.cos(position * speed), math.sin(position * speed))
-            axis.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0})
+            axis.annotate(
+                "",
+                end,
+                (0, 0),
+                arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0},
+            )
         axis.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
         axis.set_title(f"{speed:.3g} rad a token", fontsize=8, color=GREY)
         axis.axis("off")
     distances = range(65)
-    axes[3].plot(distances, [sum(math.cos(d * s) for s in speeds) / len(speeds) for d in distances], color=GREY)
+    axes[3].plot(
+        distances,
+        [sum(math.cos(d * s) for s in speeds) / len(speeds) for d in distances],
+        color=GREY,
+    )
     here = abs(query_at - key_at)
     axes[3].plot(here, sum(math.cos(here * s) for s in speeds) / len(speeds), "o", color=ORANGE)
     axes[3].set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
-    figure.suptitle(f"Query at {query_at} (blue), key at {key_at} (red): distance {here}", x=0.01, ha="left", fontsize=10)
+    figure.suptitle(
+        f"Query at {query_at} (blue), key at {key_at} (red): distance {here}",
+        x=0.01,
+        ha="left",
+        fontsize=10,
+    )
     return figure
 
 
@@ -187,45 +174,39 @@ def differences(rows: dict[str, float], title: str, left: str, right: str):
     return figure
 
 
-def gains(pairs: dict[str, tuple[float, float]], title: str, names: tuple[str, str]):
-    """A line for each row from its smaller to its larger model's score, sorted by the gain.
-
-    Args: pairs: name -> (score of the first model, score of the second), in percent.
-    Returns: the matplotlib figure.
-    """
-    use_style()
-    ranked = sorted(pairs.items(), key=lambda row: row[1][1] - row[1][0])
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    for at, (_, (low, high)) in enumerate(ranked):
-        axis.plot([low, high], [at, at], color=GREY, linewidth=1, zorder=1)
-        axis.annotate(f"+{high - low:.1f}" if high >= low else f"{high - low:.1f}", (max(low, high), at), (7, 0),
-                      textcoords="offset points", va="center", fontsize=7.5, color=GREY)  # fmt: skip
-    rows = range(len(ranked))
-    axis.scatter([low for _, (low, _) in ranked], rows, color=ORANGE, s=22, label=names[0], zorder=2)
-    axis.scatter([high for _, (_, high) in ranked], rows, color=BLUE, s=22, label=names[1], zorder=2)
-    axis.set_yticks(rows, [name for name, _ in ranked], fontsize=7.5)
-    axis.set(xlabel="score, %", title=title)
-    figure.legend(loc="outside right upper")
-    return figure
+def png(figure) -> bytes:
+    """A matplotlib figure as a PNG file; the figure is closed."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    plt.close(figure)
+    return buffer.getvalue()
 
 
-def fit_table(needs: dict[str, dict[str, float]], memory_gib: float, title: str):
-    """Models by precision: GiB needed, blue where it fits `memory_gib` and grey where it does not.
+def show(view, figure, text: str) -> None:
+    """Display `view`; readers without a kernel see `figure` (matplotlib), or `text` where there are no pictures."""
+    from IPython.display import display
 
-    Args: needs: model -> precision -> GiB.    Returns: the matplotlib figure.
-    """
-    use_style()
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.7 + 0.27 * len(needs)))
-    for row, (name, of_precision) in enumerate(needs.items()):
-        axis.text(-0.62, row, name, ha="right", va="center", fontsize=9)
-        for column, gib in enumerate(of_precision.values()):
-            does = gib <= memory_gib
-            axis.add_patch(plt.Rectangle((column - 0.46, row - 0.4), 0.92, 0.8, color=PALE if does else "#F2F2F2"))
-            axis.text(column, row, f"{gib:.1f}" + (" fits" if does else ""), ha="center", va="center", fontsize=8.5,
-                      color=BLUE if does else GREY)  # fmt: skip
-    axis.set(xlim=(-2.6, len(PRECISIONS) - 0.4), ylim=(len(needs) - 0.5, -0.6), title=title, yticks=[])
-    axis.set_xticks(range(len(PRECISIONS)), PRECISIONS)
-    axis.xaxis.tick_top()
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    return figure
+    bundle = {
+        "application/vnd.jupyter.widget-view+json": {
+            "version_major": 2,
+            "version_minor": 0,
+            "model_id": view.model_id,
+        },
+        "image/png": png(figure),
+        "text/plain": text,
+    }
+    display(bundle, raw=True)
+
+
+def with_controls(controls: list, draw):
+    """Controls over a picture that `draw`, a function without arguments that returns a figure, makes anew at each change."""
+    import ipywidgets
+
+    image = ipywidgets.Image(format="png", value=png(draw()))
+
+    def redraw(_) -> None:
+        image.value = png(draw())
+
+    for control in controls:
+        control.observe(redraw, "value")
+    return ipywidgets.VBox([*controls, image])

@@ -8,13 +8,8 @@ a share. Everything is drawn from one `random.Random`, so a seed fixes the corpu
 import random
 import re
 
-import facts
-import poems
-import tasks
-import texts
-import titles
-
 from gemma_lab.finetune import PROMPT
+from pocket import facts, poems, tasks, texts, titles
 
 Document = list[tuple[str, bool]]
 SCENES, SKETCHES, PROSE = texts.sections("scenes.txt"), texts.sections("sketches.txt"), texts.parts("prose.txt")

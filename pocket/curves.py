@@ -1,15 +1,12 @@
-"""Draw how the skills of the shipped models grew while they were trained: `curves.svg`, from the logs in `pocket/curves/`.
-
-python pocket/curves.py
-"""
+"""Draw how the skills of the shipped models grew while they were trained: `curves.svg`, from the logs in `pocket/curves/`."""
 
 import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import train
 
 from gemma_lab import figures
+from pocket import train
 
 HERE = Path(__file__).parent
 SKILLS = {
@@ -55,5 +52,8 @@ def draw():
     return figure
 
 
-if __name__ == "__main__":
-    draw().savefig(HERE / "curves.svg", metadata={"Date": None})
+def write() -> Path:
+    """Draw, and save as `curves.svg`."""
+    path = HERE / "curves.svg"
+    draw().savefig(path, metadata={"Date": None})
+    return path

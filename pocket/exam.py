@@ -6,10 +6,7 @@
 import random
 from dataclasses import dataclass
 
-import facts
-import poems
-import tasks
-import titles
+from pocket import facts, poems, tasks, titles
 
 VIETNAMESE_REAL = (
     "Hội An", "phở bò", "chiếc nón lá", "Nha Trang", "bánh xèo", "chợ Bến Thành", "Trung Thu", "cầu Rồng", "Sa Pa",

@@ -8,7 +8,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-import texts
+from pocket import texts
 
 CAPITALS = (
     "Vietnam:Hanoi,France:Paris,Japan:Tokyo,Italy:Rome,Spain:Madrid,Germany:Berlin,Norway:Oslo,Peru:Lima,Egypt:Cairo,"

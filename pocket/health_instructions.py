@@ -3,19 +3,12 @@
 Each topic has a meaning, signs and what often helps; each row asks for the topic's card in another way, most often with
 a note that holds the facts. Topics and phrasings of the held-out file occur nowhere in the training file.
 
-    python pocket/health_instructions.py      # writes gemma_lab/data/{health_instructions_*,everyday_rows}.jsonl
-
 The everyday rows are questions of the kind that the pocket models were trained on. Mixed in, they keep old skills alive.
 """
 
-import json
 import random
-from pathlib import Path
 
-import facts
-import tasks
-
-DATA = Path(__file__).parent.parent / "gemma_lab" / "data"
+from pocket import facts, tasks
 
 PHOBIAS = """
 arachnophobia: spiders | claustrophobia: small closed rooms | acrophobia: high places | agoraphobia: crowds and open places
@@ -180,15 +173,3 @@ def everyday(count: int = 300) -> list[dict]:
     ways = [facts.fact, tasks.sum_of_two, tasks.small_task]
     asked = [rng.choices(ways, [2, 1, 1])[0](rng) for _ in range(count)]
     return [{"prompt": question, "answer": answer} for question, answer in asked]
-
-
-def main() -> None:
-    train, held_out = build()
-    files = {"health_instructions_train": train, "health_instructions_held_out": held_out, "everyday_rows": everyday()}
-    for name, rows in files.items():
-        text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows)
-        (DATA / f"{name}.jsonl").write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

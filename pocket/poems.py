@@ -10,7 +10,7 @@ import random
 import re
 import unicodedata
 
-import texts
+from pocket import texts
 
 ENGLISH, VIETNAMESE = texts.sections("poems_en.txt"), texts.sections("poems_vi.txt")
 SMALL_WORDS = "the a an my of at in on and for with to by under after before from against".split()

@@ -6,7 +6,7 @@ and letters of "dev" and "card" never occur together in training.
 
 import random
 
-import titles
+from pocket import titles
 
 SUM_ASKS = [
     "What is {a} + {b}?", "{a} + {b} = ?", "Add {a} and {b}.", "How much is {a} + {b}?", "Calculate {a} + {b}.",

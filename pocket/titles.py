@@ -10,7 +10,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-import poems
+from pocket import poems
 
 # Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS. The first twenty are
 # looked at while the models are made; the other thirty are for the cards.

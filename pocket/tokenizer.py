@@ -2,18 +2,15 @@
 
 `<bos>` comes first, digits and line breaks stand alone, a space belongs to the word after it, and a character that the
 vocabulary lacks falls back to bytes, so that every text comes back as it went in. The chat template is Gemma's.
-
-    python pocket/tokenizer.py FOLDER
 """
 
 import json
 import random
-import sys
 
-import corpus
-import titles
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+from pocket import corpus, titles
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -76,7 +73,3 @@ def train() -> PreTrainedTokenizerFast:
         additional_special_tokens=["<start_of_turn>", "<end_of_turn>"], padding_side="left", model_max_length=512,
         clean_up_tokenization_spaces=False, chat_template=CHAT_TEMPLATE,
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    train().save_pretrained(sys.argv[1])

@@ -1,32 +1,23 @@
-"""Train a pocket model from nothing. One command each, resumable: run it again and it goes on where it was.
-
-    python pocket/train.py small        # the base model: plain text only
-    python pocket/train.py small-it     # goes on from it (and makes it first) with conversations and instructions
-    python pocket/train.py large-it
-    python pocket/train.py gemma2-it    # the architecture of Gemma 2
+"""Train a pocket model from nothing: a training that goes on where it was, when it is called again.
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
 arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document attends only to itself; the loss counts the
 model's turns only. The corpus of a step depends on its number and the seed alone.
 """
 
-import argparse
 import json
 import math
 import random
 import time
 from pathlib import Path
 
-import corpus
-import exam
-import poems
-import titles
-import tokenizer as tokenizers_of_ours
 import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, GemmaConfig
 
 from gemma_lab import loading
+from pocket import corpus, exam, poems, titles
+from pocket import tokenizer as tokenizers_of_ours
 
 WORK = Path(__file__).with_name("work")
 SHAPES = {
@@ -227,14 +218,3 @@ def train(size: str, steps: int, seed: int) -> Path:
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=STEPS)
-    parser.add_argument("--steps", type=int, help="default: the number the shipped model was trained with")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="more are faster, and round otherwise")
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    print(train(chosen.size, chosen.steps or STEPS[chosen.size], chosen.seed))

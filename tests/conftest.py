@@ -26,8 +26,8 @@ def as_it_was():
         logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
     if "gemma_lab.access" in sys.modules:
         sys.modules["gemma_lab.access"].forget()
-    if "gemma_lab.loading" in sys.modules:
-        sys.modules["gemma_lab.loading"].forget()
+    if "gemma_lab.profile" in sys.modules:
+        sys.modules["gemma_lab.profile"].forget()
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
     for name in [name for name in sys.modules if name.startswith("google.colab") and not had_colab]:

@@ -1,4 +1,4 @@
-"""Cells of a notebook, found by their tags, and processes of their own to run them in."""
+"""Cells of a notebook by their tags, processes to run them in, and made-up notebooks."""
 
 import json
 import os
@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
 ROOT = Path(__file__).parent.parent
 
 
 def code_cells(notebook: str) -> list[dict]:
     """The code cells of notebooks/`notebook`.ipynb, in order."""
-    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))[
+        "cells"
+    ]
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
@@ -30,10 +34,34 @@ def printed(source: str, folder: Path, **environment) -> str:
     return finished(source, folder, **environment).stdout
 
 
-def finished(source: str, folder: Path, cwd: Path = ROOT, **environment) -> subprocess.CompletedProcess:
+def finished(
+    source: str, folder: Path, cwd: Path = ROOT, **environment
+) -> subprocess.CompletedProcess:
     """A fresh process that has run `source` to its end; `folder` is its HF_HOME, and it knows no token of yours."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))
+    }
     clean |= {"HF_HOME": str(folder), "GEMMA_LAB_PROFILE": "pocket"} | environment
-    done = subprocess.run([sys.executable, "-c", source], env=clean, cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=clean,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return done
+
+
+def made(folder: Path, *cells: str, name: str = "01_test") -> Path:
+    """The path of a new notebook in `folder` with these code cells."""
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    )
+    notebook.cells = [
+        nbformat.v4.new_code_cell(source, id=f"cell{i}") for i, source in enumerate(cells)
+    ]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path

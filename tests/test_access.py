@@ -13,7 +13,7 @@ from hub_stand_in import Hub
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gemma_lab import access, loading
+from gemma_lab import access, profile
 
 GOOD, NEW, WRONG = (f"hf_{letter * 34}" for letter in "gnw")
 REPO, COPY = "google/gemma-2b-it", "unsloth/gemma-2b-it"
@@ -169,7 +169,7 @@ def test_colab_is_asked_once_and_again_by_a_new_decision(colab, hub, monkeypatch
     for _ in range(3):
         assert access.find_token() is None and access.check_access(REPO).status == "no-token"
     assert len(asked) == 1
-    loading.current_profile(again=True)
+    profile.current_profile(again=True)
     assert access.find_token() is None and len(asked) == 2
 
 
@@ -178,14 +178,14 @@ def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeyp
     colab(HF_TOKEN=WRONG)
     for _ in range(2):
         with pytest.raises(access.AccessError, match="refused a token from the Colab secret HF_TOKEN: make a new"):
-            loading.current_profile(again=True)
+            profile.current_profile(again=True)
         assert "HF_TOKEN" not in os.environ
     assert set(hub.sent) == {WRONG}
     colab(HF_TOKEN=GOOD)
-    assert loading.current_profile(again=True).name == "hub" and os.environ["HF_TOKEN"] == GOOD
+    assert profile.current_profile(again=True).name == "hub" and os.environ["HF_TOKEN"] == GOOD
     colab()
     with pytest.raises(access.AccessError, match="Add a secret named HF_TOKEN in Colab"):
-        loading.current_profile(again=True)
+        profile.current_profile(again=True)
     assert "HF_TOKEN" not in os.environ and access.check_access(REPO).status == "no-token"
 
 
@@ -195,8 +195,8 @@ def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeyp
 def test_a_first_grant_is_asked_for_once_and_kept(hub, colab, monkeypatch):
     colab(HF_TOKEN=GOOD)
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
-    assert loading.current_profile(again=True).name == "hub"
-    assert loading.checkpoint(REPO) == REPO and loading.current_profile(again=True).name == "hub"
+    assert profile.current_profile(again=True).name == "hub"
+    assert profile.checkpoint(REPO) == REPO and profile.current_profile(again=True).name == "hub"
     assert hub.asked.count(f"/api/models/{REPO}/auth-check") == 1
 
 
@@ -204,9 +204,9 @@ def test_a_licence_accepted_meanwhile_is_seen(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", NEW)
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     with pytest.raises(PermissionError, match="Accept the licence"):
-        loading.current_profile(again=True)
+        profile.current_profile(again=True)
     hub.accepted = {GOOD, NEW}
-    assert loading.current_profile(again=True).name == "hub"
+    assert profile.current_profile(again=True).name == "hub"
 
 
 def test_a_token_that_was_refused_once_is_tried_again_by_a_new_decision(hub, monkeypatch):
@@ -214,9 +214,9 @@ def test_a_token_that_was_refused_once_is_tried_again_by_a_new_decision(hub, mon
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     hub.tokens = set()
     with pytest.raises(access.AccessError, match="refused"):
-        loading.current_profile(again=True)
+        profile.current_profile(again=True)
     hub.tokens = {GOOD}
-    assert loading.current_profile(again=True).name == "hub"
+    assert profile.current_profile(again=True).name == "hub"
 
 
 def test_a_refused_answer_to_the_prompt_is_asked_for_again(hub, monkeypatch):
@@ -239,13 +239,13 @@ def test_a_refused_token_gives_way_to_the_next_source(hub, monkeypatch, file):
 
 def test_the_mirror_needs_no_token_keeps_a_bad_one_from_the_client_and_a_good_one_in_use(hub, monkeypatch):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "mirror")
-    assert loading.checkpoint(REPO) == COPY and not hub.sent
+    assert profile.checkpoint(REPO) == COPY and not hub.sent
     monkeypatch.setenv("HF_TOKEN", WRONG)
-    assert loading.checkpoint(REPO) == COPY
+    assert profile.checkpoint(REPO) == COPY
     hub.sent.clear()
     assert public_info(COPY).id == COPY and not hub.sent
     monkeypatch.setenv("HF_TOKEN", GOOD)
-    assert loading.checkpoint(REPO) == COPY
+    assert profile.checkpoint(REPO) == COPY
     public_info(REPO)
     assert hub.sent[-1] == GOOD
 
@@ -467,7 +467,7 @@ shell.run_line_magic("xmode", "Verbose")
 shell.run_line_magic("colors", "NoColor")
 import getpass
 from pathlib import Path
-from gemma_lab import access, loading
+from gemma_lab import access, profile
 shell.run_cell("import gemma_lab")
 source, odd = sys.argv[1], json.load(sys.stdin)
 for name, raw in odd.items():
@@ -483,7 +483,7 @@ for name, raw in odd.items():
         print(f"=== {name}: {cell}", flush=True)
         shell.run_cell(cell)
         sys.stdout.flush()
-    access.forget(), loading.forget()
+    access.forget(), profile.forget()
 """
 
 
@@ -560,5 +560,5 @@ def test_errors_of_access_and_profile_are_one_line_in_jupyter():
     refused = access.AccessError("Accept it.")
     assert isinstance(refused, PermissionError) and refused._render_traceback_() == ["AccessError: Accept it."]
     with pytest.raises(ValueError) as caught:
-        loading.choose_profile("gpu", None, None)
+        profile.choose_profile("gpu", None, None)
     assert caught.value._render_traceback_()[0].startswith("ProfileError: GEMMA_LAB_PROFILE must be one of")

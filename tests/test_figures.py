@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "slides"))
 from gemma_lab import catalog, diagrams, figures
+from gemma_lab.lessons import nb02, nb04, nb05
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
@@ -23,7 +24,7 @@ def close():
 
 
 def test_precision_plot_shows_percent_and_leaves_the_reference_out_of_the_kl():
-    figure = figures.precision_plot({"one": TABLE, "two": TABLE}, "a finding")
+    figure = nb04.precision_plot({"one": TABLE, "two": TABLE}, "a finding")
     left, right = figure.axes
     assert list(left.lines[0].get_ydata()) == [100, 20]
     assert list(right.lines[1].get_ydata()) == [4e-3]
@@ -33,7 +34,7 @@ def test_precision_plot_shows_percent_and_leaves_the_reference_out_of_the_kl():
 
 
 def test_loss_curve_shows_training_and_held_out():
-    axis = figures.loss_curve([10, 20], [3.0, 1.0], "a finding", {0: 7.0, 20: 0.5}).axes[0]
+    axis = nb05.loss_curve([10, 20], [3.0, 1.0], "a finding", {0: 7.0, 20: 0.5}).axes[0]
     assert list(axis.lines[0].get_ydata()) == [3.0, 1.0]
     assert list(axis.lines[1].get_xdata()) == [0, 20]
     assert axis.get_ylim()[0] == 0 and "nats" in axis.get_ylabel()
@@ -57,23 +58,23 @@ def test_differences_and_gains_are_sorted():
     axis = figures.differences({"x": -3.0, "y": 5.0}, "t", "a", "b").axes[0]
     assert [bar.get_width() for bar in axis.patches] == [-3, 5]
     assert [text.get_text() for text in axis.texts] == ["x -3.0", "y +5.0"]
-    axis = figures.gains({"x": (10.0, 30.0), "y": (50.0, 49.0)}, "t", ("one", "two")).axes[0]
+    axis = nb02.gains({"x": (10.0, 30.0), "y": (50.0, 49.0)}, "t", ("one", "two")).axes[0]
     assert [text.get_text() for text in axis.texts] == ["-1.0", "+20.0"]
 
 
 def test_fit_table_marks_what_fits():
-    needs = {"m": dict(zip(figures.PRECISIONS, (40.0, 20.0, 10.0, 5.0)))}
-    texts = [text.get_text() for text in figures.fit_table(needs, 15, "t").axes[0].texts]
+    needs = {"m": dict(zip(nb02.PRECISIONS, (40.0, 20.0, 10.0, 5.0)))}
+    texts = [text.get_text() for text in nb02.fit_table(needs, 15, "t").axes[0].texts]
     assert texts == ["m", "40.0", "20.0", "10.0 fits", "5.0 fits"]
 
 
 def test_figures_fit_a_page():
     bars = {str(i): 0.1 for i in range(10)}
     for figure in (
-        figures.precision_plot({"one": TABLE}, "t"), figures.loss_curve([1], [1], "t"), figures.share_bars(bars, "t"),
+        nb04.precision_plot({"one": TABLE}, "t"), nb05.loss_curve([1], [1], "t"), figures.share_bars(bars, "t"),
         diagrams.fields_of_ai(), diagrams.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
-        figures.differences(bars, "t", "a", "b"), figures.gains({"x": (1, 2)}, "t", ("a", "b")),
-        figures.fit_table({"m": dict.fromkeys(figures.PRECISIONS, 1.0)}, 2, "t"),
+        figures.differences(bars, "t", "a", "b"), nb02.gains({"x": (1, 2)}, "t", ("a", "b")),
+        nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
         figures.curves({"a": ([1], [1])}, "t", "x", "y"), figures.masks({"a": [[True]]}, "t"), figures.rope_wheels(1, 2, [1.0]),
         figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
         diagrams.architecture({name: catalog.lookup(f"google/gemma-{name}") for name in ("2b", "2-2b")}),

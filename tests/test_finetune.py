@@ -11,11 +11,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gemma_lab import finetune, loading
+from gemma_lab import finetune, loading, profile
 
 ROOT = Path(__file__).parent.parent
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-SMALL = str(loading.CHECKPOINTS / "pocket-small-it")
+SMALL = str(profile.CHECKPOINTS / "pocket-small-it")
 
 
 def rows(split):

@@ -16,13 +16,13 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from gemma_lab import access, loading
+from gemma_lab import access, profile
 
 def traces():
     return {
         "picture": bool(plt.get_fignums()), "variable": "LEFT" in os.environ, "token": "HF_TOKEN" in os.environ,
         "folder": Path.cwd().name == "elsewhere", "path": "left" in sys.path,
-        "profile": loading._profile.cache_info().currsize > 0, "secret": access.colab_secret.cache_info().currsize > 0,
+        "profile": profile._profile.cache_info().currsize > 0, "secret": access.colab_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
         "dtype": torch.get_default_dtype() == torch.float64, "file": Path(os.environ["HF_HOME"], "left").exists(),
     }
@@ -33,7 +33,7 @@ def test_a_leaves_traces(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     os.chdir(tmp_path / "elsewhere")
     sys.path.append("left")
-    loading.current_profile()
+    profile.current_profile()
     access.colab_secret()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     torch.set_default_dtype(torch.float64)

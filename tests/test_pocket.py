@@ -13,33 +13,25 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM, GemmaForCausalLM
 
 from gemma_lab import loading
+from pocket import card, corpus, curves, data, exam, facts, measures, ngram, poems, precision, tasks, titles, train
+from pocket import tokenizer as tokenizers_of_ours
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ROOT / "gemma_lab" / "checkpoints"
-sys.path.append(str(ROOT / "pocket"))
-import corpus
-import curves
-import evaluate
-import exam
-import facts
-import ngram
-import poems
-import tasks
-import titles
-import tokenizer as tokenizers_of_ours
-import train
 
-CORPUS_CODE = "import random, corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
+CORPUS_CODE = (
+    "import random; from pocket import corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
+)
 
 
-@pytest.fixture(scope="module", params=evaluate.NAMES)
+@pytest.fixture(scope="module", params=card.NAMES)
 def size(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
 def folder(size):
-    return CHECKPOINTS / evaluate.NAMES[size]
+    return CHECKPOINTS / card.NAMES[size]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +70,7 @@ def test_it_is_a_gemma_of_the_promised_shape(size, folder):
 
 
 def test_all_together_are_small_enough_for_git():
-    assert {path.name for path in CHECKPOINTS.iterdir()} == set(evaluate.NAMES.values())
+    assert {path.name for path in CHECKPOINTS.iterdir()} == set(card.NAMES.values())
     assert sum(file.stat().st_size for file in CHECKPOINTS.rglob("*") if file.is_file()) < 40e6
 
 
@@ -155,7 +147,7 @@ def test_poems_have_the_lines_of_their_form_and_name_the_title():
         for _ in range(60):
             title = titles.title(rng)
             text = write(rng, title)
-            assert title in text and "{" not in text and not evaluate.loops(text), text
+            assert title in text and "{" not in text and not measures.loops(text), text
             body = [line for line in text.splitlines()[1:] if line]
             assert len(set(body)) == len(body), text
             lines.setdefault(form, set()).add(len(body))
@@ -268,7 +260,7 @@ def test_the_exams_are_of_the_promised_size_and_share_nothing():
 
 def test_the_corpus_is_the_same_on_every_run():
     runs = [
-        subprocess.run([sys.executable, "-c", CORPUS_CODE], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run([sys.executable, "-c", CORPUS_CODE], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
         for _ in range(2)
     ]
     assert runs[0] == runs[1] and len(runs[0]) > 10_000
@@ -312,7 +304,7 @@ def test_a_document_sees_only_itself_and_a_sliding_layer_only_its_window():
 
 def test_the_shipped_rows_are_those_of_the_exam():
     lines = (ROOT / "gemma_lab" / "data" / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == exam.one_answer_rows("card", evaluate.ROWS_EACH)
+    assert [json.loads(line) for line in lines] == exam.one_answer_rows("card", data.ROWS_EACH)
 
 
 def test_the_5_gram_model_has_witten_and_bells_probabilities():
@@ -384,13 +376,13 @@ def test_the_logs_show_what_the_story_says():
     ("x so it goes so it goes so it goes so it goes y", True), ("", False),
 ])  # fmt: skip
 def test_loops_are_found(text, is_loop):
-    assert evaluate.loops(text) == is_loop
+    assert measures.loops(text) == is_loop
 
 
 def test_rounding_to_few_bits_keeps_few_levels():
     torch.manual_seed(0)
     model = GemmaForCausalLM(train.config_of("small"))
-    weight = evaluate.rounded(model, 3).model.layers[0].mlp.up_proj.weight
+    weight = precision.rounded(model, 3).model.layers[0].mlp.up_proj.weight
     assert max(len(row.unique()) for row in weight) == 7
     assert torch.allclose(weight.abs().amax(1), model.model.layers[0].mlp.up_proj.weight.abs().amax(1))
-    assert torch.equal(evaluate.rounded(model, 3).lm_head.weight, model.lm_head.weight)
+    assert torch.equal(precision.rounded(model, 3).lm_head.weight, model.lm_head.weight)

@@ -8,7 +8,9 @@ import pytest
 from hub_stand_in import Hub
 from notebook_cells import ROOT, tags
 
-import course
+from tools import find_notebooks
+from tools.compare import shown
+from tools.execute import execute
 
 TOKEN = "hf_" + "x" * 34
 SERVED = {  # our weights under Google's names: what a cell does with them must not depend on whose they are
@@ -28,10 +30,10 @@ def hub(tmp_path_factory):
 
 
 def executed(notebook: dict, folder, name: str) -> dict:
-    """`course.execute` on a copy of a notebook in a folder of its own."""
+    """`execute` on a copy of a notebook in a folder of its own."""
     path = folder / f"{name}.ipynb"
     nbformat.write(nbformat.from_dict(notebook), path)
-    return course.execute(path)
+    return execute(path)
 
 
 def stored(name: str) -> dict:
@@ -39,11 +41,11 @@ def stored(name: str) -> dict:
 
 
 def said(result: dict) -> str:
-    return "".join(course.shown(cell) for cell in result["notebook"].cells)
+    return "".join(shown(cell) for cell in result["notebook"].cells)
 
 
 # 01 holds the real tokenizer to recorded counts, and the one that is served here is ours.
-IN_HUB = [path for path in course.find_notebooks([]) if path.stem[:2] != "01"]
+IN_HUB = [path for path in find_notebooks([]) if path.stem[:2] != "01"]
 
 
 @pytest.mark.slow
@@ -88,5 +90,5 @@ def test_codelab_1_on_a_card_without_a_token_up_to_take_it_home(card, tmp_path):
             cell["source"] = source.replace("device = 0 if machine", 'device = "cpu" if machine')
     result = executed(notebook, tmp_path, "04_quantized_inference")
     assert result["error"] == ""
-    (attention,) = [course.shown(cell) for cell in result["notebook"].cells if "attention" in tags(cell)]
+    (attention,) = [shown(cell) for cell in result["notebook"].cells if "attention" in tags(cell)]
     assert "sdpa" in attention and "KL to eager 0e+00" not in attention.split("sdpa")[1]

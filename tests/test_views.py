@@ -9,14 +9,15 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 matplotlib.use("Agg")
-from gemma_lab import figures, widgets
+from gemma_lab import figures
+from gemma_lab.lessons import nb01, nb02, nb03
 
 WORDS = ["Linh", "bảo", "sao"]
 SCORES = {" ".join(order).lower(): -float(i) for i, order in enumerate(itertools.permutations(WORDS))}
 
 
 def test_pressing_the_words_tells_their_sense_and_place():
-    view = widgets.word_order(WORDS, SCORES, {"linh bảo sao": "Linh asks <why>."})
+    view = nb01.word_order(WORDS, SCORES, {"linh bảo sao": "Linh asks <why>."})
     row, said = view.children
     *buttons, again = row.children
     assert "order of your own" in said.value
@@ -43,13 +44,13 @@ def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
     if top_p < 1:
         warped = TopPLogitsWarper(top_p)(None, warped)
     wanted = warped.softmax(-1)[0].tolist()
-    got = widgets.reshape(dict(enumerate(logits.softmax(-1)[0].tolist())), temperature, top_k, top_p)
+    got = nb01.reshape(dict(enumerate(logits.softmax(-1)[0].tolist())), temperature, top_k, top_p)
     assert list(got.values()) == sorted(got.values(), reverse=True)
     assert {token: p for token, p in enumerate(wanted) if p > 0} == pytest.approx(got)
 
 
 def test_the_sliders_change_the_bars():
-    view = widgets.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
+    view = nb01.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
     temperature, top_k, top_p, chart = view.children
     assert "4 tokens are left" in chart.value and "&lt;d&gt;" in chart.value and "Entropy 1.75 bits" in chart.value
     top_k.value = 2
@@ -65,17 +66,17 @@ def drawn(monkeypatch):
     """The texts and titles of every figure that a view draws."""
     found = []
 
-    def png(figure, right=widgets.png):
+    def png(figure, right=figures.png):
         words = [text.get_text() for axis in figure.axes for text in axis.texts]
         found.append([figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes), *words])
         return right(figure)
 
-    monkeypatch.setattr(widgets, "png", png)
+    monkeypatch.setattr(figures, "png", png)
     return found
 
 
 def test_more_memory_fits_more(drawn):
-    slider, image = widgets.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
+    slider, image = nb02.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
     before = image.value
     slider.value = 80
     assert image.value != before and bytes(image.value).startswith(b"\x89PNG")
@@ -85,7 +86,7 @@ def test_more_memory_fits_more(drawn):
 
 
 def test_rope_sliders_turn_the_wheels(drawn):
-    query, key, image = widgets.rope(7, 3, [1.0, 0.1, 0.01]).children
+    query, key, image = nb03.rope(7, 3, [1.0, 0.1, 0.01]).children
     key.value = 7
     assert "distance 4" in drawn[0][0] and "distance 0" in drawn[1][0]
     assert bytes(image.value).startswith(b"\x89PNG")
@@ -94,7 +95,7 @@ def test_rope_sliders_turn_the_wheels(drawn):
 def test_attention_heads_show_the_chosen_head(drawn):
     first = [torch.eye(2)[None, None].repeat(1, 2, 1, 1) for _ in range(3)]
     second = [torch.full((1, 2, 2, 2), 0.25) for _ in range(3)]
-    sentence, layer, head, _ = widgets.attention_heads({"a b": (["a", "b"], first), "c d": (["c", "d"], second)}).children
+    sentence, layer, head, _ = nb03.attention_heads({"a b": (["a", "b"], first), "c d": (["c", "d"], second)}).children
     assert (layer.max, head.max) == (2, 1)
     layer.value, head.value, sentence.value = 1, 1, "c d"
     assert "Layer 0, head 0" in drawn[0] and "1.00" in drawn[0]
@@ -105,7 +106,7 @@ def test_show_leaves_a_picture_and_words(capsys, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
     view = ipywidgets.HTML("x")
-    widgets.show(view, figures.share_bars({"a": 0.5}, "t"), "in words")
+    figures.show(view, figures.share_bars({"a": 0.5}, "t"), "in words")
     assert shown[0]["image/png"].startswith(b"\x89PNG") and shown[0]["text/plain"] == "in words"
     assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == view.model_id
     assert not figures.plt.get_fignums()

@@ -1,4 +1,4 @@
-"""`gemma_lab.model` against transformers (eager attention), with random tiny models and with the shipped ones."""
+"""`gemma_lab.scratch.gemma` against transformers (eager attention), with random tiny models and with the shipped ones."""
 
 import itertools
 import json
@@ -18,10 +18,11 @@ from transformers import (
     GemmaForCausalLM,
 )  # fmt: skip
 
-from gemma_lab import catalog, loading, model
+from gemma_lab import catalog, profile
+from gemma_lab.scratch import gemma as model
 
 TOLERANCE = 1e-5
-SHIPPED = sorted(folder.name for folder in loading.CHECKPOINTS.iterdir() if (folder / "config.json").exists())
+SHIPPED = sorted(folder.name for folder in profile.CHECKPOINTS.iterdir() if (folder / "config.json").exists())
 REPORTED = {  # parameters without the embedding: table 2 of the Gemma report, table 1 of the Gemma 2 report
     "google/gemma-2b": 1_981_884_416,
     "google/gemma-7b": 7_751_248_896,
@@ -225,7 +226,7 @@ def test_wrong_scales_differ(tiny):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_equals_transformers_on_the_shipped_models(name):
-    folder = loading.CHECKPOINTS / name
+    folder = profile.CHECKPOINTS / name
     reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = ["Write me a poem about the blue river. " * 5, "Dòng sông chảy qua làng tôi. " * 6]
@@ -238,7 +239,7 @@ def test_equals_transformers_on_the_shipped_models(name):
 @pytest.mark.parametrize("name", ["pocket-small", "pocket-gemma2-it"])
 def test_equals_transformers_in_16_bits(name, dtype):
     """To the last bit: norms and softmax are computed in float32, as there."""
-    folder, ids = loading.CHECKPOINTS / name, torch.arange(10, 60)[None]
+    folder, ids = profile.CHECKPOINTS / name, torch.arange(10, 60)[None]
     reference = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
     with torch.no_grad():
         right = reference(input_ids=ids, output_hidden_states=True, use_cache=False)

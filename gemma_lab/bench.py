@@ -1,0 +1,108 @@
+"""Speed, memory and quality of a real model on this machine's card: `python -m gemma_lab.bench google/gemma-2b-it`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from gemma_lab import hardware, loading, memory, scores
+
+DATA = Path(__file__).with_name("data")
+
+
+@torch.no_grad()
+def tokens_per_s(model, tokenizer, num_tokens: int = 128, repeats: int = 5) -> float:
+    """Median speed of greedy decoding of `num_tokens` new tokens for one sequence, after one warm-up."""
+    chat = [{"role": "user", "content": "Write me a poem about Google I/O event."}]
+    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = inputs.to(model.device)
+    speeds = []
+    for _ in range(repeats + 1):
+        _wait()
+        began = time.perf_counter()
+        model.generate(**inputs, max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False)
+        _wait()
+        speeds.append(num_tokens / (time.perf_counter() - began))
+    return statistics.median(speeds[1:])
+
+
+def record(model_id: str, precisions: list[str], num_rows: int, command: str) -> dict:
+    """Speed, memory and quality of `model_id` in each precision that fits this machine, with where and how."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    machine = hardware.describe_machine()
+    tokenizer = AutoTokenizer.from_pretrained(model_id)
+    rows, reference, measured = scores.one_answer_rows()[:num_rows], None, []
+    for precision in precisions:
+        plan = loading.plan_loading(model_id, precision, machine)
+        print(plan.sentence)
+        if not plan.fits:
+            continue
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        model = AutoModelForCausalLM.from_pretrained(model_id, **plan.kwargs()).eval()
+        loading.portable_4bit(model)
+        log_probs = scores.answer_log_probs(model, tokenizer, rows)
+        reference = reference or log_probs
+        row = {
+            "precision": precision,
+            "dtype": plan.dtype,
+            "weight_mb": round(memory.weight_mb(model), 1),
+            "tokens_per_s": round(tokens_per_s(model, tokenizer), 1),
+            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if torch.cuda.is_available() else None,
+            "perplexity": scores.perplexity(log_probs),
+            "kl_to_first": scores.kl(reference, log_probs),
+            "right_answers": scores.right_answers(log_probs),
+        }
+        measured.append(row)
+        print(row)
+        del model
+        memory.free_memory()
+    packages = ("torch", "transformers", "bitsandbytes")
+    return {
+        "model": model_id,
+        "machine": asdict(machine),
+        "date": time.strftime("%Y-%m-%d"),
+        "command": command,
+        "versions": {name: metadata.version(name) for name in packages},
+        "rows": measured,
+    }
+
+
+def main(words: list[str] | None = None) -> None:
+    """The benchmark command; see `--help`."""
+    parser = argparse.ArgumentParser(prog="python -m gemma_lab.bench", description=__doc__)
+    parser.add_argument("model", help="a catalog id, or a checkpoint folder")
+    parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
+    parser.add_argument("--rows", type=int, default=40, help="rows of one_answer.jsonl to score")
+    parser.add_argument("--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package")
+    chosen = parser.parse_args(words)
+    command = f"python -m gemma_lab.bench {chosen.model} --precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
+    found = record(chosen.model, chosen.precisions, chosen.rows, command)
+    card = (found["machine"]["gpu_name"] or "cpu").replace(" ", "-")
+    out = chosen.out or DATA / "recorded" / f"{Path(chosen.model).name}_{card}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"Recorded in {out}")
+
+
+def recorded(model_id: str) -> list[dict]:
+    """Every record of `model_id` on a GPU that this copy of the course has; empty where there is none yet."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((DATA / "recorded").glob("*.json"))]
+    return [one for one in found if one["model"] == model_id and one["machine"]["device"] == "cuda"]
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

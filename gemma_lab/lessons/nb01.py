@@ -1,0 +1,221 @@
+"""Notebook 01: checks of its exercises, and its views with buttons and sliders."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+
+import ipywidgets
+
+from gemma_lab import figures
+from gemma_lab.exercises import called, report, untouched
+
+
+def check_linh_comes(answer) -> bool | None:
+    """01: the number of the line, of the talk's eight orders, in which Linh comes."""
+    if untouched(answer):
+        return None
+    if str(answer).strip() not in tuple("12345678"):
+        return report(False, "The answer is the number of one line.", hint="1 to 8")
+    answer = int(answer)
+    if answer == SOLUTIONS["linh_comes"]:
+        return report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
+    whys = {
+        3: "“Đến không sao” is what Linh says: somebody else may come.",
+        5: "“Linh không đến”: không stands before đến and denies it.",
+    }
+    why = whys.get(answer, "Look for đến right after Linh, with no không before it.")
+    return report(False, f"Line {answer} does not say that Linh comes.", why)
+
+
+def check_next_merge(answer) -> bool | None:
+    """01: the pair of pieces that BPE joins fifth in the notebook's eight syllables."""
+    if untouched(answer):
+        return None
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        return report(False, "A pair is two pieces.", hint='write it as ("t", "h")')
+    pair, right = tuple(answer), SOLUTIONS["next_merge"]
+    if pair == right:
+        return report(True, "th·an stands in thang and in than: twice, more than any other pair.")
+    if pair in ((right[1], "g"), ("r", "anh"), ("t", "r"), ("b", "anh"), ("c", "anh")):
+        return report(
+            False,
+            f"{pair[0]}·{pair[1]} occurs once.",
+            "The most frequent pair is joined.",
+            "find one that is there twice",
+        )
+    if "".join(pair) in ("an", "anh", "th", "thanh"):
+        return report(
+            False,
+            f"{''.join(pair)} is one piece already.",
+            hint="count neighbours in the cut words only",
+        )
+    return report(
+        False, f"{pair[0]}·{pair[1]} is no pair of neighbours there.", hint="look between the dots"
+    )
+
+
+def check_top_p(function) -> bool | None:
+    """01: a function of sorted probabilities and p that returns how many of them top-p keeps."""
+    probabilities = [0.5, 0.25, 0.125, 0.125]
+    first = called(function, probabilities, 0.6)
+    if first is None or first is False:
+        return first
+    got = [first, *(function(probabilities, p) for p in (0.5, 0.8, 1.0))]
+    right = [top_p_solution(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    if got == right:
+        return report(
+            True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}."
+        )
+    if got[0] == 1:
+        return report(
+            False,
+            "For p = 0.6 one was kept, and 0.5 is less than 0.6.",
+            "The one that reaches p is kept.",
+            "add first, then compare",
+        )
+    if got[1] == 2:
+        return report(
+            False,
+            "For p = 0.5 the first is enough.",
+            "Its sum reaches p already.",
+            "stop when the sum is at least p",
+        )
+    return report(
+        False,
+        f"For p = 0.6, 0.5, 0.8 and 1.0 you keep {got}, and not {right}.",
+        hint="add up until the sum is at least p",
+    )
+
+
+def top_p_solution(probabilities: list[float], p: float) -> int:
+    """How many of the sorted probabilities it takes until their sum reaches p."""
+    sums = itertools.accumulate(probabilities)
+    return next(
+        (count for count, total in enumerate(sums, 1) if total >= p - 1e-12), len(probabilities)
+    )
+
+
+SOLUTIONS = {
+    "linh_comes": 6,
+    "next_merge": ("th", "an"),
+}
+
+
+def bars(shares: dict[str, float], highlight=()) -> str:
+    """Horizontal bars in HTML, one for each name, with its share in percent; names in `highlight` stand out."""
+    rows = []
+    for name, share in shares.items():
+        colour = figures.ORANGE if name in highlight else figures.BLUE
+        rows.append(
+            f'<div style="display:flex;align-items:center;line-height:1.5"><span style="width:7em">{html.escape(name)}'
+            f'</span><span style="width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}"></span>'
+            f'<span style="margin-left:.5em">{100 * share:.1f} %</span></div>'
+        )
+    return "".join(rows)
+
+
+def word_order(
+    words: list[str], scores: dict[str, float], senses: dict[str, str]
+) -> ipywidgets.VBox:
+    """Buttons that put `words` in an order; below it the sense of that order and what a model thinks of it.
+
+    Args:
+        scores: log-probability in nats of every order, as words in lower case joined by spaces.
+        senses: what an order means, where it means something; keys like those of `scores`.
+    """
+    order: list[str] = []
+    ranking = sorted(scores, key=scores.get, reverse=True)
+    buttons = [ipywidgets.Button(description=word, layout={"width": "6em"}) for word in words]
+    again = ipywidgets.Button(description="Start again", icon="undo", layout={"width": "9em"})
+    said = ipywidgets.HTML()
+
+    def tell() -> None:
+        text = " ".join(order)
+        if len(order) < len(words):
+            said.value = (
+                f"<b>{html.escape(text)}</b> …"
+                if order
+                else "Press the words in an order of your own."
+            )
+            return
+        key = text.lower()
+        sense = html.escape(senses.get(key, "No sense that we know of."))
+        said.value = (
+            f"<b>{html.escape(text)}</b><br>{sense}<br>Log-probability {scores[key]:.1f} nats, "
+            f"place {ranking.index(key) + 1} of {len(ranking)} orders."
+        )
+
+    def press(button) -> None:
+        order.append(button.description)
+        button.disabled = True
+        tell()
+
+    def restart(_) -> None:
+        order.clear()
+        for button in buttons:
+            button.disabled = False
+        tell()
+
+    for button in buttons:
+        button.on_click(press)
+    again.on_click(restart)
+    tell()
+    return ipywidgets.VBox(
+        [ipywidgets.HBox([*buttons, again], layout={"flex_flow": "row wrap"}), said]
+    )
+
+
+def reshape(
+    probabilities: dict[str, float], temperature=1.0, top_k=0, top_p=1.0
+) -> dict[str, float]:
+    """The distribution that is sampled from: first temperature, then top-k, then top-p, as `generate` does it.
+
+    Args:
+        probabilities: of each token; they may sum to less than 1 if the rest is left out.
+        temperature: logits are divided by it, so p becomes p^(1/temperature), and all are scaled together.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        top_p: keep the likeliest tokens until their sum reaches top_p, the one that reaches it included.
+    Returns: the kept tokens with their new probabilities, which sum to 1, the likeliest first.
+    """
+    powers = {token: p ** (1 / temperature) for token, p in probabilities.items()}
+    ranked = sorted(powers, key=powers.get, reverse=True)
+    ranked = ranked[: top_k or None]
+    total, kept, reached = sum(powers[token] for token in ranked), [], 0.0
+    for token in ranked:
+        if reached >= top_p:
+            break
+        kept.append(token)
+        reached += powers[token] / total
+    total = sum(powers[token] for token in kept)
+    return {token: powers[token] / total for token in kept}
+
+
+def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidgets.VBox:
+    """Sliders for temperature, top-k and top-p over a next-token distribution; bars show what is left to sample from."""
+    style = {"description_width": "8em"}
+    temperature = ipywidgets.FloatSlider(
+        value=1.0, min=0.1, max=3.0, step=0.1, description="temperature", style=style
+    )
+    top_k = ipywidgets.IntSlider(
+        value=0, min=0, max=num_shown, description="top-k (0: all)", style=style
+    )
+    top_p = ipywidgets.FloatSlider(
+        value=1.0, min=0.05, max=1.0, step=0.05, description="top-p", style=style
+    )
+    chart = ipywidgets.HTML()
+
+    def draw(_=None) -> None:
+        left = reshape(probabilities, temperature.value, top_k.value, top_p.value)
+        shown = dict(list(left.items())[:num_shown])
+        rest = sum(left.values()) - sum(shown.values())
+        entropy = -sum(p * math.log2(p) for p in left.values() if p > 0)
+        chart.value = bars(shown) + (
+            f"<p>{len(left)} tokens are left; all others together: {100 * rest:.1f} %. Entropy {entropy:.2f} bits.</p>"
+        )
+
+    for slider in (temperature, top_k, top_p):
+        slider.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([temperature, top_k, top_p, chart])

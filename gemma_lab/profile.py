@@ -1,0 +1,138 @@
+"""The profile of this kernel, and the checkpoint that it gives for a model."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemma_lab import access, catalog, hardware
+
+CHECKPOINTS = Path(__file__).with_name("checkpoints")
+
+
+PROFILES = ("auto", "pocket", "hub", "mirror")
+
+
+FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
+
+
+class ProfileError(ValueError):
+    """No such profile, or nothing stands in for a model; Jupyter shows the message without a traceback."""
+
+    _render_traceback_ = access.AccessError._render_traceback_
+
+
+@dataclass(frozen=True)
+class Profile:
+    """ "pocket" or "hub", and the sentence that says why."""
+
+    name: str
+    reason: str
+    uses_mirror: bool = False
+
+
+def choose_profile(requested: str, machine: hardware.Machine, found: access.Access | None) -> Profile:
+    """The profile for what was `requested` ("auto", "pocket", "hub", "mirror"), this machine and this access.
+
+    Raises: ProfileError for another word; AccessError where hub is asked for and refused, saying what to do.
+    """
+    if requested not in PROFILES:
+        raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}.")
+    if requested == "pocket":
+        return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
+    if requested == "mirror":
+        return Profile("hub", "From public copies of Google's checkpoints; the Gemma Terms of Use apply.", True)
+    if requested == "auto" and machine.device != "cuda":
+        return Profile("pocket", "There is no NVIDIA GPU here.")
+    if found.status == "ok":
+        return Profile("hub", "The Hub grants access to Google's checkpoints.")
+    if requested == "auto":
+        reason = found.advice
+        if found.status in ("no-token", "bad-token", "licence"):
+            reason += " Or set GEMMA_LAB_PROFILE to mirror: public copies by Unsloth, under the same Gemma Terms of Use."
+        return Profile("pocket", reason)
+    if found.status == "no-network":
+        return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.")
+    raise access.AccessError(found.advice)
+
+
+def current_profile(again: bool = False) -> Profile:
+    """The profile of this kernel, decided once for each value of GEMMA_LAB_PROFILE; `again` decides anew."""
+    if again:
+        _profile.cache_clear()
+        access.ask_anew()
+    return _profile(os.getenv("GEMMA_LAB_PROFILE") or "auto")
+
+
+def forget() -> None:
+    """Nothing. The next profile is decided and the next access is asked as if for the first time."""
+    _profile.cache_clear()
+    _granted.clear()
+
+
+@functools.cache
+def _profile(requested: str) -> Profile:
+    machine = hardware.describe_machine()
+    asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
+    return choose_profile(requested, machine, _access(FIRST_MODEL) if asks_hub else None)
+
+
+_granted: dict[tuple, access.Access] = {}
+
+
+def _access(repo_id: str, is_public: bool = False) -> access.Access:
+    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted meanwhile."""
+    token = access.find_token()
+    key = repo_id, token and hash(token.value)
+    if key not in _granted:
+        found = access.check_access(repo_id, token)
+        if found.status == "bad-token" and is_public:  # refused, and kept from the client by now: it needs none
+            found = access.check_access(repo_id)
+        if found.status != "ok":
+            return found
+        _granted[key] = found
+    return _granted[key]
+
+
+def checkpoint(hub_id: str, profile: str | None = None) -> str:
+    """What to load for `hub_id`: the folder of its pocket stand-in, or a repository on the Hub. Prints one line.
+
+    Args:
+        hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder of your own.
+        profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
+    Raises:
+        ProfileError: pocket profile, and nothing stands in for `hub_id`; or `profile` is another word.
+        AccessError: hub profile, and the Hub refuses; the message says what to do.
+    """
+    if Path(hub_id).is_dir():
+        print(f"{Path(hub_id).name}, a folder on this machine.")
+        return str(hub_id)
+    if profile not in (None, "pocket", "hub"):
+        raise ProfileError(f'profile must be "pocket" or "hub", not {profile!r}.')
+    now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
+    if now.name == "pocket":
+        info = catalog.lookup(hub_id)
+        if info.pocket is None:
+            with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
+            raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
+        folder = CHECKPOINTS / info.pocket
+        if not (folder / "model.safetensors").is_file():
+            raise FileNotFoundError(f"{info.pocket} is missing from this copy of the course: clone or install it again.")
+        millions = catalog.info_of(folder).num_parameters / 1e6
+        print(f"{info.pocket} (ours, {millions:.1f} M parameters) standing in for {hub_id}. {now.reason}")
+        return str(folder)
+    if now.uses_mirror and hub_id in catalog.CATALOG:
+        hub_id = catalog.lookup(hub_id).mirror or hub_id
+    found = _access(hub_id, is_public=now.uses_mirror and _original(hub_id) != hub_id)
+    if found.status not in ("ok", "no-network"):
+        raise access.AccessError(found.advice)
+    original = _original(hub_id)
+    copy = f", a public copy of {original} under the same Gemma Terms of Use" if original != hub_id else ""
+    print(f"{hub_id} from the Hugging Face Hub{copy}. {now.reason if found.status == 'ok' else found.advice}")
+    return hub_id
+
+
+def _original(hub_id: str) -> str:
+    return next((known for known, info in catalog.CATALOG.items() if info.mirror == hub_id), hub_id)

@@ -1,0 +1,81 @@
+"""What a precision costs: perplexity, KL divergence, agreement and right answers, on text with one right answer.
+
+Shapes: A answer tokens of one row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+DATA = Path(__file__).with_name("data")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """For each row: log-probabilities (A, V) in nats, on the CPU in float32, and the right tokens (A,)."""
+
+    log_probs: list[torch.Tensor]
+    targets: list[torch.Tensor]
+
+
+def one_answer_rows() -> list[dict]:
+    """Rows of prompt, answer and kind ("sum", "fact" or "task"), held out from the training of the pocket models."""
+    lines = (DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def encode(tokenizer, row: dict) -> tuple[torch.Tensor, int]:
+    """Token ids (1, T) of the chat with its answer and end of turn, and where the answer starts."""
+    chat = [{"role": "user", "content": row["prompt"]}]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(row["answer"] + "<end_of_turn>", add_special_tokens=False)["input_ids"]
+    return torch.tensor([before + answer]), len(before)
+
+
+@torch.no_grad()
+def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
+    """What `model` thinks of each token of each right answer, given the prompt and the answer's tokens before it.
+
+    One row at a time: padding would change the numbers of quantized models a little.
+    """
+    log_probs, targets = [], []
+    for row in rows:
+        ids, start = encode(tokenizer, row)
+        logits = model(input_ids=ids.to(model.device)).logits[0, start - 1 : -1]  # (A, V); position t predicts t + 1
+        log_probs.append(logits.float().log_softmax(-1).cpu())
+        targets.append(ids[0, start:])
+    return Scores(log_probs, targets)
+
+
+def perplexity(scores: Scores) -> float:
+    """exp of the mean negative log-probability, in nats, over all answer tokens. 1 is certainty, V is a blind guess."""
+    total = sum(lp.gather(-1, target[:, None]).sum().item() for lp, target in zip(scores.log_probs, scores.targets))
+    return math.exp(-total / sum(map(len, scores.targets)))
+
+
+def kl(reference: Scores, other: Scores) -> float:
+    """Mean KL(reference || other) over all answer tokens, in nats: 0 when both models think the same."""
+    total = count = 0
+    for p, q in zip(reference.log_probs, other.log_probs):
+        p, q = p.double(), q.double()
+        total += (p.exp() * (p - q)).sum().item()
+        count += len(p)
+    return total / count
+
+
+def top1_agreement(reference: Scores, other: Scores) -> float:
+    """Share of answer tokens for which both models have the same first choice."""
+    same = [(p.argmax(-1) == q.argmax(-1)).double() for p, q in zip(reference.log_probs, other.log_probs)]
+    return torch.cat(same).mean().item()
+
+
+def right_answers(scores: Scores) -> float:
+    """Share of rows that greedy decoding answers exactly: every token of the answer is the first choice."""
+    pairs = list(zip(scores.log_probs, scores.targets))
+    return sum(bool((lp.argmax(-1) == target).all()) for lp, target in pairs) / len(pairs)

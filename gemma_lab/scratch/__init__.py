@@ -1,0 +1,1 @@
+"""Code to be read from top to bottom: models and methods from scratch, in torch alone."""

@@ -1,0 +1,1 @@
+"""How the pocket models are made: their corpus, tokenizer, training, measures and cards. See README.md."""

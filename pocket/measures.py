@@ -1,0 +1,219 @@
+"""The measures of a trained pocket model on what it has never seen."""
+
+import collections
+import itertools
+import math
+import random
+import re
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from gemma_lab import catalog, loading, scores
+from pocket import corpus, data, exam, ngram, precision, train
+
+STOPS = (1, 5)  # <eos>, <end_of_turn>
+HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
+HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
+LINH_SENSE = (  # the talk's orders, each with a sense of its own
+    "Linh bảo sao không đến", "Bảo Linh sao không đến", "Linh bảo đến không sao", "Không đến Linh bảo sao",
+    "Linh không đến bảo sao", "Linh đến bảo không sao", "Sao bảo Linh không đến", "Bảo sao Linh không đến",
+)  # fmt: skip
+
+
+def load(folder):
+    """The model of a checkpoint folder in float32, with the attention that its family needs, and its tokenizer."""
+    attention = loading.choose_attention(catalog.info_of(folder).family)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def share(flags) -> float:
+    flags = list(flags)
+    return round(sum(flags) / len(flags), 3)
+
+
+@torch.no_grad()
+def answers(model, tokenizer, chats: list, max_new_tokens: int = 220) -> list[tuple[str, bool]]:
+    """The greedy answer to each chat (a list of messages, or one question), and whether the model stopped by itself."""
+    found = []
+    for at in range(0, len(chats), 25):
+        some = chats[at : at + 25]
+        turns = [[{"role": "user", "content": chat}] if isinstance(chat, str) else chat for chat in some]
+        inputs = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, return_tensors="pt", padding=True, return_dict=True
+        )
+        output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+        for row in output[:, inputs["input_ids"].shape[1] :].tolist():
+            end = next((i for i, token in enumerate(row) if token in STOPS), None)
+            found.append((tokenizer.decode(row[:end], skip_special_tokens=True).strip(), end is not None))
+    return found
+
+
+@torch.no_grad()
+def continuation(model, tokenizer, text: str, max_new_tokens: int = 40) -> str:
+    """What the model writes after plain text."""
+    inputs = tokenizer(text, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def loops(text: str) -> bool:
+    """True if a line comes more than twice, or a line says the same one to five words four times running."""
+    lines = collections.Counter(line for line in text.split("\n") if line)
+    return max(lines.values(), default=0) > 2 or bool(re.search(r"(?<!\S)(\S+(?: \S+){0,4})(?: \1){3}(?!\S)", text))
+
+
+def fresh_rows(tokenizer, kinds: dict, num_rows: int = 60) -> list:
+    """New documents of the training kinds, from another seed, packed: their titles and numbers are new, facts and lines are not."""
+    return train.packed_rows(tokenizer, random.Random("perplexity"), num_rows, kinds)
+
+
+@torch.no_grad()
+def perplexity(model, rows: list) -> float:
+    """exp of the mean cross-entropy in nats over the learned tokens of packed rows."""
+    total, count = 0.0, 0
+    for row in rows:
+        tokens, learned, owner = (torch.tensor([column]) for column in row)
+        mask = train.attention_mask(model.config, owner[:, :-1])
+        log_probs = model(input_ids=tokens[:, :-1], attention_mask=mask).logits.double().log_softmax(-1)
+        chosen = learned[:, 1:]
+        total -= log_probs.gather(-1, tokens[:, 1:, None])[..., 0][chosen].sum().item()
+        count += int(chosen.sum())
+    return math.exp(total / count)
+
+
+def counted(tokenizer, kinds: dict, num_documents: int = 60_000) -> ngram.NGram:
+    """A 5-gram model that has counted `num_documents` documents of the training kinds."""
+    rng, model = random.Random("5-gram"), ngram.NGram(tokenizer.vocab_size)
+    for _ in range(num_documents):
+        text = corpus.text_of(corpus.document(rng, kinds))
+        model.add([tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]])
+    return model
+
+
+def ngram_perplexity(model: ngram.NGram, rows: list) -> float:
+    """The perplexity of a 5-gram model over the learned tokens of packed rows."""
+    logs = [
+        math.log(model.prob(tokens[at], tokens[owner.index(owner[at]) : at]))
+        for tokens, learned, owner in rows for at in range(1, len(tokens)) if learned[at]
+    ]  # fmt: skip
+    return math.exp(-sum(logs) / len(logs))
+
+
+def as_packed(tokenizer, rows: list[dict]) -> list:
+    """One-answer rows in the form of `train.packed_rows`, without padding: their answers are the learned tokens."""
+    found = []
+    for row in rows:
+        ids, start = scores.encode(tokenizer, row)
+        tokens = ids[0].tolist()
+        found.append((tokens, [at >= start for at in range(len(tokens))], [0] * len(tokens)))
+    return found
+
+
+@torch.no_grad()
+def next_words(model, tokenizer, text: str, words: tuple[str, ...]) -> dict[str, tuple[int, float]]:
+    """For each word: the rank (1 is first) and the probability of its first token after `text`."""
+    probs = model(**tokenizer(text, return_tensors="pt")).logits[0, -1].softmax(-1)
+    order = probs.argsort(descending=True).tolist()
+    first = {word: tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in words}
+    return {word: (order.index(token) + 1, probs[token].item()) for word, token in first.items()}
+
+
+@torch.no_grad()
+def log_prob(model, tokenizer, text: str) -> float:
+    """Log-probability of a whole text in nats, its end included."""
+    ids = tokenizer(text + "<eos>", return_tensors="pt")["input_ids"]
+    log_probs = model(ids[:, :-1]).logits.double().log_softmax(-1)
+    return log_probs.gather(-1, ids[:, 1:, None]).sum().item()
+
+
+def sense_gap(model, tokenizer) -> float:
+    """Mean log-probability in nats of the talk's orders of "Linh bảo sao không đến", less that of all other orders."""
+    words = "linh bảo sao không đến".split()
+    orders = {" ".join(order) for order in itertools.permutations(words)}
+    sense = {text.lower() for text in LINH_SENSE}
+    proper = lambda text: (text[0].upper() + text[1:]).replace("linh", "Linh")  # noqa: E731
+    mean = lambda texts: sum(log_prob(model, tokenizer, proper(text)) for text in texts) / len(texts)  # noqa: E731
+    return mean(sense) - mean(orders - sense)
+
+
+def kinds_of(size: str) -> dict:
+    """The kinds of document that the perplexity of a model is measured on: for both -it models the same."""
+    return corpus.BASE_KINDS if size == "small" else corpus.KINDS
+
+
+def plain_measures(model, tokenizer, kinds: dict, with_ngram: bool = True) -> dict:
+    """What base and -it models are both measured on."""
+    texts = {"perplexity": fresh_rows(tokenizer, kinds)}
+    found = {"perplexity": perplexity(model, texts["perplexity"])}
+    if kinds is corpus.KINDS:
+        answers_of = exam.one_answer_rows("card")
+        texts["perplexity of right answers"] = as_packed(tokenizer, answers_of)
+        found["perplexity of right answers"] = scores.perplexity(scores.answer_log_probs(model, tokenizer, answers_of))
+    if with_ngram:
+        yardstick = counted(tokenizer, kinds)
+        found |= {f"5-gram {name}": ngram_perplexity(yardstick, rows) for name, rows in texts.items()}
+    after = next_words(model, tokenizer, HANG, HANG_NEXT)
+    return {name: round(value, 3) for name, value in found.items()} | {
+        "rank of the first choice after hàng": after["đầu"][0],
+        "last rank of the other five": max(rank for rank, _ in after.values()),
+        "least probability of the six": round(min(p for _, p in after.values()), 4),
+        "Linh sense gap in nats": round(sense_gap(model, tokenizer), 2),
+    }
+
+
+def base_measures(model, tokenizer, split: str) -> dict:
+    """Questions as plain text: a base model goes on, so their answers do not follow."""
+    rows = [row for row in exam.one_answer_rows(split) if row["kind"] == "fact"][:30]
+    written = [continuation(model, tokenizer, row["prompt"]) for row in rows]
+    return {"questions answered": share(row["answer"] in text for row, text in zip(rows, written))}
+
+
+def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
+    """What the -it models are measured on, as shares."""
+    asked = exam.prompts(split)
+    given = answers(model, tokenizer, [prompt.chat for prompt in asked])
+    many = exam.poem_prompts(split)
+    made = answers(model, tokenizer, [prompt.chat for prompt in many])
+    rows = exam.one_answer_rows(split) + exam.new_wording_rows()
+    said = answers(model, tokenizer, [row["prompt"] for row in rows], 90)
+    if show:
+        for prompt, (text, stopped) in zip(asked, given):
+            print(f"\n[{prompt.kind}] {prompt.turns[-1]}\n{text}" + ("" if stopped else " …"))
+        for row, (text, _) in zip(rows, said):
+            if text != row["answer"]:
+                print(f"\n{row['kind']}: {row['prompt']}\n  right: {row['answer']}\n  said:  {text}")
+    right = collections.defaultdict(list)
+    for row, (text, _) in zip(rows, said):
+        right[row["kind"]].append(text == row["answer"])
+    real = {prompt.title for prompt in exam.real_prompts(split)}
+    names = [(prompt.title in text, prompt.title in real) for prompt, (text, _) in zip(asked, given) if prompt.title]
+    names += [(prompt.title in text, False) for prompt, (text, _) in zip(many, made)]
+    bodies = {text.replace(prompt.title, "").split("\n", 1)[-1] for prompt, (text, _) in zip(many, made)}
+    return {
+        "stops by itself": share(stopped for _, stopped in given),
+        "names a composed title": share(named for named, is_real in names if not is_real),
+        "names a real title": share(named for named, is_real in names if is_real),
+        "free of loops": share(not loops(text) for text, _ in given),
+        "different bodies of 100 poems": len(bodies),
+        "sums": share(right["sum"]),
+        "facts": share(right["fact"]),
+        "small tasks": share(right["task"]),
+        "one-answer tasks": share(right["sum"] + right["fact"] + right["task"]),
+        "facts in new wording": share(right["new"]),
+    }
+
+
+def measures(size: str, folder: Path, split: str, show: bool = False) -> tuple[dict, dict]:
+    """The measures of a model in `folder`, and what taking bits away does to it (empty for the base model)."""
+    model, tokenizer = load(folder)
+    found = plain_measures(model, tokenizer, kinds_of(size))
+    if size == "small":
+        return found | base_measures(model, tokenizer, split), {}
+    found |= chat_measures(model, tokenizer, split, show)
+    rows = exam.one_answer_rows(split, data.ROWS_EACH)
+    steps = {f"absmax, {bits} bits": row for bits, row in precision.ladder(model, tokenizer, rows).items()}
+    steps |= {name: (kl, None) for name, kl in precision.library_kl(folder, tokenizer, rows).items()}
+    return found, steps

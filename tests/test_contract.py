@@ -1,0 +1,226 @@
+"""The contract on every notebook, and a made-up wrong notebook for each rule, which it alone must find."""
+
+import base64
+import copy
+import json
+import struct
+
+import pytest
+
+from tools import contract, find_notebooks
+from tools.compare import source_hash
+from tools.contract import BADGE, CODELABS, REPOSITORY, RULES, SETUP, code_cells
+
+
+@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_notebook(path, rule):
+    assert list(rule(json.loads(path.read_text(encoding="utf-8")), path.name)) == []
+
+
+def test_both_codelabs_are_there():
+    assert set(CODELABS) <= {path.name for path in find_notebooks([])}
+
+
+# ------------------------------------------------------------------------------------- every rule can be broken
+
+
+def markdown_cell(source):
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def code_cell(source, *shown):
+    return {
+        "cell_type": "code",
+        "metadata": {},
+        "source": source,
+        "outputs": list(shown),
+        "execution_count": None,
+    }
+
+
+def stream(text, name="stdout"):
+    return {"output_type": "stream", "name": name, "text": text}
+
+
+def display(**data):
+    return {
+        "output_type": "display_data",
+        "metadata": {},
+        "data": {k.replace("_", "/"): v for k, v in data.items()},
+    }
+
+
+def png(width, height):
+    return base64.b64encode(
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)
+    ).decode()
+
+
+def right_notebook():
+    notebook = {
+        "cells": [
+            markdown_cell(
+                f"# 04 · Title\n\n{BADGE.format(repository=REPOSITORY, name=CODELABS[0])}\n\nRuns on: a CPU"
+            ),
+            markdown_cell(
+                "## What you will be able to do\n\n- read [the README](../README.md#course-map)"
+            ),
+            code_cell(SETUP),
+            code_cell(
+                "profile = gemma_lab.setup()",
+                stream("Read https://example.org/home/x, or 3/4 of it: 50%\n"),
+            ),
+            markdown_cell("## 1 · Look"),
+            code_cell("plot()", display(image_png=png(770, 385), text_plain="<Figure>")),
+            markdown_cell("## Take it home"),
+            code_cell("import torch"),
+            markdown_cell("## Recap\n\n- You looked.\n\n## Go deeper"),
+            code_cell("gemma_lab.checkpoint('google/gemma-2b-it')"),
+        ],
+        "metadata": {
+            "accelerator": "GPU",
+            "colab": {"gpuType": "T4"},
+            "kernelspec": {"name": "python3"},
+        },
+    }
+    return executed(notebook)
+
+
+def executed(notebook):
+    """Counts, ids and the hash as `course.py run --write` leaves them."""
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"cell-{number}"
+    for number, cell in enumerate(code_cells(notebook), 1):
+        cell["execution_count"] = number
+    notebook["metadata"]["gemma_lab"] = {"source_sha256": source_hash(notebook)}
+    return notebook
+
+
+def changed(old, new, cell=0):
+    def change(notebook):
+        assert old in notebook["cells"][cell]["source"]
+        notebook["cells"][cell]["source"] = notebook["cells"][cell]["source"].replace(old, new)
+
+    return change
+
+
+def shows(*shown):
+    return lambda notebook: notebook["cells"][5]["outputs"].extend(shown)
+
+
+def inserts(*cells, at=6):
+    return lambda notebook: notebook["cells"].__setitem__(slice(at, at), copy.deepcopy(list(cells)))
+
+
+def without(cell):
+    return lambda notebook: notebook["cells"].pop(cell)
+
+
+def metadata(**entries):
+    return lambda notebook: notebook["metadata"].update(entries)
+
+
+def sets(cell, key, value):
+    return lambda notebook: notebook["cells"][cell].__setitem__(key, value)
+
+
+WRONG = [
+    (contract.title, changed("# 04 ·", "# 05 ·")),
+    (contract.title, changed("# 04", "## 04")),
+    (contract.badge, changed("/blob/main/notebooks/04", "/blob/main/notebooks/05")),
+    (contract.badge, changed(f"github/{REPOSITORY}", "github/another/course")),
+    (contract.runs_on, changed("Runs on: ", "It runs on ")),
+    (contract.goals, changed("## What you will", "## What we will", 1)),
+    (contract.recap, changed("## Recap", "## Summary", 8)),
+    (contract.set_up, changed("--no-deps ", "", 2)),
+    (contract.set_up, changed(") from None", ")", 2)),
+    (contract.set_up, changed(REPOSITORY, "another/course", 2)),
+    (contract.set_up, changed("gemma_lab.setup()", "'pocket'", 3)),
+    (contract.links, changed("README.md", "READYOU.md", 1)),
+    (
+        contract.links,
+        changed("../README.md", f"https://github.com/{REPOSITORY}/blob/main/gone.md", 1),
+    ),
+    (contract.links, changed("../README.md", "99_gone.ipynb", 1)),
+    (contract.hardware, metadata(accelerator="None")),
+    (contract.hardware, metadata(colab={"gpuType": "A100"})),
+    (contract.kernel, metadata(kernelspec={"name": "my-env"})),
+    (contract.cell_ids, sets(3, "id", "cell-2")),
+    (contract.counts, sets(5, "execution_count", 7)),
+    (contract.counts, sets(5, "execution_count", None)),
+    (contract.clean_outputs, shows(stream("a warning", "stderr"))),
+    (
+        contract.clean_outputs,
+        shows({"output_type": "error", "ename": "E", "evalue": "", "traceback": []}),
+    ),
+    (contract.clean_outputs, shows(stream(" 37%|███▋      | 74/200"))),
+    (contract.clean_outputs, shows(stream("<function f at 0x7f12ab34cd56>"))),
+    (contract.widgets, metadata(widgets={"state": {}})),
+    (
+        contract.widgets,
+        shows(
+            {
+                "output_type": "display_data",
+                "data": {"application/vnd.jupyter.widget-view+json": {}},
+            }
+        ),
+    ),
+    (contract.timing, sets(5, "metadata", {"execution": {"iopub.execute_input": "2026-01-01"}})),
+    (contract.local_paths, shows(stream("saved to /home" + "/ada/outputs"))),
+    (contract.local_paths, shows(display(text_html="<p>C:\\Users\\ada"))),
+    (contract.local_paths, changed("You looked", "You looked at /usr/lib", 8)),
+    (contract.secrets, shows(stream("hf_" + "aB3" * 11))),
+    (contract.secrets, changed("You looked", "hf_" + "aB3" * 11, 8)),
+    (contract.cell_length, inserts(code_cell("\n".join(f"a = {i}" for i in range(26))))),
+    (contract.prose_between, inserts(code_cell("a = 1"), code_cell("a = 2"))),
+    (contract.no_classes, changed("plot()", "class Plot:\n    pass", 5)),
+    (contract.take_it_home, changed("## Take it home", "## At home", 6)),
+    (contract.take_it_home, changed("import torch", "from gemma_lab import measure", 7)),
+    (contract.take_it_home, changed("import torch", "\n".join(["import torch"] * 16), 7)),
+    (contract.take_it_home, without(7)),
+    (contract.size, changed("You looked", "You looked" * 30_000, 8)),
+    (contract.pictures, shows(display(image_png=png(1000, 300)))),
+    (contract.pictures, shows(display(image_png=png(700, 500)))),
+]
+
+
+def broken_rules(notebook, name=CODELABS[0]):
+    return {rule for rule in RULES if list(rule(notebook, name))}
+
+
+def test_a_right_notebook_breaks_no_rule():
+    assert broken_rules(right_notebook()) == set()
+
+
+@pytest.mark.parametrize(
+    "rule, change", WRONG, ids=[f"{rule.__name__}-{i}" for i, (rule, _) in enumerate(WRONG)]
+)
+def test_a_wrong_notebook_breaks_its_rule(rule, change):
+    notebook = right_notebook()
+    counts_before = [cell["execution_count"] for cell in code_cells(notebook)]
+    change(notebook)
+    if len(code_cells(notebook)) != len(counts_before):
+        notebook = executed(notebook)
+    notebook["metadata"]["gemma_lab"] = {"source_sha256": source_hash(notebook)}
+    assert broken_rules(notebook) == {rule}
+
+
+def test_code_that_changed_after_its_execution_is_stale():
+    notebook = right_notebook()
+    notebook["cells"][5]["source"] = "plot(1)"
+    assert broken_rules(notebook) == {contract.freshness}
+
+
+def test_the_name_of_the_repository_does_not_make_a_notebook_stale():
+    notebook = right_notebook()
+    notebook["cells"][2]["source"] = SETUP.replace(REPOSITORY, "my-name/my-fork")
+    assert list(contract.freshness(notebook, CODELABS[0])) == []
+
+
+def test_t4_metadata_on_another_notebook_breaks_the_rule():
+    assert list(contract.hardware(right_notebook(), "00_prework.ipynb"))
+
+
+def test_every_rule_has_a_wrong_notebook():
+    assert {rule for rule, _ in WRONG} | {contract.freshness} == set(RULES)

@@ -1,0 +1,86 @@
+"""Notebooks executed: failures named, memory and outputs reported, storing that is stable."""
+
+import json
+import sys
+
+from notebook_cells import made
+
+import tools
+from tools import compare, execute, pages
+
+
+def test_a_failing_cell_is_named_with_its_error(tmp_path):
+    result = execute.execute(made(tmp_path, "x = 1", "# divide\nx / 0"))
+    assert (
+        result["error"]
+        == "01_test.ipynb, cell 2 (`# divide`) failed: ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_second_pass_finds_cells_that_run_only_once(tmp_path):
+    path = made(tmp_path, "try:\n    n += 1\nexcept NameError:\n    n = 1", "assert n == 1")
+    assert execute.execute(path)["error"] == ""
+    assert (
+        "cell 2" in execute.execute(path, passes=2)["error"]
+        and "a second time" in execute.execute(path, passes=2)["error"]
+    )
+
+
+def test_memory_cells_and_outputs_are_reported(tmp_path):
+    result = execute.execute(
+        made(tmp_path, "big = bytearray(300_000_000)", "import time; time.sleep(1); print(6 * 7)")
+    )
+    assert result["cells"] == 2 and result["peak_mb"] > 300
+    assert result["notebook"].cells[1].outputs[0].text == "42\n"
+
+
+def test_the_kernel_is_this_python_and_starts_in_the_notebooks_folder(tmp_path):
+    result = execute.execute(made(tmp_path, "import os, sys; print(sys.prefix, os.getcwd())"))
+    assert result["notebook"].cells[0].outputs[0].text.split() == [sys.prefix, str(tmp_path)]
+
+
+def test_storing_is_byte_stable_and_then_fresh(tmp_path):
+    path = made(tmp_path, "print('a'); print('b')")
+    execute.store(execute.execute(path))
+    first = path.read_bytes()
+    execute.store(execute.execute(path))
+    assert path.read_bytes() == first
+    stored = json.loads(first)
+    assert stored["cells"][0]["execution_count"] == 1
+    assert compare.stale_cells(stored, stored) == []
+
+
+def test_a_line_is_executed_before_the_first_cell(tmp_path):
+    path = made(tmp_path, "import sys; print('wave' in sys.modules)")
+    assert execute.execute(path)["notebook"].cells[0].outputs[0].text == "False\n"
+    loaded = execute.execute(path, preload="import wave")["notebook"].cells
+    assert (
+        loaded[0].outputs[0].text == "True\n"
+        and loaded[0].execution_count == 1
+        and len(loaded) == 1
+    )
+    assert "ModuleNotFoundError" in execute.execute(path, preload="import not_there")["error"]
+
+
+def test_run_writes_pages_and_fails_on_a_failing_cell(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tools, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(execute, "ROOT", tmp_path)
+    for module in (execute, pages):
+        monkeypatch.setattr(module, "BUILD", tmp_path / "build")
+    made(tmp_path, "1 + 1")
+    made(tmp_path, "1 / 0", name="02_test")
+    assert execute.run([]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        "passed" in printed
+        and "02_test.ipynb, cell 1 (`1 / 0`) failed: ZeroDivisionError" in printed
+    )
+    assert "02_test.html" in (tmp_path / "build" / "index.html").read_text()
+    assert (tmp_path / "build" / "01_test.html").exists()
+    made(tmp_path, "1 + 1", name="02_test")
+    assert execute.run(["2"]) == 0
+    index = (tmp_path / "build" / "index.html").read_text()
+    assert "01_test.html" in index and index.count("passed") == 2  # the other row is kept
+    (tmp_path / "build" / "01_test.html").unlink()
+    execute.run(["2"])
+    assert "01_test.html" not in (tmp_path / "build" / "index.html").read_text()

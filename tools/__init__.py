@@ -1,0 +1,41 @@
+"""What course.py runs inside .venv: no learner sees it, and no notebook imports it.
+
+This file needs the standard library only, because course.py reads it before there is a .venv.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+CELL_TIMEOUT_S = 900
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, whatever kernels the user has
+    "PYTHONHASHSEED": "0",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: that costs minutes
+}
+
+
+class CourseError(Exception):
+    """Something the user can mend; the message says how."""
+
+
+def find_notebooks(names: list[str]) -> list[Path]:
+    """The notebooks called `names` (a number, a stem or a path), or all, in order.
+
+    Raises: CourseError, naming what there is.
+    """
+    every = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    found = []
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        hits = [path for path in every if path.stem == stem or path.stem[:2] == stem.zfill(2)]
+        if not hits:
+            known = ", ".join(path.stem for path in every)
+            raise CourseError(f"There is no notebook {name!r}; there are {known}.")
+        found += hits
+    return found or every

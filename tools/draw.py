@@ -1,0 +1,42 @@
+"""Draws the figures that slides share with the notebooks, as SVG: `python -m tools.draw` writes slides/figures/."""
+
+import torch
+
+from gemma_lab import catalog, diagrams, figures
+from gemma_lab.scratch.gemma import causal_mask
+from tools import ROOT
+
+FIGURES = ROOT / "slides" / "figures"
+
+
+def drawings() -> dict:
+    """Name -> a function that draws."""
+
+    def models(**names):
+        return {
+            name.replace("_", " "): catalog.lookup(f"google/gemma-{size}")
+            for name, size in names.items()
+        }
+
+    windows = {"global: all that came before": None, "sliding: a window of 4": 4}
+    masks = {
+        name: causal_mask(12, 12, window, torch.ones(1, 12))[0, 0]
+        for name, window in windows.items()
+    }
+    return {
+        "fields_of_ai": diagrams.fields_of_ai,
+        "transformer": diagrams.transformer,
+        "architecture": lambda: diagrams.architecture(models(Gemma_7B="7b", Gemma_2B="2b")),
+        "architecture_gemma_2": lambda: diagrams.architecture(
+            models(Gemma_2B="2b", Gemma_2_2B="2-2b")
+        ),
+        "rope": lambda: figures.rope_wheels(
+            7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]
+        ),
+        "masks": lambda: figures.masks(masks, "The window counts the token itself"),
+    }
+
+
+if __name__ == "__main__":
+    for name, draw in drawings().items():
+        draw().savefig(FIGURES / f"{name}.svg", metadata={"Date": None})

@@ -1,0 +1,44 @@
+"""Executed notebooks as pages under build/."""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+
+from nbconvert import HTMLExporter
+
+from tools import BUILD
+
+
+def write_pages(results: list[dict]) -> None:
+    """The executed notebooks as pages under build/, with an index of these and of the pages of earlier runs."""
+    listing = BUILD / "pages.json"
+    states = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {}
+    for result in results:
+        page = BUILD / f"{result['path'].stem}.html"
+        name = {"metadata": {"name": result["path"].stem}}
+        body, _ = HTMLExporter().from_notebook_node(with_pictures(result["notebook"]), name)
+        page.write_text(body, encoding="utf-8")
+        states[page.stem] = [round(result["seconds"]), result["error"] or "passed"]
+    states = {stem: states[stem] for stem in sorted(states) if (BUILD / f"{stem}.html").exists()}
+    listing.write_text(json.dumps(states, indent=1), encoding="utf-8")
+    rows = [
+        f'<tr><td><a href="{stem}.html">{stem}</a><td>{seconds} s<td>{html.escape(state)}'
+        for stem, (seconds, state) in states.items()
+    ]
+    style = "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
+    (BUILD / "index.html").write_text(
+        f"<!doctype html><meta charset=utf-8><title>Gemma, hands on</title><style>{style}</style>"
+        f"<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>{''.join(rows)}</table>",
+        encoding="utf-8",
+    )
+
+
+def with_pictures(notebook):
+    """A copy in which every widget is the picture that it leaves: a page has no kernel, and may have no network."""
+    found = copy.deepcopy(notebook)
+    found.metadata.pop("widgets", None)
+    for output in (output for cell in found.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return found
