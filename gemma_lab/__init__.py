@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 _HOME = {
     "hardware": ("Machine", "describe_machine"),
     "access": ("find_token", "check_access"),
-    "catalog": ("CATALOG", "lookup"),
+    "catalog": ("CATALOG", "find"),
     "memory": ("weight_bytes", "kv_cache_bytes", "fit"),
     "profile": ("checkpoint", "current_profile"),
     "loading": ("plan_loading", "attention_implementations", "portable_4bit"),

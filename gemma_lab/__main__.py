@@ -13,12 +13,14 @@ def main() -> None:
     chosen = profile.current_profile()
     print(f"Machine: {machine.describe()}")
     print(f"Profile: {chosen.name}. {chosen.reason}\n")
-    print(f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS))
+    print(
+        f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS)
+    )
     for hub_id, info in catalog.CATALOG.items():
         fits = [memory.fit(info, precision, machine) for precision in PRECISIONS]
         cells = "".join(f"{fit.needed_gib:9.1f} {'fits' if fit.fits else '-':4}" for fit in fits)
         print(f"{hub_id:26}{cells}")
-    print(f"\nThis machine has {machine.memory_gib:.1f} GiB for them.")
+    print(f"\nThis machine has {machine.free_gib:.1f} GiB free for them.")
 
 
 if __name__ == "__main__":

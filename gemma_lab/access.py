@@ -114,7 +114,9 @@ def find_token(ask: bool = False) -> Token | None:
             _memory.exported = found = token
             _memory.before = {name: old for name, old in os.environ.items() if name == "HF_TOKEN"}
             if source == FILE[0] and read().strip() == token.value:
-                _memory.exported = None  # the client reads it by itself, and a later login() must count
+                _memory.exported = (
+                    None  # the client reads it by itself, and a later login() must count
+                )
             else:
                 os.environ["HF_TOKEN"] = token.value
             break

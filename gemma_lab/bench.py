@@ -21,13 +21,17 @@ DATA = Path(__file__).with_name("data")
 def tokens_per_s(model, tokenizer, num_tokens: int = 128, repeats: int = 5) -> float:
     """Median speed of greedy decoding of `num_tokens` new tokens for one sequence, after one warm-up."""
     chat = [{"role": "user", "content": "Write me a poem about Google I/O event."}]
-    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     inputs = inputs.to(model.device)
     speeds = []
     for _ in range(repeats + 1):
         _wait()
         began = time.perf_counter()
-        model.generate(**inputs, max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False)
+        model.generate(
+            **inputs, max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False
+        )
         _wait()
         speeds.append(num_tokens / (time.perf_counter() - began))
     return statistics.median(speeds[1:])
@@ -56,7 +60,9 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
             "dtype": plan.dtype,
             "weight_mb": round(memory.weight_mb(model), 1),
             "tokens_per_s": round(tokens_per_s(model, tokenizer), 1),
-            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if torch.cuda.is_available() else None,
+            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)
+            if torch.cuda.is_available()
+            else None,
             "perplexity": scores.perplexity(log_probs),
             "kl_to_first": scores.kl(reference, log_probs),
             "right_answers": scores.right_answers(log_probs),
@@ -82,7 +88,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("model", help="a catalog id, or a checkpoint folder")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
     parser.add_argument("--rows", type=int, default=40, help="rows of one_answer.jsonl to score")
-    parser.add_argument("--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package")
+    parser.add_argument(
+        "--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package"
+    )
     chosen = parser.parse_args(words)
     command = f"python -m gemma_lab.bench {chosen.model} --precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
     found = record(chosen.model, chosen.precisions, chosen.rows, command)
@@ -95,7 +103,10 @@ def main(words: list[str] | None = None) -> None:
 
 def recorded(model_id: str) -> list[dict]:
     """Every record of `model_id` on a GPU that this copy of the course has; empty where there is none yet."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((DATA / "recorded").glob("*.json"))]
+    found = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((DATA / "recorded").glob("*.json"))
+    ]
     return [one for one in found if one["model"] == model_id and one["machine"]["device"] == "cuda"]
 
 

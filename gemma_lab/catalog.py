@@ -1,61 +1,84 @@
-"""The table of models and their sizes.
+"""The table of models, `data/models.json`, and `find`, which knows any other model from its config.
 
-Sizes are those of the checkpoints' `config.json` files on the Hub; the parameter counts that follow from them equal the
-Gemma and Gemma 2 reports (arXiv:2403.08295, arXiv:2408.00118), but for the reports' 128 extra embedding rows.
+The sizes are those of the checkpoints' `config.json` files on the Hub. The parameter counts that
+follow from them equal the reports (arXiv:2403.08295, arXiv:2408.00118, arXiv:2503.19786), but for
+the 128 extra embedding rows of the first two.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-GEMMA_TERMS = "Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
+from gemma_lab import access
+
+DATA = Path(__file__).with_name("data")
+# Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim,
+# and which layers are global where the config does not say: every n-th.
+UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
+GLOBAL_EVERY = {"gemma2": 2, "gemma3_text": 6}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's share of the cache: what it keeps for a token, and for how many tokens."""
+
+    num_key_value_heads: int
+    head_dim: int
+    window: int | None  # None: every token
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One checkpoint, in the names of its `transformers` configuration."""
+    """One checkpoint. What its text config holds is an attribute: `hidden_size`, `head_dim`, ..."""
 
     hub_id: str
-    family: str  # transformers' model_type: "gemma", "gemma2"
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    intermediate_size: int
-    vocab_size: int = 256_000
-    licence: str = GEMMA_TERMS
+    config: dict = field(repr=False)  # of the text part, in the names of transformers
+    name: str = ""
+    part: str = ""  # "text" where the table leaves out what sees and hears
     pocket: str | None = None  # the pocket model that stands in for it
     mirror: str | None = None  # a copy on the Hub that is not gated; the licence is the same
+    whole: dict | None = field(default=None, repr=False)  # the config with its other parts
+
+    def __getattr__(self, name: str):
+        try:
+            return self.__dict__["config"][name]
+        except KeyError:
+            raise AttributeError(f"the config of this model has no {name!r}") from None
 
     @property
-    def is_instruct(self) -> bool:
-        """True for `-it` models, which answer a chat; base models continue a text."""
-        return self.hub_id.endswith("-it")
+    def family(self) -> str:
+        """transformers' model_type: "gemma", "gemma2", "gemma3_text", ..."""
+        return self.config["model_type"]
 
     @property
     def num_embedding_parameters(self) -> int:
-        """Parameters of the embedding table, which is also the output head (tied)."""
+        """Parameters of the embedding table, which is Gemma's output head as well (tied)."""
         return self.vocab_size * self.hidden_size
 
     @property
-    def num_linear_parameters(self) -> int:
-        """Parameters of all linear layers in the stack: what quantization shrinks and LoRA adapts."""
-        return self.num_hidden_layers * sum(rows * columns for rows, columns in self.linear_shapes.values())
+    def num_parameters(self) -> int:
+        """All parameters, a tied head counted once."""
+        return self._counts[0]
 
     @property
-    def num_parameters(self) -> int:
-        """All parameters: embedding, linear layers, and one weight a channel for each norm."""
-        norms = {"gemma": 2, "gemma2": 4}[self.family] * self.num_hidden_layers + 1
-        return self.num_embedding_parameters + self.num_linear_parameters + norms * self.hidden_size
+    def num_linear_parameters(self) -> int:
+        """Parameters of all linear layers but the head: what quantization shrinks."""
+        return self._counts[1]
+
+    @property
+    def num_linear_rows(self) -> int:
+        """Output rows of these layers: int8 keeps a scale for each."""
+        return self._counts[2]
 
     @property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
-        """(out_features, in_features) of the seven linear layers of one block."""
-        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        """(out_features, in_features) of the seven linear layers of one block of Gemma 1, 2 or 3."""
+        queries = self.num_attention_heads * self.head_dim
+        keys = self.num_key_value_heads * self.head_dim
         return {
             "q_proj": (queries, self.hidden_size),
             "k_proj": (keys, self.hidden_size),
@@ -66,53 +89,121 @@ class ModelInfo:
             "down_proj": (self.hidden_size, self.intermediate_size),
         }
 
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Those layers that keep keys and values of their own; the others of Gemma 3n and 4 share."""
+        config, count = self.config, self.num_hidden_layers
+        every = GLOBAL_EVERY.get(self.family, 1)
+        kinds = config.get("layer_types") or [
+            "sliding_attention" if (at + 1) % every else "full_attention" for at in range(count)
+        ]
+        heads = config.get("num_key_value_heads") or self.num_attention_heads
+        size = config.get("head_dim") or self.hidden_size // self.num_attention_heads
+        sliding = Layer(heads, size, config.get("sliding_window"))
+        everywhere = Layer(
+            config.get("num_global_key_value_heads") or heads,
+            config.get("global_head_dim") or size,
+            None,
+        )
+        own = kinds[: count - (config.get("num_kv_shared_layers") or 0)]
+        return tuple(sliding if kind == "sliding_attention" else everywhere for kind in own)
 
-_SHAPES = {  # layers, hidden_size, heads, KV heads, head_dim, intermediate_size
-    "gemma-2b": ("gemma", 18, 2048, 8, 1, 256, 16384),
-    "gemma-7b": ("gemma", 28, 3072, 16, 16, 256, 24576),
-    "gemma-2-2b": ("gemma2", 26, 2304, 8, 4, 256, 9216),
-    "gemma-2-9b": ("gemma2", 42, 3584, 16, 8, 256, 14336),
-    "gemma-2-27b": ("gemma2", 46, 4608, 32, 16, 128, 36864),
-}
+    @functools.cached_property
+    def _counts(self) -> tuple[int, int, int]:
+        """All parameters, those of linear layers, and the rows of these."""
+        is_plain = not self.config.get("attention_bias") and self.config.get(
+            "tie_word_embeddings", 1
+        )
+        if self.whole or self.family not in UNIFORM or not is_plain:
+            return _count_on_meta(self.whole or self.config)
+        shapes, count = self.linear_shapes.values(), self.num_hidden_layers
+        wide, narrow = UNIFORM[self.family]
+        norms = count * (wide * self.hidden_size + narrow * self.head_dim) + self.hidden_size
+        linear = count * sum(out * into for out, into in shapes)
+        rows = count * sum(out for out, _ in shapes)
+        return self.num_embedding_parameters + linear + norms, linear, rows
 
 
-_POCKETS = {
-    "gemma-2b": "pocket-small", "gemma-2b-it": "pocket-small-it", "gemma-7b-it": "pocket-large-it",
-    "gemma-2-2b-it": "pocket-gemma2-it",
-}  # fmt: skip
+def _table() -> dict[str, ModelInfo]:
+    stand_ins = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
+    pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
+    return {
+        hub_id: ModelInfo(
+            hub_id, row["config"], row["name"], row.get("part", ""), pockets.get(hub_id), mirror
+        )
+        for row in json.loads((DATA / "models.json").read_text(encoding="utf-8"))
+        for hub_id, mirror in row["repositories"].items()
+    }
 
 
-_MIRRORED = {"gemma-2b-it", "gemma-7b-it", "gemma-2-2b-it", "gemma-2-9b-it", "gemma-2-27b-it"}
+CATALOG = _table()
+_BY_MIRROR = {info.mirror: info for info in CATALOG.values() if info.mirror}
 
 
-def _rows():
-    for stem, (family, layers, hidden, heads, kv_heads, head_dim, intermediate) in _SHAPES.items():
-        for name in (stem, f"{stem}-it"):
-            yield ModelInfo(
-                f"google/{name}", family, hidden, layers, heads, kv_heads, head_dim, intermediate,
-                pocket=_POCKETS.get(name), mirror=f"unsloth/{name}" if name in _MIRRORED else None,
-            )  # fmt: skip
+def known(model: str) -> ModelInfo | None:
+    """The table's entry for a repository or its mirror; None where there is none."""
+    return CATALOG.get(model) or _BY_MIRROR.get(model)
 
 
-CATALOG = {info.hub_id: info for info in _rows()}
+def find(model) -> ModelInfo:
+    """The sizes of any model: from the table, a folder's config.json, or that of a repository.
 
-
-def lookup(hub_id: str) -> ModelInfo:
-    """The catalog's entry for `hub_id`.
-
-    Raises: ValueError, naming the closest ids.
+    Args: model: an id such as "google/gemma-2b-it", one of your own, or a checkpoint's folder.
+    Raises: ValueError, naming the closest ids or what the folder lacks.
     """
-    if hub_id in CATALOG:
-        return CATALOG[hub_id]
-    close = difflib.get_close_matches(hub_id, CATALOG, n=3, cutoff=0.3) or list(CATALOG)
-    raise ValueError(f"{hub_id!r} is not in the catalog; did you mean {' or '.join(close)}?")
+    if Path(model).is_dir():
+        return _from_file(Path(model).name, Path(model, "config.json"))
+    if info := known(str(model)):
+        return info
+    close = difflib.get_close_matches(str(model), CATALOG, n=3, cutoff=0.3) or list(CATALOG)
+    advice = f"Did you mean {' or '.join(close)}?"
+    if str(model).count("/") != 1:
+        raise ValueError(f"{str(model)!r} is no folder here and no repository. {advice}")
+    found = access.check_access(str(model), access.find_token())
+    if found.status not in ("ok", "no-network"):
+        raise ValueError(f"{model} is not in the catalog. {advice} {found.advice}")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = hf_hub_download(model, "config.json", local_files_only=found.status != "ok")
+    except (OSError, ValueError):  # no such file, a name that cannot be one, or nothing kept here
+        why = found.advice if found.status != "ok" else "Its config.json cannot be had."
+        raise ValueError(f"{model} is not in the catalog. {advice} {why}") from None
+    return _from_file(str(model), Path(file))
 
 
-def info_of(folder) -> ModelInfo:
-    """The sizes of a Gemma or Gemma 2 checkpoint in a local folder, read from its config.json."""
-    config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
-    names = (
-        "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
-        "intermediate_size", "vocab_size",
-    )  # fmt: skip
-    return ModelInfo(Path(folder).name, config["model_type"], **{name: config[name] for name in names})
+def _from_file(name: str, path: Path) -> ModelInfo:
+    """What a config.json says, completed with transformers' defaults."""
+    from transformers import AutoConfig
+
+    if not path.is_file():
+        adapter = path.with_name("adapter_config.json")
+        if adapter.is_file():
+            base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+            raise ValueError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
+        raise ValueError(f"{name} holds no config.json, so it is no checkpoint of transformers.")
+    try:
+        config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
+        text = config.get_text_config()
+    except (ValueError, KeyError, TypeError) as error:
+        why = str(error).splitlines()[0][:120]
+        raise ValueError(f"The config.json of {name} cannot be read: {why}") from None
+    whole = None if text is config else config.to_dict()
+    return ModelInfo(name, text.to_dict(), whole=whole)
+
+
+def _count_on_meta(config: dict) -> tuple[int, int, int]:
+    """As transformers builds it, on the meta device: nothing is allocated."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    built = AutoConfig.for_model(**config)
+    with torch.device("meta"):
+        try:
+            model = AutoModelForCausalLM.from_config(built)
+        except ImportError:  # such as timm, which sees for Gemma 3n: then the text part alone
+            model = AutoModelForCausalLM.from_config(built.get_text_config())
+    head = model.get_output_embeddings()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    numbers = sum(module.weight.numel() for module in linear)
+    return model.num_parameters(), numbers, sum(module.out_features for module in linear)

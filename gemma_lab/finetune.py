@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import torch
 
+from gemma_lab import scores
+
 PROMPT = """Based on given instruction and input, generate an appropriate response
 
 ### Instruction:
@@ -29,22 +31,19 @@ def to_prompt_completion(row: dict, eos_token: str) -> dict:
     return {"prompt": format_prompt(row), "completion": row["output"] + eos_token}
 
 
-@torch.no_grad()
 def held_out_loss(model, tokenizer, rows) -> float:
-    """Mean cross-entropy in nats over the response tokens, `<eos>` included, of rows that training never sees."""
+    """Mean cross-entropy in nats over the response tokens, `<eos>` included, of unseen rows."""
     was_training = model.training
     model.eval()
-    total = count = 0
+    surprises = []
     for row in rows:
         pair = to_prompt_completion(row, tokenizer.eos_token)
         prompt = tokenizer(pair["prompt"])["input_ids"]
         completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([prompt + completion], device=model.device)
-        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
-        total += torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum").item()
-        count += len(completion)
+        ids = torch.tensor([prompt + completion])
+        surprises.append(-scores.token_log_probs(model, ids, len(prompt)))
     model.train(was_training)
-    return total / count
+    return torch.cat(surprises).mean().item()
 
 
 def float32_adapters(model):
@@ -72,7 +71,9 @@ class PlainPeft:
         from gemma_lab import hardware, loading
 
         precision = "nf4" if load_in_4bit else "bf16"
-        arguments = loading.plan_loading(model_name, precision, hardware.describe_machine()).kwargs()
+        arguments = loading.plan_loading(
+            model_name, precision, hardware.describe_machine()
+        ).kwargs()
         if dtype is not None:
             arguments["dtype"] = dtype
         model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
@@ -93,7 +94,9 @@ class PlainPeft:
         from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
         if loftq_config:
-            raise ValueError("plain PEFT needs unquantized weights for LoftQ: load with load_in_4bit=False, or use None.")
+            raise ValueError(
+                "plain PEFT needs unquantized weights for LoftQ: load with load_in_4bit=False, or use None."
+            )
         if isinstance(model, PeftModel):
             print("This model has LoRA adapters already. To start over, load it again.")
             return model

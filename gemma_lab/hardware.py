@@ -28,6 +28,7 @@ class Machine:
     compute_capability: tuple[int, int] | None = None
     gpu_count: int = 0
     has_flash_attn: bool = False  # the flash_attn package is installed
+    measured_free_gib: float | None = None  # None in a described machine
 
     @property
     def has_bf16(self) -> bool:
@@ -42,9 +43,14 @@ class Machine:
         return self.device == "cuda" and self.compute_capability >= (8, 0) and self.has_flash_attn
 
     @property
-    def memory_gib(self) -> float:
-        """Memory that holds the weights: the card's, or the machine's where there is no card."""
-        return self.gpu_gib if self.device == "cuda" else self.ram_gib
+    def free_gib(self) -> float:
+        """Memory for a model: what is free on the card or, without an NVIDIA card, in RAM.
+
+        A described machine has its whole card free, or its RAM less 2 GiB for the system.
+        """
+        if self.measured_free_gib is not None:
+            return self.measured_free_gib
+        return self.gpu_gib if self.device == "cuda" else self.ram_gib - 2
 
     def describe(self) -> str:
         """One line for a learner."""
@@ -74,7 +80,7 @@ LAPTOP = Machine("Linux", False, 4, 8, "cpu")
 
 def describe_machine() -> Machine:
     """This machine. Imports torch to ask for the GPU; without torch, none is reported."""
-    device, gpu = "cpu", {}
+    device, gpu, free = "cpu", {}, _free_in_ram()
     if importlib.util.find_spec("torch"):
         import torch
 
@@ -87,6 +93,7 @@ def describe_machine() -> Machine:
                 "compute_capability": (card.major, card.minor),
                 "gpu_count": torch.cuda.device_count(),
             }
+            free = _free_on_card(torch.cuda)
         elif torch.backends.mps.is_available():
             device = "mps"
     return Machine(
@@ -96,6 +103,7 @@ def describe_machine() -> Machine:
         ram_gib=_ram_bytes() / GIB,
         device=device,
         has_flash_attn=importlib.util.find_spec("flash_attn") is not None,
+        measured_free_gib=free,
         **gpu,
     )
 
@@ -115,9 +123,26 @@ def _num_cores() -> int:
 
 
 def _ram_bytes() -> float:
+    if psutil := _psutil():
+        return psutil.virtual_memory().total
+    has_names = hasattr(os, "sysconf")
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if has_names else 0.0
+
+
+def _free_in_ram() -> float | None:
+    psutil = _psutil()
+    return psutil.virtual_memory().available / GIB if psutil else None
+
+
+def _free_on_card(cuda) -> float:
+    """What nobody holds, and what torch keeps in this process though no tensor needs it any more."""
+    free, _ = cuda.mem_get_info()
+    return (free + cuda.memory_reserved() - cuda.memory_allocated()) / GIB
+
+
+def _psutil():
     try:
         import psutil
-
-        return psutil.virtual_memory().total
     except ModuleNotFoundError:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 0.0
+        return None
+    return psutil

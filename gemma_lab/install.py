@@ -62,8 +62,12 @@ def missing_requirements(packages) -> list:
     known = pins()
     unknown = [name for name in packages if name not in known]
     if unknown:
-        raise ValueError(f"setup() knows the packages of requirements.txt, not {unknown[0]!r}: {', '.join(known)}")
-    wanted = dict.fromkeys(name for package in packages for name in (package, *COMPANIONS.get(package, ())))
+        raise ValueError(
+            f"setup() knows the packages of requirements.txt, not {unknown[0]!r}: {', '.join(known)}"
+        )
+    wanted = dict.fromkeys(
+        name for package in packages for name in (package, *COMPANIONS.get(package, ()))
+    )
     if "unsloth" in packages or "peft" in packages:
         wanted |= dict.fromkeys(name for name in UPGRADED_IF_PRESENT if _version(name))
     return [known[name] for name in wanted if not _is_met(known[name])]
@@ -79,11 +83,15 @@ def install(requirements, run=subprocess.run) -> None:
     specs = [str(requirement) for requirement in requirements]
     wanted = {canonical(requirement.name) for requirement in requirements}
     there = installed()
-    frozen = "".join(f"{name}=={version}\n" for name, version in there.items() if name not in wanted)
+    frozen = "".join(
+        f"{name}=={version}\n" for name, version in there.items() if name not in wanted
+    )
     with tempfile.TemporaryDirectory() as folder:
         versions = Path(folder, "versions.txt")
         if uv := shutil.which("uv"):
-            left_out = "".join(f"{name} ; python_version < '3'\n" for name in LEFT_OUT if name not in there)
+            left_out = "".join(
+                f"{name} ; python_version < '3'\n" for name in LEFT_OUT if name not in there
+            )
             versions.write_text(frozen + left_out)
             environment = dict(os.environ)
             if os.environ.get("PIP_FIND_LINKS"):  # uv does not read pip's settings
@@ -99,7 +107,17 @@ def install(requirements, run=subprocess.run) -> None:
                 if needs := needs_of(specs):
                     _run([*pip, "-c", str(versions), *needs], run)
             except SetupError:  # half installed would count as installed the next time
-                run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *sorted(wanted - {*there})])
+                run(
+                    [
+                        sys.executable,
+                        "-m",
+                        "pip",
+                        "uninstall",
+                        "-q",
+                        "-y",
+                        *sorted(wanted - {*there}),
+                    ]
+                )
                 raise
     importlib.invalidate_caches()
 
@@ -109,11 +127,19 @@ def installed() -> dict[str, str]:
     from packaging.version import Version
 
     found = {}
-    for one in metadata.distributions(path=[sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]):
+    for one in metadata.distributions(
+        path=[sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    ):
         try:
             name = one.metadata["Name"]
             found[canonical(name)] = str(Version(metadata.version(name)))
-        except (ValueError, TypeError, KeyError, OSError, ImportError):  # a system's own, or what is left of one
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            OSError,
+            ImportError,
+        ):  # a system's own, or what is left of one
             continue
     return found
 
@@ -128,7 +154,9 @@ def needs_of(specs) -> list[str]:
     from packaging.requirements import Requirement
 
     there, found = {*installed(), *LEFT_OUT}, []
-    for line in (line for spec in specs for line in metadata.requires(Requirement(spec).name) or ()):
+    for line in (
+        line for spec in specs for line in metadata.requires(Requirement(spec).name) or ()
+    ):
         requirement = Requirement(line)
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         requirement.marker = None
@@ -141,7 +169,9 @@ def moved_after_import(names=WATCHED) -> list[str]:
     """Names of modules whose imported version is not the installed one any more."""
     moved = []
     for name in names:
-        imported = getattr(sys.modules.get("PIL" if name == "pillow" else name), "__version__", None)
+        imported = getattr(
+            sys.modules.get("PIL" if name == "pillow" else name), "__version__", None
+        )
         now = _version(name)
         if imported and now and imported.split("+")[0] != now.split("+")[0]:
             moved.append(name)
@@ -158,7 +188,9 @@ def _version(name: str) -> str | None:
 def _is_met(requirement) -> bool:
     installed = _version(requirement.name)
     is_exact = any(specifier.operator == "==" for specifier in requirement.specifier)
-    return installed is not None and (is_exact or requirement.specifier.contains(installed, prereleases=True))
+    return installed is not None and (
+        is_exact or requirement.specifier.contains(installed, prereleases=True)
+    )
 
 
 def _run(command, run, **where) -> None:
@@ -170,7 +202,16 @@ def _run(command, run, **where) -> None:
         advice = "The disk is full: free about 4 GB, then run this cell again."
     elif "externally-managed" in output:
         advice = "This Python is managed by the system: start the notebook with `python3 course.py`, which makes .venv."
-    elif any(sign in output for sign in ("resolve host", "name resolution", "NewConnectionError", "dns error", "connect")):
+    elif any(
+        sign in output
+        for sign in (
+            "resolve host",
+            "name resolution",
+            "NewConnectionError",
+            "dns error",
+            "connect",
+        )
+    ):
         advice = "The package index did not answer: check the network, then run this cell again."
     else:
         lines = [line.strip() for line in output.splitlines() if line.strip()]

@@ -6,9 +6,8 @@ The decisions are pure functions of a described `Machine`, so that what happens 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from gemma_lab import catalog, hardware, memory, profile
+from gemma_lab import catalog, hardware, memory
 
 HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float16
 
@@ -56,18 +55,18 @@ def choose_attention(family: str) -> str:
 
 
 def attention_implementations(family: str, machine: hardware.Machine) -> list[str]:
-    """Those that give the right result on `machine`, the plainest first."""
-    if family == "gemma2":
-        return ["eager", "flex_attention"]
-    return ["eager", "sdpa"] + (["flash_attention_2"] if machine.has_flash_attention else [])
+    """Those that give the right result on `machine`, the plainest first; for Gemma 2, those that cap."""
+    plain = ["eager", "flex_attention" if family == "gemma2" else "sdpa"]
+    return plain + ["flash_attention_2"] * machine.has_flash_attention
 
 
 def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
-    """How to load `model`, a catalog id or a checkpoint folder, in `precision`, and whether that fits `machine`.
+    """How to load `model` in `precision`, and whether that fits `machine`.
 
+    Args: model: a catalog id, a repository of your own, or a checkpoint's folder.
     Raises: ValueError for an unknown model or precision, naming what there is.
     """
-    info = catalog.info_of(model) if Path(model).is_dir() else catalog.lookup(profile._original(model))
+    info = catalog.find(model)
     fit = memory.fit(info, precision, machine)
     is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes knows no Apple GPU
     device = {"cuda": 0, "mps": "cpu" if is_quantized else "mps", "cpu": "cpu"}[machine.device]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemma_lab import access, catalog, hardware
@@ -16,6 +15,7 @@ PROFILES = ("auto", "pocket", "hub", "mirror")
 
 
 FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
+TERMS = "Gemma Terms of Use"
 
 
 class ProfileError(ValueError):
@@ -33,17 +33,23 @@ class Profile:
     uses_mirror: bool = False
 
 
-def choose_profile(requested: str, machine: hardware.Machine, found: access.Access | None) -> Profile:
+def choose_profile(
+    requested: str, machine: hardware.Machine, found: access.Access | None
+) -> Profile:
     """The profile for what was `requested` ("auto", "pocket", "hub", "mirror"), this machine and this access.
 
     Raises: ProfileError for another word; AccessError where hub is asked for and refused, saying what to do.
     """
     if requested not in PROFILES:
-        raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}.")
+        raise ProfileError(
+            f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}."
+        )
     if requested == "pocket":
         return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
     if requested == "mirror":
-        return Profile("hub", "From public copies of Google's checkpoints; the Gemma Terms of Use apply.", True)
+        return Profile(
+            "hub", "From public copies of Google's checkpoints; the Gemma Terms of Use apply.", True
+        )
     if requested == "auto" and machine.device != "cuda":
         return Profile("pocket", "There is no NVIDIA GPU here.")
     if found.status == "ok":
@@ -54,56 +60,65 @@ def choose_profile(requested: str, machine: hardware.Machine, found: access.Acce
             reason += " Or set GEMMA_LAB_PROFILE to mirror: public copies by Unsloth, under the same Gemma Terms of Use."
         return Profile("pocket", reason)
     if found.status == "no-network":
-        return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.")
+        return Profile(
+            "hub",
+            f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.",
+        )
     raise access.AccessError(found.advice)
 
 
+@dataclass
+class _State:
+    """All that this module remembers, for each GEMMA_LAB_PROFILE and each (repository, token)."""
+
+    chosen: dict = field(default_factory=dict)
+    granted: dict = field(default_factory=dict)
+
+
+_state = _State()
+
+
 def current_profile(again: bool = False) -> Profile:
-    """The profile of this kernel, decided once for each value of GEMMA_LAB_PROFILE; `again` decides anew."""
+    """The profile of this kernel, decided once for each GEMMA_LAB_PROFILE; `again` decides anew."""
+    requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
     if again:
-        _profile.cache_clear()
+        _state.chosen.clear()
         access.ask_anew()
-    return _profile(os.getenv("GEMMA_LAB_PROFILE") or "auto")
+    if requested not in _state.chosen:
+        machine = hardware.describe_machine()
+        asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
+        found = _access(FIRST_MODEL) if asks_hub else None
+        _state.chosen[requested] = choose_profile(requested, machine, found)
+    return _state.chosen[requested]
 
 
 def forget() -> None:
     """Nothing. The next profile is decided and the next access is asked as if for the first time."""
-    _profile.cache_clear()
-    _granted.clear()
-
-
-@functools.cache
-def _profile(requested: str) -> Profile:
-    machine = hardware.describe_machine()
-    asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
-    return choose_profile(requested, machine, _access(FIRST_MODEL) if asks_hub else None)
-
-
-_granted: dict[tuple, access.Access] = {}
+    _state.__init__()
 
 
 def _access(repo_id: str, is_public: bool = False) -> access.Access:
-    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted meanwhile."""
+    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted."""
     token = access.find_token()
     key = repo_id, token and hash(token.value)
-    if key not in _granted:
+    if key not in _state.granted:
         found = access.check_access(repo_id, token)
-        if found.status == "bad-token" and is_public:  # refused, and kept from the client by now: it needs none
+        if found.status == "bad-token" and is_public:  # refused, and kept from the client by now
             found = access.check_access(repo_id)
         if found.status != "ok":
             return found
-        _granted[key] = found
-    return _granted[key]
+        _state.granted[key] = found
+    return _state.granted[key]
 
 
 def checkpoint(hub_id: str, profile: str | None = None) -> str:
-    """What to load for `hub_id`: the folder of its pocket stand-in, or a repository on the Hub. Prints one line.
+    """What to load for `hub_id`: a folder here, or a repository on the Hub. Prints one line.
 
     Args:
-        hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder of your own.
+        hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder.
         profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
     Raises:
-        ProfileError: pocket profile, and nothing stands in for `hub_id`; or `profile` is another word.
+        ProfileError: pocket profile, and nothing stands in for `hub_id`; or another word.
         AccessError: hub profile, and the Hub refuses; the message says what to do.
     """
     if Path(hub_id).is_dir():
@@ -112,27 +127,32 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
     if profile not in (None, "pocket", "hub"):
         raise ProfileError(f'profile must be "pocket" or "hub", not {profile!r}.')
     now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
+    info = catalog.known(hub_id)
     if now.name == "pocket":
-        info = catalog.lookup(hub_id)
-        if info.pocket is None:
-            with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
-            raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
-        folder = CHECKPOINTS / info.pocket
-        if not (folder / "model.safetensors").is_file():
-            raise FileNotFoundError(f"{info.pocket} is missing from this copy of the course: clone or install it again.")
-        millions = catalog.info_of(folder).num_parameters / 1e6
-        print(f"{info.pocket} (ours, {millions:.1f} M parameters) standing in for {hub_id}. {now.reason}")
-        return str(folder)
-    if now.uses_mirror and hub_id in catalog.CATALOG:
-        hub_id = catalog.lookup(hub_id).mirror or hub_id
-    found = _access(hub_id, is_public=now.uses_mirror and _original(hub_id) != hub_id)
+        return _stand_in(hub_id, info, now)
+    asked = (now.uses_mirror and info and info.mirror) or hub_id
+    is_copy = info is not None and info.mirror == asked
+    found = _access(asked, is_public=now.uses_mirror and is_copy)
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
-    original = _original(hub_id)
-    copy = f", a public copy of {original} under the same Gemma Terms of Use" if original != hub_id else ""
-    print(f"{hub_id} from the Hugging Face Hub{copy}. {now.reason if found.status == 'ok' else found.advice}")
-    return hub_id
+    original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
+    reason = now.reason if found.status == "ok" else found.advice
+    print(f"{asked} from the Hugging Face Hub{original}. {reason}")
+    return asked
 
 
-def _original(hub_id: str) -> str:
-    return next((known for known, info in catalog.CATALOG.items() if info.mirror == hub_id), hub_id)
+def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:
+    """The folder of the pocket model that stands in for `hub_id`; prints whose it is and why."""
+    if info is None or info.pocket is None:
+        with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
+        raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
+    folder = CHECKPOINTS / info.pocket
+    if not (folder / "model.safetensors").is_file():
+        raise ProfileError(
+            f"{info.pocket} is missing from this copy of the course: clone or install it again."
+        )
+    millions = catalog.find(folder).num_parameters / 1e6
+    print(
+        f"{info.pocket} (ours, {millions:.1f} M parameters) standing in for {info.hub_id}. {now.reason}"
+    )
+    return str(folder)

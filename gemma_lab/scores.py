@@ -39,23 +39,36 @@ def encode(tokenizer, row: dict) -> tuple[torch.Tensor, int]:
 
 
 @torch.no_grad()
-def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
-    """What `model` thinks of each token of each right answer, given the prompt and the answer's tokens before it.
+def log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
+    """What `model` thinks of each token from `start` on, given all before it: the one such loop.
 
-    One row at a time: padding would change the numbers of quantized models a little.
+    Args: ids: (1, T), one row: padding would change the numbers of quantized models a little.
+    Returns: (T - start, V), log-probabilities in nats, float32, on the CPU.
     """
-    log_probs, targets = [], []
-    for row in rows:
-        ids, start = encode(tokenizer, row)
-        logits = model(input_ids=ids.to(model.device)).logits[0, start - 1 : -1]  # (A, V); position t predicts t + 1
-        log_probs.append(logits.float().log_softmax(-1).cpu())
-        targets.append(ids[0, start:])
-    return Scores(log_probs, targets)
+    logits = model(input_ids=ids.to(model.device)).logits[0, start - 1 : -1]  # t predicts t + 1
+    return logits.float().log_softmax(-1).cpu()
+
+
+def token_log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
+    """Log-probabilities in nats of the tokens `ids[0, start:]` themselves, (T - start,)."""
+    return log_probs(model, ids, start).gather(-1, ids[0, start:, None].cpu())[:, 0]
+
+
+def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
+    """What `model` thinks of each token of each right answer, given its prompt."""
+    encoded = [encode(tokenizer, row) for row in rows]
+    return Scores(
+        [log_probs(model, ids, start) for ids, start in encoded],
+        [ids[0, start:] for ids, start in encoded],
+    )
 
 
 def perplexity(scores: Scores) -> float:
     """exp of the mean negative log-probability, in nats, over all answer tokens. 1 is certainty, V is a blind guess."""
-    total = sum(lp.gather(-1, target[:, None]).sum().item() for lp, target in zip(scores.log_probs, scores.targets))
+    total = sum(
+        lp.gather(-1, target[:, None]).sum().item()
+        for lp, target in zip(scores.log_probs, scores.targets)
+    )
     return math.exp(-total / sum(map(len, scores.targets)))
 
 
@@ -71,7 +84,10 @@ def kl(reference: Scores, other: Scores) -> float:
 
 def top1_agreement(reference: Scores, other: Scores) -> float:
     """Share of answer tokens for which both models have the same first choice."""
-    same = [(p.argmax(-1) == q.argmax(-1)).double() for p, q in zip(reference.log_probs, other.log_probs)]
+    same = [
+        (p.argmax(-1) == q.argmax(-1)).double()
+        for p, q in zip(reference.log_probs, other.log_probs)
+    ]
     return torch.cat(same).mean().item()
 
 

@@ -26,8 +26,14 @@ def setup(*packages: str, ask: bool = False) -> str:
     missing = install.missing_requirements(packages)
     if missing:
         install.install(missing)
-    state = ", ".join(f"{name} {install._version(name)}" for name in dict.fromkeys(("torch", "transformers", *packages)))
-    print(f"Packages: {state}" + (f" (installed now: {', '.join(r.name for r in missing)})" if missing else ""))
+    state = ", ".join(
+        f"{name} {install._version(name)}"
+        for name in dict.fromkeys(("torch", "transformers", *packages))
+    )
+    print(
+        f"Packages: {state}"
+        + (f" (installed now: {', '.join(r.name for r in missing)})" if missing else "")
+    )
     if moved := install.moved_after_import():
         raise install.SetupError(
             f"Restart the kernel (on Colab: Runtime, Restart session) and run this cell again: "
@@ -39,7 +45,9 @@ def setup(*packages: str, ask: bool = False) -> str:
         access.find_token(ask=True)
     chosen = profile.current_profile(again=True)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
-    if chosen.name == "pocket":  # nothing is downloaded, so progress bars would only be noise in the page
+    if (
+        chosen.name == "pocket"
+    ):  # nothing is downloaded, so progress bars would only be noise in the page
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     return chosen.name

@@ -24,7 +24,7 @@ LINH_SENSE = (  # the talk's orders, each with a sense of its own
 
 def load(folder):
     """The model of a checkpoint folder in float32, with the attention that its family needs, and its tokenizer."""
-    attention = loading.choose_attention(catalog.info_of(folder).family)
+    attention = loading.choose_attention(catalog.find(folder).family)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 

@@ -31,7 +31,9 @@ def no_tokens(monkeypatch, tmp_path):
 @pytest.fixture
 def file(tmp_path):
     """A function that writes the Hub's token file."""
-    return lambda content: (tmp_path / "token").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return lambda content: (tmp_path / "token").write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
 
 
 @pytest.fixture
@@ -87,7 +89,9 @@ def test_the_environment_comes_first_then_colab_then_the_file(monkeypatch, file,
     assert access.find_token() == access.Token("the variable HUGGING_FACE_HUB_TOKEN", "hf_old_name")
     monkeypatch.setenv("HF_TOKEN", "  hf_environment\n")
     for _ in range(2):  # a learner's own is not replaced by the secret, in any cell
-        assert access.find_token() == access.Token("the environment variable HF_TOKEN", "hf_environment")
+        assert access.find_token() == access.Token(
+            "the environment variable HF_TOKEN", "hf_environment"
+        )
         assert os.environ["HF_TOKEN"] == "hf_environment"
 
 
@@ -128,8 +132,15 @@ def test_the_prompt_comes_last_only_if_asked_and_stays_known_by_its_name(monkeyp
 
 
 def test_a_prompt_that_nobody_can_answer_is_no_token(monkeypatch):
-    for error in (EOFError, NotImplementedError):  # the second as IPython's StdinNotImplementedError
-        monkeypatch.setattr(access.getpass, "getpass", lambda prompt, error=error: exec("raise error", {"error": error}))
+    for error in (
+        EOFError,
+        NotImplementedError,
+    ):  # the second as IPython's StdinNotImplementedError
+        monkeypatch.setattr(
+            access.getpass,
+            "getpass",
+            lambda prompt, error=error: exec("raise error", {"error": error}),
+        )
         assert access.find_token(ask=True) is None
 
 
@@ -177,7 +188,9 @@ def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeyp
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     colab(HF_TOKEN=WRONG)
     for _ in range(2):
-        with pytest.raises(access.AccessError, match="refused a token from the Colab secret HF_TOKEN: make a new"):
+        with pytest.raises(
+            access.AccessError, match="refused a token from the Colab secret HF_TOKEN: make a new"
+        ):
             profile.current_profile(again=True)
         assert "HF_TOKEN" not in os.environ
     assert set(hub.sent) == {WRONG}
@@ -223,7 +236,9 @@ def test_a_refused_answer_to_the_prompt_is_asked_for_again(hub, monkeypatch):
     typing(monkeypatch, WRONG, GOOD)
     found = access.check_access(REPO, access.find_token(ask=True))
     assert "refused a token from the prompt" in found.advice and "HF_TOKEN" not in os.environ
-    assert access.find_token() is None and access.check_access(REPO) == found  # the reason is not lost
+    assert (
+        access.find_token() is None and access.check_access(REPO) == found
+    )  # the reason is not lost
     access.ask_anew()
     assert access.check_access(REPO, access.find_token(ask=True)).status == "ok"
 
@@ -237,7 +252,9 @@ def test_a_refused_token_gives_way_to_the_next_source(hub, monkeypatch, file):
     assert access.find_token().value == NEW
 
 
-def test_the_mirror_needs_no_token_keeps_a_bad_one_from_the_client_and_a_good_one_in_use(hub, monkeypatch):
+def test_the_mirror_needs_no_token_keeps_a_bad_one_from_the_client_and_a_good_one_in_use(
+    hub, monkeypatch
+):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "mirror")
     assert profile.checkpoint(REPO) == COPY and not hub.sent
     monkeypatch.setenv("HF_TOKEN", WRONG)
@@ -257,7 +274,10 @@ def test_the_client_sends_no_token_that_was_refused(hub, monkeypatch):
     assert access.check_access(REPO, access.find_token()).status == "bad-token"
     hub.sent.clear()
     assert public_info(COPY).id == COPY and not hub.sent
-    assert os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1" and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    assert (
+        os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
+        and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    )
     monkeypatch.setenv("HF_TOKEN", GOOD)
     assert access.check_access(REPO, access.find_token()).status == "ok"
     public_info(REPO)
@@ -278,7 +298,9 @@ def test_what_pasting_adds_is_taken_away_and_named(hub, monkeypatch, text, taken
     monkeypatch.setenv("HF_TOKEN", text)
     found = access.find_token()
     assert found.value == os.environ["HF_TOKEN"] == GOOD
-    assert set(taken.split(" and ")) == set(found.source.partition(" (")[2].removesuffix(" taken away)").split(" and "))
+    assert set(taken.split(" and ")) == set(
+        found.source.partition(" (")[2].removesuffix(" taken away)").split(" and ")
+    )
     assert access.check_access(REPO, found).status == "ok"
 
 
@@ -299,7 +321,9 @@ NAMES = {
 
 
 @pytest.mark.parametrize("source", NAMES)
-def test_what_no_token_can_be_is_named_never_sent_and_kept_from_the_client(hub, monkeypatch, colab, file, source):
+def test_what_no_token_can_be_is_named_never_sent_and_kept_from_the_client(
+    hub, monkeypatch, colab, file, source
+):
     for raw, kind in [*ODD.values(), *(ODD_FILES.values() if source == "file" else ())]:
         access.forget()
         if source == "environment":
@@ -311,19 +335,31 @@ def test_what_no_token_can_be_is_named_never_sent_and_kept_from_the_client(hub, 
         else:
             typing(monkeypatch, raw)
         before = os.environ.get("HF_TOKEN")
-        assert access.find_token(ask=source == "prompt") is None and os.environ.get("HF_TOKEN") == before
+        assert (
+            access.find_token(ask=source == "prompt") is None
+            and os.environ.get("HF_TOKEN") == before
+        )
         found = access.check_access(REPO)
-        assert found.status == "bad-token" and NAMES[source] in found.advice and kind in found.advice
-        assert found.advice.endswith(f"copy it again from {access.TOKEN_PAGE}.") and "qqqq" not in found.advice
+        assert (
+            found.status == "bad-token" and NAMES[source] in found.advice and kind in found.advice
+        )
+        assert (
+            found.advice.endswith(f"copy it again from {access.TOKEN_PAGE}.")
+            and "qqqq" not in found.advice
+        )
         assert access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY
     assert not hub.sent
 
 
-def test_an_unfit_token_is_kept_from_the_client_also_where_no_token_was_looked_for(hub, monkeypatch, file):
+def test_an_unfit_token_is_kept_from_the_client_also_where_no_token_was_looked_for(
+    hub, monkeypatch, file
+):
     """As in notebook 02, which asks for a public model in any profile."""
     file("“" + GOOD)
     monkeypatch.setenv("HF_TOKEN", f'"{WRONG}"')
-    assert access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY and not hub.sent
+    assert (
+        access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY and not hub.sent
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -338,11 +374,29 @@ def test_a_token_file_is_read_in_any_encoding(hub, file, encoding):
 def test_a_value_that_does_not_look_like_a_token_gets_a_hint(hub, monkeypatch, value):
     monkeypatch.setenv("HF_TOKEN", value)
     found = access.check_access(REPO, access.find_token())
-    assert found.status == "bad-token" and ("does not start with hf_" in found.advice) == (" " not in value)
+    assert found.status == "bad-token" and ("does not start with hf_" in found.advice) == (
+        " " not in value
+    )
 
 
 PIECES = st.one_of(
-    st.sampled_from(["hf_", GOOD, "HF_TOKEN=", "Bearer ", '"', "”", "\u200b", "\ufeff", " ", "\n", "\xa0", "ấ", "\ud800"]),
+    st.sampled_from(
+        [
+            "hf_",
+            GOOD,
+            "HF_TOKEN=",
+            "Bearer ",
+            '"',
+            "”",
+            "\u200b",
+            "\ufeff",
+            " ",
+            "\n",
+            "\xa0",
+            "ấ",
+            "\ud800",
+        ]
+    ),
     st.text(max_size=5),
 )
 
@@ -361,7 +415,11 @@ def test_what_is_exported_is_printable_ascii_without_blanks(text):
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\"'`"), max_size=40))
+@given(
+    st.text(
+        st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\"'`"), max_size=40
+    )
+)
 @example("oauth_ey.J-h_B")
 def test_a_token_that_the_clients_own_cleaning_leaves_is_left(rest):
     from huggingface_hub.utils._auth import _clean_token
@@ -509,7 +567,11 @@ def test_no_output_or_verbose_traceback_of_ipython_shows_a_token(hub, tmp_path, 
     if source == "secret":
         environment["PYTHONPATH"] = str(Path(__file__).with_name("colab_stand_in"))
     done = subprocess.run(
-        [sys.executable, "-c", VERBOSE, source], env=environment, input=json.dumps(odd), capture_output=True, text=True
+        [sys.executable, "-c", VERBOSE, source],
+        env=environment,
+        input=json.dumps(odd),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     runs = done.stdout.split("=== ")[1:]
@@ -517,7 +579,9 @@ def test_no_output_or_verbose_traceback_of_ipython_shows_a_token(hub, tmp_path, 
     for run in runs:
         lines = run.strip().splitlines()[1:]
         assert 1 <= len(lines) <= 4 and NAMES[source] in lines[-1], run
-    assert core[:20] not in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr
+    assert (
+        core[:20] not in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr
+    )
 
 
 DOWNLOAD = """
@@ -538,7 +602,9 @@ def test_a_failed_download_of_the_learners_own_shows_no_token_either(hub, tmp_pa
         "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": GOOD, "GEMMA_LAB_PROFILE": "hub",
         "IPYTHONDIR": str(tmp_path),
     }  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", DOWNLOAD], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD], env=environment, capture_output=True, text=True
+    )
     said = done.stdout + done.stderr
     assert "EntryNotFound" in said and "Bearer hf_…" in said and GOOD[:20] not in said
 
@@ -558,7 +624,11 @@ def test_an_interrupted_check_shows_no_token(hub, monkeypatch):
 
 def test_errors_of_access_and_profile_are_one_line_in_jupyter():
     refused = access.AccessError("Accept it.")
-    assert isinstance(refused, PermissionError) and refused._render_traceback_() == ["AccessError: Accept it."]
+    assert isinstance(refused, PermissionError) and refused._render_traceback_() == [
+        "AccessError: Accept it."
+    ]
     with pytest.raises(ValueError) as caught:
         profile.choose_profile("gpu", None, None)
-    assert caught.value._render_traceback_()[0].startswith("ProfileError: GEMMA_LAB_PROFILE must be one of")
+    assert caught.value._render_traceback_()[0].startswith(
+        "ProfileError: GEMMA_LAB_PROFILE must be one of"
+    )

@@ -6,7 +6,14 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig
 
 from gemma_lab import catalog, memory
 
-NAMES = ["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"]
+NAMES = [
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+]
 
 
 REPORTED = {"gemma-2b": 1_981_884_416, "gemma-7b": 7_751_248_896, "gemma-2-2b": 2_024_517_888,
@@ -15,7 +22,7 @@ REPORTED = {"gemma-2b": 1_981_884_416, "gemma-7b": 7_751_248_896, "gemma-2-2b": 
 
 @pytest.mark.parametrize("name", REPORTED)
 def test_parameters_equal_transformers_and_the_reports(name):
-    info = catalog.lookup(f"google/{name}")
+    info = catalog.find(f"google/{name}")
     config_class = {"gemma": GemmaConfig, "gemma2": Gemma2Config}[info.family]
     config = config_class(vocab_size=info.vocab_size, **{key: getattr(info, key) for key in NAMES})
     with torch.device("meta"):
@@ -26,6 +33,6 @@ def test_parameters_equal_transformers_and_the_reports(name):
 
 def test_unknown_names_are_answered_with_near_ones():
     with pytest.raises(ValueError, match="gemma-2b-it"):
-        catalog.lookup("google/gemma2b-it")
+        catalog.find("google/gemma2b-it")
     with pytest.raises(ValueError, match="not 'int4'"):
-        memory.weight_bytes(catalog.lookup("google/gemma-2b"), "int4")
+        memory.weight_bytes(catalog.find("google/gemma-2b"), "int4")

@@ -77,7 +77,7 @@ def test_figures_fit_a_page():
         nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
         figures.curves({"a": ([1], [1])}, "t", "x", "y"), figures.masks({"a": [[True]]}, "t"), figures.rope_wheels(1, 2, [1.0]),
         figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
-        diagrams.architecture({name: catalog.lookup(f"google/gemma-{name}") for name in ("2b", "2-2b")}),
+        diagrams.architecture({name: catalog.find(f"google/gemma-{name}") for name in ("2b", "2-2b")}),
     ):  # fmt: skip
         width, height = figure.get_size_inches()
         assert width <= 7 and height <= 3.5
@@ -109,7 +109,7 @@ def test_rope_wheels_mark_the_dot_product_of_the_distance():
 
 
 def test_architecture_is_drawn_from_the_sizes():
-    small, second = catalog.lookup("google/gemma-2b"), catalog.lookup("google/gemma-2-2b")
+    small, second = catalog.find("google/gemma-2b"), catalog.find("google/gemma-2-2b")
     texts = [text.get_text() for text in diagrams.architecture({"one": small, "two": second}).axes[0].texts]
     assert "embedding · 256,000×2,048 · 524.3 M" in texts and "k_proj\n2,048×256 · 0.5 M" in texts
     assert "one: 2.51 B parameters, block × 18" in texts
@@ -129,4 +129,4 @@ def test_a_figure_with_more_than_it_can_show_is_refused():
     with pytest.raises(ValueError):
         figures.curves({str(i): ([1], [1]) for i in range(7)}, "t", "x", "y")
     with pytest.raises(ValueError):
-        diagrams.architecture(dict.fromkeys("abc", catalog.lookup("google/gemma-2b")))
+        diagrams.architecture(dict.fromkeys("abc", catalog.find("google/gemma-2b")))

@@ -19,7 +19,11 @@ SMALL = str(profile.CHECKPOINTS / "pocket-small-it")
 
 
 def rows(split):
-    lines = (ROOT / "gemma_lab" / "data" / f"health_instructions_{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / "gemma_lab" / "data" / f"health_instructions_{split}.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     return [json.loads(line) for line in lines]
 
 
@@ -49,9 +53,14 @@ def test_held_out_loss_equals_transformers_loss_with_masked_labels():
         labels[:, : prompt.shape[1]] = -100
         num_tokens = (labels != -100).sum().item()
         with torch.no_grad():
-            total, count = total + model.eval()(ids, labels=labels).loss.item() * num_tokens, count + num_tokens
+            total, count = (
+                total + model.eval()(ids, labels=labels).loss.item() * num_tokens,
+                count + num_tokens,
+            )
     model.train()
-    assert finetune.held_out_loss(model, tokenizer, rows("held_out")[:4]) == pytest.approx(total / count, rel=1e-5)
+    assert finetune.held_out_loss(model, tokenizer, rows("held_out")[:4]) == pytest.approx(
+        total / count, rel=1e-5
+    )
     assert model.training
 
 
@@ -62,7 +71,9 @@ def test_the_rows_are_enough_and_the_exam_shares_no_topic_and_no_phrasing():
     topic = lambda row: row["output"].splitlines()[0].removeprefix("Name: ")  # noqa: E731
     held_out_topics = {topic(row) for row in held_out}
     assert not held_out_topics & {topic(row) for row in train}
-    assert not any(name in row["instruction"] + row["input"] for name in held_out_topics for row in train)
+    assert not any(
+        name in row["instruction"] + row["input"] for name in held_out_topics for row in train
+    )
     asks = lambda split: {row["instruction"].replace(topic(row), "").strip(" .?") for row in split}  # noqa: E731
     assert not asks(train) & asks(held_out)
     assert sum("phobia" in topic(row) for row in train) >= 100
@@ -82,21 +93,30 @@ def test_the_talks_own_question_is_not_a_training_row():
 
 def test_the_files_are_what_the_generator_writes():
     code = "import health_instructions, json; print(json.dumps(health_instructions.build()))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE
+    )
     assert json.loads(done.stdout) == [rows("train"), rows("held_out")]
 
 
 def test_plain_peft_trains_what_peft_trains_and_in_float32():
-    model, tokenizer = finetune.PlainPeft.from_pretrained(SMALL, max_seq_length=512, load_in_4bit=True)
+    model, tokenizer = finetune.PlainPeft.from_pretrained(
+        SMALL, max_seq_length=512, load_in_4bit=True
+    )
     assert model.is_loaded_in_4bit and tokenizer.model_max_length == 512
-    model = finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN, use_gradient_checkpointing=True)
+    model = finetune.PlainPeft.get_peft_model(
+        model, r=16, target_modules=SEVEN, use_gradient_checkpointing=True
+    )
     trainable = [p for p in model.parameters() if p.requires_grad]
     assert {p.dtype for p in trainable} == {torch.float32}
     reference = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(SMALL), LoraConfig(r=16, target_modules=SEVEN, task_type="CAUSAL_LM")
+        AutoModelForCausalLM.from_pretrained(SMALL),
+        LoraConfig(r=16, target_modules=SEVEN, task_type="CAUSAL_LM"),
     )
     assert sum(p.numel() for p in trainable) == reference.get_nb_trainable_parameters()[0]
-    assert finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN) is model  # a cell that runs twice
+    assert (
+        finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN) is model
+    )  # a cell that runs twice
     with pytest.raises(ValueError, match="LoftQ"):
         finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
 
@@ -105,10 +125,14 @@ def test_adapters_stay_in_float32_under_trl(tmp_path):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    model, tokenizer = finetune.PlainPeft.from_pretrained(SMALL, max_seq_length=64, load_in_4bit=True)
+    model, tokenizer = finetune.PlainPeft.from_pretrained(
+        SMALL, max_seq_length=64, load_in_4bit=True
+    )
     loading.portable_4bit(model)
     model = finetune.PlainPeft.get_peft_model(model, r=4, target_modules=["q_proj"])
-    config = SFTConfig(str(tmp_path), max_steps=2, bf16=False, use_cpu=True, report_to="none", save_strategy="no")
+    config = SFTConfig(
+        str(tmp_path), max_steps=2, bf16=False, use_cpu=True, report_to="none", save_strategy="no"
+    )
     pairs = Dataset.from_list([{"prompt": "a", "completion": " b<eos>"}] * 4)
     trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=pairs, args=config)
     trainable = [p for p in finetune.float32_adapters(model).parameters() if p.requires_grad]
@@ -119,7 +143,8 @@ def test_adapters_stay_in_float32_under_trl(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [ImportError("no GPU"), ImportError(), NotImplementedError("too old"), RuntimeError("broken")]
+    "error",
+    [ImportError("no GPU"), ImportError(), NotImplementedError("too old"), RuntimeError("broken")],
 )
 def test_plain_peft_takes_unsloths_place_and_says_why(monkeypatch, capsys, error):
     real = builtins.__import__

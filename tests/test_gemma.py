@@ -22,7 +22,9 @@ from gemma_lab import catalog, profile
 from gemma_lab.scratch import gemma as model
 
 TOLERANCE = 1e-5
-SHIPPED = sorted(folder.name for folder in profile.CHECKPOINTS.iterdir() if (folder / "config.json").exists())
+SHIPPED = sorted(
+    folder.name for folder in profile.CHECKPOINTS.iterdir() if (folder / "config.json").exists()
+)
 REPORTED = {  # parameters without the embedding: table 2 of the Gemma report, table 1 of the Gemma 2 report
     "google/gemma-2b": 1_981_884_416,
     "google/gemma-7b": 7_751_248_896,
@@ -67,7 +69,10 @@ def pieces(num_tokens: int, steps) -> list[tuple[int, int]]:
 def differences(reference, ours, ids, widths=(0, 1, 2), steps=(5,)) -> dict[str, float]:
     """The largest absolute difference of each kind. ids: (B, T), T at least 3; widths: of the padding, for each row."""
     found, num_tokens = {}, ids.shape[1]
-    for name, mask in {"plain": torch.ones_like(ids), "padded": padding_of(num_tokens, widths[: len(ids)])}.items():
+    for name, mask in {
+        "plain": torch.ones_like(ids),
+        "padded": padding_of(num_tokens, widths[: len(ids)]),
+    }.items():
         positions, real = (mask.cumsum(-1) - 1).clamp(min=0), mask.bool()
         right = reference(
             input_ids=ids, attention_mask=mask, position_ids=positions, output_hidden_states=True, use_cache=False
@@ -88,7 +93,9 @@ def differences(reference, ours, ids, widths=(0, 1, 2), steps=(5,)) -> dict[str,
             "logits": (right.logits, got.logits), "cached": (their_steps, my_steps),
             "cached and uncached": (right.logits, my_steps), "reference's own": (right.logits, their_steps),
         } | {f"hidden {at}": pair_ for at, pair_ in enumerate(zip(right.hidden_states, got.hidden_states))}  # fmt: skip
-        found |= {f"{name} {kind}": (a - b)[real].abs().max().item() for kind, (a, b) in pairs.items()}
+        found |= {
+            f"{name} {kind}": (a - b)[real].abs().max().item() for kind, (a, b) in pairs.items()
+        }
     return found
 
 
@@ -110,7 +117,12 @@ def tiny_configs(draw):
         "intermediate_size": draw(st.integers(1, 20)), "num_hidden_layers": draw(st.integers(1, 4)),
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 2 * draw(st.integers(1, 5)),
     }  # fmt: skip
-    theta = {"rope_parameters": {"rope_type": "default", "rope_theta": draw(st.sampled_from([100.0, 10_000.0]))}}
+    theta = {
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": draw(st.sampled_from([100.0, 10_000.0])),
+        }
+    }
     if draw(st.booleans()):  # the configuration of Gemma 2 wants a multiple of the heads
         return GemmaConfig(**sizes | {"hidden_size": draw(st.integers(1, 20))}, **theta)
     return Gemma2Config(
@@ -121,7 +133,9 @@ def tiny_configs(draw):
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, print_blob=False)
-@given(config=tiny_configs(), num_tokens=st.integers(3, 15), seed=st.integers(0, 99), data=st.data())
+@given(
+    config=tiny_configs(), num_tokens=st.integers(3, 15), seed=st.integers(0, 99), data=st.data()
+)
 def test_equals_transformers(config, num_tokens, seed, data):
     reference, ours = pair(config, seed)
     widths = data.draw(st.lists(st.integers(0, num_tokens - 1), min_size=1, max_size=3), "padding")
@@ -134,7 +148,14 @@ def test_equals_transformers(config, num_tokens, seed, data):
 @pytest.fixture(scope="module")
 def tiny():
     """One tiny model of each family, made so that every part of it matters, and ids longer than the window."""
-    sizes = dict(vocab_size=31, hidden_size=12, intermediate_size=32, num_hidden_layers=4, num_attention_heads=4, head_dim=8)
+    sizes = dict(
+        vocab_size=31,
+        hidden_size=12,
+        intermediate_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        head_dim=8,
+    )
     first = pair(GemmaConfig(**sizes, num_key_value_heads=1))
     second = pair(
         Gemma2Config(
@@ -227,7 +248,9 @@ def test_wrong_scales_differ(tiny):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_equals_transformers_on_the_shipped_models(name):
     folder = profile.CHECKPOINTS / name
-    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    reference = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = ["Write me a poem about the blue river. " * 5, "Dòng sông chảy qua làng tôi. " * 6]
     ids = tokenizer(texts, return_tensors="pt", truncation=True, max_length=41)["input_ids"]
@@ -240,7 +263,9 @@ def test_equals_transformers_on_the_shipped_models(name):
 def test_equals_transformers_in_16_bits(name, dtype):
     """To the last bit: norms and softmax are computed in float32, as there."""
     folder, ids = profile.CHECKPOINTS / name, torch.arange(10, 60)[None]
-    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+    reference = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager"
+    ).eval()
     with torch.no_grad():
         right = reference(input_ids=ids, output_hidden_states=True, use_cache=False)
         got = model.Gemma.from_folder(folder).to(dtype)(ids)
@@ -250,7 +275,7 @@ def test_equals_transformers_in_16_bits(name, dtype):
 
 @pytest.mark.parametrize("hub_id", REPORTED)
 def test_the_real_sizes_have_the_reported_parameters(hub_id):
-    info = catalog.lookup(hub_id)
+    info = catalog.find(hub_id)
     config = model.Config(
         info.family, info.vocab_size, info.hidden_size, info.intermediate_size, info.num_hidden_layers,
         info.num_attention_heads, info.num_key_value_heads, info.head_dim,
@@ -269,9 +294,16 @@ def test_a_sliding_layer_keeps_only_what_it_will_see(tiny):
     with torch.no_grad():
         ours(ids, cache=cache)
     assert ours.config.windows == (5, None, 5, None)
-    assert [pair_[0].shape[2] for pair_ in cache.layers] == [4, 13, 4, 13]  # a window of 5 holds the new token too
+    assert [pair_[0].shape[2] for pair_ in cache.layers] == [
+        4,
+        13,
+        4,
+        13,
+    ]  # a window of 5 holds the new token too
     assert cache.num_bytes == 2 * 4 * ids.shape[0] * 2 * 8 * (4 + 13 + 4 + 13)
-    stored = [keys.untyped_storage().nbytes() for keys, _ in cache.layers]  # no view that keeps the rest alive
+    stored = [
+        keys.untyped_storage().nbytes() for keys, _ in cache.layers
+    ]  # no view that keeps the rest alive
     assert stored[0] * 13 == stored[1] * 4
 
 
@@ -303,11 +335,22 @@ def test_from_folder_reads_shards_and_old_config_files(tiny, tmp_path):
 
 def test_a_configuration_without_layer_types_slides_as_in_transformers(tiny):
     reference, ours = tiny[0]["gemma2"]
-    values = {name: value for name, value in reference.config.to_dict().items() if name != "layer_types"}  # as in 2024
-    assert model.Config.from_transformers(values).windows == ours.config.windows == (5, None, 5, None)
-    for name in ("sliding_window", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping"):
+    values = {
+        name: value for name, value in reference.config.to_dict().items() if name != "layer_types"
+    }  # as in 2024
+    assert (
+        model.Config.from_transformers(values).windows == ours.config.windows == (5, None, 5, None)
+    )
+    for name in (
+        "sliding_window",
+        "query_pre_attn_scalar",
+        "attn_logit_softcapping",
+        "final_logit_softcapping",
+    ):
         del values[name]
-        assert getattr(model.Config.from_transformers(values), name) == getattr(Gemma2Config(), name)
+        assert getattr(model.Config.from_transformers(values), name) == getattr(
+            Gemma2Config(), name
+        )
 
 
 @pytest.mark.parametrize("change, says", [

@@ -31,7 +31,7 @@ def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
 import gemma_lab, matplotlib
 matplotlib.use("Agg")
 profile = gemma_lab.current_profile().name
-from gemma_lab.model import Cache, Config, Gemma, causal_mask
+from gemma_lab.scratch.gemma import Cache, Config, Gemma, causal_mask
 import torch
 {cells}
 print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)

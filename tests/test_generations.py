@@ -1,4 +1,4 @@
-"""`data/generations.json`: configurations of the real models, against the catalog, the reports and transformers."""
+"""`data/models.json`: configurations of the real models, against the catalog, the reports and transformers."""
 
 import inspect
 import json
@@ -13,7 +13,7 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention
 from gemma_lab import catalog
 
 ROWS = {
-    row["name"]: row for row in json.loads(files("gemma_lab").joinpath("data/generations.json").read_text(encoding="utf-8"))
+    row["name"]: row for row in json.loads(files("gemma_lab").joinpath("data/models.json").read_text(encoding="utf-8"))
 }
 IN_CATALOG = [name for name, row in ROWS.items() if row["hub_id"] in catalog.CATALOG]
 # Millions of parameters without embeddings: the Gemma 3 report, arXiv:2503.19786, table 1.
@@ -26,7 +26,7 @@ def config_of(name):
 
 @pytest.mark.parametrize("name", IN_CATALOG)
 def test_gemma_1_and_2_are_those_of_the_catalog(name):
-    config, info = config_of(name), catalog.lookup(ROWS[name]["hub_id"])
+    config, info = config_of(name), catalog.find(ROWS[name]["hub_id"])
     for field in (
         "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
         "num_key_value_heads", "head_dim",

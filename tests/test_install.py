@@ -84,7 +84,11 @@ def test_uv_is_told_that_nothing_moves_and_what_to_leave_out(monkeypatch):
     install.install([Requirement("trl==1.14.2"), Requirement("torchao>=0.16")], run)
     assert seen["versions"][:3] == ["numpy==2.1.3", "torch==2.11.0+cu128", "datasets==4.0.0"]
     left_out = [re.match(r"\w+", line)[0] for line in seen["versions"][3:]]
-    assert left_out == ["torchvision", "xformers", "certifi"]  # an old torchao is there, and to be replaced
+    assert left_out == [
+        "torchvision",
+        "xformers",
+        "certifi",
+    ]  # an old torchao is there, and to be replaced
     assert seen["links"] == "wheels"
 
 
@@ -125,7 +129,9 @@ def test_a_half_finished_pip_install_is_taken_back(tmp_path, monkeypatch):
 
     def run(command, **kwargs):
         calls.append(command)
-        return types.SimpleNamespace(returncode="not-to-be-had" in command, stdout="", stderr="no such package")
+        return types.SimpleNamespace(
+            returncode="not-to-be-had" in command, stdout="", stderr="no such package"
+        )
 
     with pytest.raises(install.SetupError, match="no such package"):
         install.install([Requirement("trl==1.14.2")], run)
@@ -135,10 +141,14 @@ def test_a_half_finished_pip_install_is_taken_back(tmp_path, monkeypatch):
 def test_remains_of_a_distribution_and_odd_versions_are_passed_over(tmp_path, monkeypatch):
     def distribution(folder, name, version):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (tmp_path / folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
 
     distribution("Some_Thing-1.0.dist-info", "Some_Thing", "1.0")
-    distribution("~ome_thing-0.9.dist-info", "Some_Thing", "0.9")  # pip leaves it where an upgrade was interrupted
+    distribution(
+        "~ome_thing-0.9.dist-info", "Some_Thing", "0.9"
+    )  # pip leaves it where an upgrade was interrupted
     distribution("odd-1.dist-info", "odd", "1-bulk.x")
     (tmp_path / "gone-1.0.dist-info").mkdir()
     monkeypatch.setattr(install.sysconfig, "get_path", lambda name: str(tmp_path))
@@ -164,13 +174,19 @@ def wheel(folder, name, version, requires=()):
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{name}.py", f"__version__ = {version!r}\n")
         archive.writestr(f"{info}/METADATA", "\n".join(lines) + "\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(
+            f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("installer", ["uv", "pip"])
-def test_a_real_installer_brings_what_is_missing_and_moves_nothing(tmp_path, monkeypatch, installer):
+def test_a_real_installer_brings_what_is_missing_and_moves_nothing(
+    tmp_path, monkeypatch, installer
+):
     """trl wants another datasets and another numpy than those that are there, and a third, which is not."""
     links, environment = tmp_path / "links", tmp_path / "env"
     links.mkdir()
@@ -192,12 +208,26 @@ def test_a_real_installer_brings_what_is_missing_and_moves_nothing(tmp_path, mon
     monkeypatch.delenv("UV_CONFIG_FILE")
     pip = [python, "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "numpy==1.0", "datasets==4.0"], check=True)
-    for package in (start, packaging):  # what an install needs of the course, and nothing else of this environment
+    for package in (
+        start,
+        packaging,
+    ):  # what an install needs of the course, and nothing else of this environment
         folder = Path(package.__file__).parent
-        shutil.copytree(folder, tmp_path / "lib" / folder.name, ignore=shutil.ignore_patterns("data", "checkpoints"))
-    where = {"PATH": str(Path(sys.executable).parent) if installer == "uv" else "", "PYTHONPATH": str(tmp_path / "lib")}
-    done = subprocess.run([python, "-c", INSTALL], env={**os.environ, **where}, capture_output=True, text=True)
+        shutil.copytree(
+            folder,
+            tmp_path / "lib" / folder.name,
+            ignore=shutil.ignore_patterns("data", "checkpoints"),
+        )
+    where = {
+        "PATH": str(Path(sys.executable).parent) if installer == "uv" else "",
+        "PYTHONPATH": str(tmp_path / "lib"),
+    }
+    done = subprocess.run(
+        [python, "-c", INSTALL], env={**os.environ, **where}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    listed = subprocess.run([*pip, "list", "--format=freeze"], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        [*pip, "list", "--format=freeze"], check=True, capture_output=True, text=True
+    )
     found = {line for line in listed.stdout.split() if not line.startswith(("pip", "setuptools"))}
     assert found == {"numpy==1.0", "datasets==4.0", "trl==1.14.2", "needed_by_trl==9.0"}

@@ -65,7 +65,9 @@ COLAB = ROOT / ".venv-colab" / "bin" / "python"  # made by `course.py test`, wit
 
 
 @pytest.mark.parametrize(
-    "python", [sys.executable, *([str(COLAB)] if COLAB.exists() else [])], ids=lambda p: Path(p).parts[-3]
+    "python",
+    [sys.executable, *([str(COLAB)] if COLAB.exists() else [])],
+    ids=lambda p: Path(p).parts[-3],
 )
 def test_the_first_cell_without_the_course_says_what_to_do_in_three_lines(python):
     source = "".join(code_cells("01_nlp_basics")[0]["source"])
@@ -74,6 +76,8 @@ def test_the_first_cell_without_the_course_says_what_to_do_in_three_lines(python
         "from IPython.core.interactiveshell import InteractiveShell\n"
         f"InteractiveShell.instance().run_cell({source!r})"
     )
-    done = subprocess.run([python, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
+    )
     said = (done.stdout + done.stderr).strip().splitlines()
     assert len(said) <= 3 and "Set REPOSITORY" in said[-1]

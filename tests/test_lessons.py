@@ -119,7 +119,7 @@ def test_solutions_of_01_and_02_follow_from_the_data():
     assert nb02.check_family_member(fitting) and nb02.check_family_member(fitting["name"]) and nb01.check_linh_comes("6")
     assert fitting["name"].tolist() == [nb02.SOLUTIONS["family_member"]] and "E4B" in fitting["sizes"].item()
     assert family["source"].str.startswith("https://").all() and family["name"].is_unique
-    nf4 = memory.weight_bytes(catalog.lookup("google/gemma-2b"), "nf4") / 1e9
+    nf4 = memory.weight_bytes(catalog.find("google/gemma-2b"), "nf4") / 1e9
     assert round(50 / nf4) == round(nb02.SOLUTIONS["token_ceiling"])
 
 

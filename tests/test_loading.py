@@ -49,7 +49,11 @@ def test_sdpa_really_drops_gemma_2s_soft_capping():
 def test_a_t4_gets_a_plan_that_fits_15_gb_and_does_not_overflow(hub_id, precision):
     plan = loading.plan_loading(hub_id, precision, T4)
     assert plan.dtype in ("float16", "float32")
-    is_too_large = hub_id == "google/gemma-7b-it" and precision in ("fp32", "bf16", "fp16")  # 34 and 17 GB
+    is_too_large = hub_id == "google/gemma-7b-it" and precision in (
+        "fp32",
+        "bf16",
+        "fp16",
+    )  # 34 and 17 GB
     assert plan.fits != is_too_large
     assert plan.fits or "does not fit" in plan.sentence
     if precision == "bf16":
@@ -65,20 +69,30 @@ def test_plan_arguments_are_those_of_transformers():
     config = arguments["quantization_config"]
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
     on_a_mac = loading.plan_loading("google/gemma-2b-it", "int8", MAC)
-    assert on_a_mac.device_map == {"": "cpu"} and on_a_mac.dtype == "bfloat16"  # its CPU has bfloat16
-    assert loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()["dtype"] is torch.float32
+    assert (
+        on_a_mac.device_map == {"": "cpu"} and on_a_mac.dtype == "bfloat16"
+    )  # its CPU has bfloat16
+    assert (
+        loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()["dtype"] is torch.float32
+    )
 
 
 def lora_gradients(folder, evaluate_first, portable):
     """Gradients of all LoRA weights on one batch, after an evaluation or without one."""
     from peft import LoraConfig, get_peft_model
 
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=config)
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.bfloat16, quantization_config=config
+    )
     if portable:
         loading.portable_4bit(model)
     torch.manual_seed(1)
-    adapter = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    adapter = LoraConfig(
+        r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     model = get_peft_model(model, adapter)
     ids = torch.arange(3, 35)[None]
     if evaluate_first:

@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GemmaConfig, GemmaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
+)
 
 from gemma_lab import catalog, loading, memory, profile, scores
 from gemma_lab.hardware import A100, LAPTOP, T4
@@ -23,7 +29,9 @@ def stored_bytes(model):
     tensors = list(model.parameters())
     for module in model.modules():
         weight = getattr(module, "weight", None)
-        tensors += [found for name in ("SCB",) if (found := getattr(weight, name, None)) is not None]
+        tensors += [
+            found for name in ("SCB",) if (found := getattr(weight, name, None)) is not None
+        ]
         if state := getattr(weight, "quant_state", None):
             tensors += [state.absmax] + ([state.state2.absmax] if state.nested else [])
     return sum(t.numel() * t.element_size() for t in {id(t): t for t in tensors}.values())
@@ -35,8 +43,12 @@ def stored_bytes(model):
     ("nf4", BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)),
 ])  # fmt: skip
 def test_weight_bytes_are_those_that_bitsandbytes_stores(tiny, precision, config):
-    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16, quantization_config=config)
-    assert memory.weight_bytes(catalog.info_of(tiny), precision) == pytest.approx(stored_bytes(model), rel=0.002)
+    model = AutoModelForCausalLM.from_pretrained(
+        tiny, dtype=torch.bfloat16, quantization_config=config
+    )
+    assert memory.weight_bytes(catalog.find(tiny), precision) == pytest.approx(
+        stored_bytes(model), rel=0.002
+    )
 
 
 @pytest.mark.parametrize("hub_id, gigabytes", [
@@ -44,28 +56,34 @@ def test_weight_bytes_are_those_that_bitsandbytes_stores(tiny, precision, config
     ("google/gemma-2b-it", {"fp32": 10.0, "bf16": 5.0, "int8": 3.0, "nf4": 2.1}),
 ])  # fmt: skip
 def test_sizes_of_the_real_models(hub_id, gigabytes):
-    info = catalog.lookup(hub_id)
+    info = catalog.find(hub_id)
     assert {p: round(memory.weight_bytes(info, p) / 1e9, 1) for p in gigabytes} == gigabytes
 
 
 def test_kv_cache_equals_a_real_cache(tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.bfloat16)
     cache = model(torch.ones(3, 7, dtype=torch.long), use_cache=True).past_key_values
-    stored = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
-    assert memory.kv_cache_bytes(catalog.info_of(tiny), 7, batch_size=3) == stored
+    stored = sum(
+        t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values)
+    )
+    assert memory.kv_cache_bytes(catalog.find(tiny), 7, batch_size=3) == stored
 
 
 def test_a_t4_holds_2b_in_every_precision_and_7b_in_int8_and_4_bits():
-    fits = lambda hub_id: {p for p in memory.BITS if memory.fit(catalog.lookup(hub_id), p, T4).fits}  # noqa: E731
+    fits = lambda hub_id: {p for p in memory.BITS if memory.fit(catalog.find(hub_id), p, T4).fits}  # noqa: E731
     assert fits("google/gemma-2b-it") == set(memory.BITS)
     assert fits("google/gemma-7b-it") == {"int8", "nf4", "fp4"}
 
 
 def test_the_sentence_names_both_sides():
-    found = memory.fit(catalog.lookup("google/gemma-7b-it"), "fp32", T4)
-    assert "google/gemma-7b-it in fp32" in found.sentence and "does not fit" in found.sentence and "14.3" in found.sentence
-    assert memory.fit(catalog.lookup("google/gemma-7b-it"), "bf16", A100).fits
-    assert not memory.fit(catalog.lookup("google/gemma-7b-it"), "nf4", LAPTOP).fits
+    found = memory.fit(catalog.find("google/gemma-7b-it"), "fp32", T4)
+    assert (
+        "google/gemma-7b-it in fp32" in found.sentence
+        and "does not fit" in found.sentence
+        and "has 14.3 free" in found.sentence
+    )
+    assert memory.fit(catalog.find("google/gemma-7b-it"), "bf16", A100).fits
+    assert not memory.fit(catalog.find("google/gemma-7b-it"), "nf4", LAPTOP).fits
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +99,9 @@ def tokenizer(path):
 @pytest.fixture(scope="module")
 def nf4(path):
     return loading.portable_4bit(
-        AutoModelForCausalLM.from_pretrained(path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs())
+        AutoModelForCausalLM.from_pretrained(
+            path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs()
+        )
     )
 
 
@@ -99,7 +119,9 @@ def test_weight_mb_counts_the_scales_that_the_footprint_leaves_out(path, nf4):
 
 def test_weight_mb_of_int8_does_not_change_when_the_model_runs(path, tokenizer):
     config = BitsAndBytesConfig(load_in_8bit=True)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16, quantization_config=config)
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.bfloat16, quantization_config=config
+    )
     before = memory.weight_mb(model)
     scores.answer_log_probs(model, tokenizer, scores.one_answer_rows()[:1])
     assert memory.weight_mb(model) == before

@@ -43,10 +43,14 @@ def test_pocket_checkpoints_say_what_they_are(capsys):
     path = profile.checkpoint("google/gemma-7b-it")
     assert AutoTokenizer.from_pretrained(path).vocab_size == 2048
     printed = capsys.readouterr().out
-    assert printed.startswith("pocket-large-it (ours, 6.1 M parameters) standing in for google/gemma-7b-it")
+    assert printed.startswith(
+        "pocket-large-it (ours, 6.1 M parameters) standing in for google/gemma-7b-it"
+    )
     assert printed.count("\n") == 1
     profile.checkpoint("google/gemma-2b")
-    assert capsys.readouterr().out.startswith("pocket-small (ours, 1.2 M parameters) standing in for google/gemma-2b.")
+    assert capsys.readouterr().out.startswith(
+        "pocket-small (ours, 1.2 M parameters) standing in for google/gemma-2b."
+    )
     with pytest.raises(ValueError, match="google/gemma-2b, google/gemma-2b-it, google/gemma-7b-it"):
         profile.checkpoint("google/gemma-2-27b")
 
@@ -61,12 +65,22 @@ def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path, capsys):
 
 
 def test_the_command_says_what_this_machine_can_run():
-    done = subprocess.run([sys.executable, "-m", "gemma_lab"], check=True, capture_output=True, text=True)
-    assert "Machine: " in done.stdout and "Profile: pocket. GEMMA_LAB_PROFILE asks for it." in done.stdout
-    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("google/")}
+    done = subprocess.run(
+        [sys.executable, "-m", "gemma_lab"], check=True, capture_output=True, text=True
+    )
+    assert (
+        "Machine: " in done.stdout
+        and "Profile: pocket. GEMMA_LAB_PROFILE asks for it." in done.stdout
+    )
+    rows = {
+        line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("google/")
+    }
     assert set(rows) == set(catalog.CATALOG)
     machine = loading.hardware.describe_machine()
-    fits = [memory.fit(catalog.lookup("google/gemma-2b"), p, machine).fits for p in ("fp32", "bf16", "int8", "nf4")]
+    fits = [
+        memory.fit(catalog.find("google/gemma-2b"), p, machine).fits
+        for p in ("fp32", "bf16", "int8", "nf4")
+    ]
     assert rows["google/gemma-2b"].count("fits") == sum(fits)
 
 
@@ -111,7 +125,9 @@ def load_from(hub, tmp_path, profile, token="", fault=None, cuts=10**9):
         "HF_HUB_DISABLE_XET": "1",
     }
     environment |= {"HF_TOKEN": token} if token else {}
-    done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True, check=False
+    )
     assert not token or token not in done.stdout + done.stderr
     return done
 
@@ -130,7 +146,8 @@ def test_the_mirror_loads_in_spite_of_a_bad_token_and_names_its_terms(hub, tmp_p
 
 
 @pytest.mark.parametrize(
-    "token, advice", [("", "Make a Read token"), ("hf_new", "Accept the licence"), ("hf_no", "refused")]
+    "token, advice",
+    [("", "Make a Read token"), ("hf_new", "Accept the licence"), ("hf_no", "refused")],
 )
 def test_a_refusal_comes_before_any_download(hub, tmp_path, token, advice):
     done = load_from(hub, tmp_path, "hub", token)

@@ -35,7 +35,9 @@ def log_probs(model, tokenizer):
 @pytest.fixture(scope="module")
 def nf4(path):
     return loading.portable_4bit(
-        AutoModelForCausalLM.from_pretrained(path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs())
+        AutoModelForCausalLM.from_pretrained(
+            path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs()
+        )
     )
 
 
@@ -46,7 +48,10 @@ def test_perplexity_equals_transformers_loss_on_the_answer(model, tokenizer, log
         labels = ids.clone()
         labels[:, :start] = -100
         num_tokens = ids.shape[1] - start
-        total, count = total + model(ids, labels=labels).loss.item() * num_tokens, count + num_tokens
+        total, count = (
+            total + model(ids, labels=labels).loss.item() * num_tokens,
+            count + num_tokens,
+        )
     assert scores.perplexity(log_probs) == pytest.approx(math.exp(total / count), rel=1e-5)
 
 
@@ -79,7 +84,11 @@ def test_right_answers_are_those_that_greedy_generation_writes(model, tokenizer,
     right = 0
     for row in ROWS:
         chat = [{"role": "user", "content": row["prompt"]}]
-        inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-        output = model.generate(**inputs, max_new_tokens=60, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        inputs = tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        output = model.generate(**inputs, max_new_tokens=60, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ]
         right += tokenizer.decode(output, skip_special_tokens=True).strip() == row["answer"]
     assert scores.right_answers(log_probs) == pytest.approx(right / len(ROWS))

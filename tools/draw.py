@@ -14,7 +14,7 @@ def drawings() -> dict:
 
     def models(**names):
         return {
-            name.replace("_", " "): catalog.lookup(f"google/gemma-{size}")
+            name.replace("_", " "): catalog.find(f"google/gemma-{size}")
             for name, size in names.items()
         }
 

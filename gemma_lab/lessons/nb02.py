@@ -113,7 +113,7 @@ SOLUTIONS = {
 def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     """A slider for memory in GiB over a table of models and precisions: which fit, with a 1024-token cache."""
     needs = {
-        id_: {p: memory.needed_gib(catalog.lookup(id_), p) for p in PRECISIONS} for id_ in hub_ids
+        id_: {p: memory.needed_gib(catalog.find(id_), p) for p in PRECISIONS} for id_ in hub_ids
     }
     start, style = min(max(memory_gib, 2), 80), {"description_width": "7em"}
     slider = ipywidgets.FloatSlider(

@@ -8,7 +8,7 @@ import torch
 from gemma_lab import catalog, figures, memory
 from gemma_lab.exercises import judged, report, untouched
 
-GEMMA_2B = catalog.lookup("google/gemma-2b")
+GEMMA_2B = catalog.find("google/gemma-2b")
 
 
 def check_rotate_half(function) -> bool | None:

@@ -8,7 +8,7 @@ from gemma_lab import catalog
 from gemma_lab.exercises import called, report, untouched
 from gemma_lab.figures import BLUE, ORANGE, plt, use_style
 
-GEMMA_7B = catalog.lookup("google/gemma-7b-it")
+GEMMA_7B = catalog.find("google/gemma-7b-it")
 FOUR_BIT_POEM = "C"  # the notebook orders the poems by their last word: last, seem, sway, tall, untold  # the notebook orders the poems by their last word: last, seem, sway, tall, untold
 
 

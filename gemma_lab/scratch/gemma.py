@@ -17,7 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # What a configuration of Gemma 2 means where it is silent, as in transformers.
-GEMMA_2 = dict(query_pre_attn_scalar=256, sliding_window=4096, attn_logit_softcapping=50.0, final_logit_softcapping=30.0)
+GEMMA_2 = dict(
+    query_pre_attn_scalar=256,
+    sliding_window=4096,
+    attn_logit_softcapping=50.0,
+    final_logit_softcapping=30.0,
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,22 @@ class Config:
         Raises: ValueError for what this file does not build, naming it.
         """
         if values["model_type"] not in ("gemma", "gemma2"):
-            raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}.")
-        rope = values.get("rope_parameters") or {}  # transformers 5; older files have rope_theta itself
-        if rope.get("rope_type", "default") != "default" or not values.get("tie_word_embeddings", True):
-            raise ValueError(f"This file builds plain RoPE and a tied head, not another RoPE ({rope}) or an untied head.")
+            raise ValueError(
+                f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}."
+            )
+        rope = (
+            values.get("rope_parameters") or {}
+        )  # transformers 5; older files have rope_theta itself
+        if rope.get("rope_type", "default") != "default" or not values.get(
+            "tie_word_embeddings", True
+        ):
+            raise ValueError(
+                f"This file builds plain RoPE and a tied head, not another RoPE ({rope}) or an untied head."
+            )
         known = GEMMA_2 if values["model_type"] == "gemma2" else {}
-        known = known | {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        known = known | {
+            field.name: values[field.name] for field in fields(cls) if field.name in values
+        }
         return cls(**known | ({"rope_theta": rope["rope_theta"]} if rope else {}))
 
     @property
@@ -89,7 +104,9 @@ def rope_table(positions: Tensor, head_dim: int, theta: float = 10_000.0) -> tup
     Args: positions: (B, T).    Returns: two tensors of shape (B, T, h), float32.
     Source: Su et al. 2021, arXiv:2104.09864 §3.2.
     """
-    speeds = 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float, device=positions.device) / head_dim)
+    speeds = 1.0 / theta ** (
+        torch.arange(0, head_dim, 2, dtype=torch.float, device=positions.device) / head_dim
+    )
     angles = positions[..., None].float() * speeds  # (B, T, h/2)
     angles = torch.cat((angles, angles), dim=-1)  # (B, T, h)
     return angles.cos(), angles.sin()
@@ -136,7 +153,9 @@ def causal_mask(num_tokens: int, num_keys: int, window: int | None, padding: Ten
     return visible & padding[:, None, None, -num_keys:].bool()
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float, cap: float | None) -> tuple[Tensor, Tensor]:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float, cap: float | None
+) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention; scores are capped before they are masked.
 
     Args: q: (B, H, T, h); k, v: (B, K, S, h), each shared by H / K heads; visible: (B, 1, T, S).
@@ -144,7 +163,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float, cap
     Source: arXiv:1706.03762 §3.2.1; one key for several heads: arXiv:1911.02150 (multi-query), arXiv:2305.13245 (grouped).
     """
     group = q.shape[1] // k.shape[1]
-    k, v = (part[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for part in (k, v))  # (B, H, S, h)
+    k, v = (
+        part[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for part in (k, v)
+    )  # (B, H, S, h)
     scores = soft_cap(q @ k.transpose(2, 3) * scaling, cap)  # (B, H, T, S)
     # The least float, not -inf: a padding token sees nothing, and its row must not become NaN.
     scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
@@ -178,7 +199,9 @@ class Cache:
     @property
     def num_bytes(self) -> int:
         """Bytes of all keys and values that are held now."""
-        return sum(part.numel() * part.element_size() for pair in self.layers if pair for part in pair)
+        return sum(
+            part.numel() * part.element_size() for pair in self.layers if pair for part in pair
+        )
 
 
 class Attention(nn.Module):
@@ -189,16 +212,24 @@ class Attention(nn.Module):
         self.layer, self.window = layer, config.windows[layer]
         self.head_dim, self.cap = config.head_dim, config.attn_logit_softcapping
         self.scaling = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
-        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        queries, keys = (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        )
         self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
         self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None) -> tuple:
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None
+    ) -> tuple:
         """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
         heads = (*x.shape[:2], -1, self.head_dim)
-        q, k, v = (project(x).view(heads).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            project(x).view(heads).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
         q, k = apply_rope(q, *rope), apply_rope(k, *rope)  # (B, H, T, h), (B, K, T, h)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)  # (B, K, S, h)
@@ -237,16 +268,23 @@ class Block(nn.Module):
         self.input_layernorm, self.self_attn = RMSNorm(*sizes), Attention(config, layer)
         self.post_attention_layernorm, self.mlp = RMSNorm(*sizes), MLP(config)
         if self.has_post_norms:
-            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = RMSNorm(*sizes), RMSNorm(*sizes)
+            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = (
+                RMSNorm(*sizes),
+                RMSNorm(*sizes),
+            )
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None) -> tuple:
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None
+    ) -> tuple:
         """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
         seen, weights = self.self_attn(self.input_layernorm(x), rope, padding, cache)
         if not self.has_post_norms:
             x = x + seen
             return x + self.mlp(self.post_attention_layernorm(x)), weights
         x = x + self.post_attention_layernorm(seen)
-        return x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x))), weights
+        return x + self.post_feedforward_layernorm(
+            self.mlp(self.pre_feedforward_layernorm(x))
+        ), weights
 
 
 @dataclass
@@ -254,7 +292,9 @@ class Output:
     """What a forward pass gives."""
 
     logits: Tensor  # (B, T, V)
-    hidden_states: list[Tensor]  # (B, T, D), after the embedding and after each layer, the last one normed
+    hidden_states: list[
+        Tensor
+    ]  # (B, T, D), after the embedding and after each layer, the last one normed
     attentions: list[Tensor]  # of each layer (B, H, T, S), if asked for
 
 
@@ -283,14 +323,24 @@ class Gemma(nn.Module):
         """A checkpoint of transformers: config.json, and weights in safetensors, which are read as float32."""
         from safetensors.torch import load_file
 
-        config = Config.from_transformers(json.loads(Path(folder, "config.json").read_text(encoding="utf-8")))
-        weights = {name: w for file in sorted(Path(folder).glob("*.safetensors")) for name, w in load_file(file).items()}
-        weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])  # the file holds it once
+        config = Config.from_transformers(
+            json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+        )
+        weights = {
+            name: w
+            for file in sorted(Path(folder).glob("*.safetensors"))
+            for name, w in load_file(file).items()
+        }
+        weights.setdefault(
+            "lm_head.weight", weights["model.embed_tokens.weight"]
+        )  # the file holds it once
         model = cls(config)
         model.load_state_dict(weights)
         return model.eval()
 
-    def forward(self, input_ids: Tensor, padding: Tensor = None, cache: Cache = None, with_attentions=False) -> Output:
+    def forward(
+        self, input_ids: Tensor, padding: Tensor = None, cache: Cache = None, with_attentions=False
+    ) -> Output:
         """Args: input_ids: (B, T), the new tokens; padding: (B, cached + T), 1 for a token, 0 for padding on the left, by
         default no new padding; cache: what was seen before, to which the new tokens are added.
         Raises: ValueError for a padding of another length.
@@ -316,4 +366,8 @@ class Gemma(nn.Module):
         if cache is not None:
             cache.padding = padding
         hidden_states[-1] = x = self.model.norm(x)
-        return Output(soft_cap(self.lm_head(x), self.config.final_logit_softcapping), hidden_states, attentions)
+        return Output(
+            soft_cap(self.lm_head(x), self.config.final_logit_softcapping),
+            hidden_states,
+            attentions,
+        )
