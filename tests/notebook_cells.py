@@ -1,5 +1,6 @@
 """Cells of a notebook by their tags, processes to run them in, and made-up notebooks."""
 
+import ast
 import json
 import os
 import subprocess
@@ -65,3 +66,37 @@ def made(folder: Path, *cells: str, name: str = "01_test") -> Path:
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
     return path
+
+
+def with_values(source: str, **values) -> str:
+    """`source` with another value in its one top-level assignment to each name in `values`."""
+    tree = ast.parse(source)
+    for name, value in values.items():
+        (found,) = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and [ast.unparse(target) for target in node.targets] == [name]
+        ]
+        found.value = ast.Constant(value)
+    return ast.unparse(tree)
+
+
+def values_after(notebook: str, asked: dict[str, dict[str, str]], folder: Path) -> dict:
+    """What expressions are worth in a notebook whose code cells run in order, in one fresh process.
+
+    Args: asked: tag of a cell -> name -> the expression to evaluate after that cell.
+    Returns: tag -> name -> value, as JSON gives it back; tensors are lists. The last tag ends the run.
+    """
+    left, lines = dict(asked), ["import json, gemma_lab", "_values = {}"]
+    for cell in code_cells(notebook)[1:]:  # the first one installs gemma_lab, with IPython's %pip
+        lines.append("".join(cell["source"]))
+        for tag in [tag for tag in tags(cell) if tag in left]:
+            values = ", ".join(f"{name!r}: ({code})" for name, code in left.pop(tag).items())
+            lines.append(f"_values[{tag!r}] = {{{values}}}")
+        if not left:
+            break
+    assert not left, f"no cell of {notebook} has the tag {', '.join(left)}"
+    lines.append("print('\\n=====', json.dumps(_values, default=lambda value: value.tolist()))")
+    said = printed("\n".join(lines), folder, MPLBACKEND="Agg", HF_HUB_OFFLINE="1")
+    return json.loads(said.rsplit("\n===== ")[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, printed, tagged
+from notebook_cells import ROOT, printed, tagged, with_values
 
 MIRROR = "unsloth/gemma-3-270m-it"
 POCKET = ROOT / "gemma_lab" / "checkpoints" / "pocket-small-it"
@@ -51,8 +51,7 @@ def first_word(hub, folder: Path, download: bool = True) -> str:
     """What the cell prints that asks a real Gemma, with its switch as it is or turned."""
     before, asks = "\n".join(map(cell, ("load-pockets", "base-and-it"))), cell("download-real")
     if download:
-        assert asks.count("DOWNLOAD = False") == 1
-        asks = asks.replace("DOWNLOAD = False", "DOWNLOAD = True")
+        asks = with_values(asks, DOWNLOAD=True)
     source = f"import gemma_lab\n{before}\nprint('=====')\n{asks}"
     return printed(source, folder, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split("=====\n")[1]
 

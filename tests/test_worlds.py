@@ -44,12 +44,8 @@ def said(result: dict) -> str:
     return "".join(shown(cell) for cell in result["notebook"].cells)
 
 
-# 01 holds the real tokenizer to recorded counts, and the one that is served here is ours.
-IN_HUB = [path for path in find_notebooks([]) if path.stem[:2] != "01"]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("path", IN_HUB, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
 def test_hub_to_the_last_cell(path, hub, tmp_path, monkeypatch):
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         monkeypatch.delenv(name, raising=False)
