@@ -1,62 +1,221 @@
-"""What all checks of exercises share.
+"""What the checks of all exercises share: an answer of any kind is read, and gets one verdict.
 
-An untouched stub, `...`, is no mistake: the check prints "not attempted yet", so that Run all never breaks.
+A check prints its verdict, at most three lines, and returns nothing. Whatever an answer is, and
+whatever a learner's function returns, changes or raises, there is a verdict and no traceback; only
+KeyboardInterrupt passes. What the learner's own function prints is shown above the verdict.
 """
 
 from __future__ import annotations
 
 import copy
+import dis
+import functools
+import inspect
+import numbers
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+_EMPTY = {"RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "NOP", "CACHE"}
 
 
-def report(is_right: bool, what: str, why: str = "", hint: str = "") -> bool:
-    parts = [("Right. " if is_right else "Not yet. ") + what, why, f"Hint: {hint}" if hint else ""]
-    print("\n".join(part for part in parts if part))
-    return is_right
+@dataclass(frozen=True)
+class Verdict:
+    """Is an answer right (None: not attempted)? What is so, why it matters, and a first hint."""
+
+    is_right: bool | None
+    what: str
+    why: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        begin = {True: "Right. ", False: "Not yet. ", None: ""}[self.is_right]
+        lines = [begin + self.what, self.why, self.hint and f"Hint: {self.hint}"]
+        text = "\n".join(" ".join(line.split()) for line in lines if line)
+        return text.encode("utf-8", "replace").decode("utf-8")  # half an emoji cannot be printed
 
 
-def untouched(answer) -> bool:
-    if answer is ... or answer is None:
-        print("Not attempted yet.")
-        return True
-    return False
+NOT_ATTEMPTED = Verdict(None, "Not attempted yet.")
 
 
-def called(function, *arguments):
-    """What a learner's function returns; None for a stub and False for an error, each after saying so."""
-    if untouched(function):
-        return None
+def right(what: str) -> Verdict:
+    return Verdict(True, what)
+
+
+def wrong(what: str, why: str = "", hint: str = "") -> Verdict:
+    return Verdict(False, what, why, hint)
+
+
+class Decided(Exception):
+    """Ends a judgement early; its argument is the verdict."""
+
+
+def exercise(judge):
+    """A check that prints what `judge`, a function of an answer, says, and returns None.
+
+    `check.judge(answer)` is the same verdict as data. An untouched stub, `...`, is not attempted.
+    """
+
+    @functools.wraps(judge)
+    def judged(answer) -> Verdict:
+        try:
+            return NOT_ATTEMPTED if answer is ... else judge(answer)
+        except KeyboardInterrupt:
+            raise
+        except Decided as decided:
+            return decided.args[0]
+        except BaseException as error:  # an answer may raise whenever it is looked at
+            return wrong(f"Your answer cannot be read: {_said(error)}", hint="give plain values")
+
+    @functools.wraps(judge)
+    def check(answer) -> None:
+        print(judged(answer))
+
+    check.judge = judged
+    return check
+
+
+def in_short(thing, most: int = 60) -> str:
+    """How a thing looks in code, in at most `most` characters; its kind, if it cannot be shown."""
     try:
-        got = function(*copy.deepcopy(arguments))  # whatever it does to them
-    except Exception as error:  # whatever a learner's own code raises
-        return report(False, f"Your function raised {type(error).__name__}: {error}")
-    return None if untouched(got) else got
+        text = " ".join(repr(thing).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = kind(thing)
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def judged(function, solution, *trials):
-    """True if a function equals `solution` on all trials, which are tuples of arguments; else its answer to the first one;
-    None for a stub, and False, after saying why, where there is nothing more to say."""
+def kind(thing) -> str:
+    """The name of a thing's type, as a sentence names it."""
+    return "None" if thing is None else type(thing).__name__
+
+
+def _said(error: BaseException) -> str:
+    try:
+        text = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = ""
+    text = text if len(text) <= 100 else text[:99] + "…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def plain(thing):
+    """Arrays, tensors and pandas objects as (nested) lists or Python values; the rest as it is."""
+    if isinstance(thing, type):
+        return thing
+    if hasattr(thing, "to_numpy"):
+        thing = thing.to_numpy()
+    return thing.tolist() if hasattr(thing, "tolist") else thing
+
+
+def only(thing):
+    """The one member of a list, tuple or array of one member, however nested; else the thing."""
+    for _ in range(4):
+        thing = plain(thing)
+        if not isinstance(thing, (list, tuple)) or len(thing) != 1:
+            break
+        thing = thing[0]
+    return thing
+
+
+def number(answer, what: str = "The answer is one number") -> int | float:
+    """The number that an answer stands for: an int where it is whole, else a float.
+
+    Of numpy, torch, pandas, Fraction and Decimal, as text such as "301,989,888", or alone in a
+    list. True and False are no numbers.    Raises: Decided, for anything else.
+    """
+    found = only(answer)
+    if isinstance(found, str):
+        return _number_in(found)
+    if isinstance(found, bool) or not isinstance(found, (numbers.Real, Decimal)):
+        raise Decided(wrong(f"{what}, not {kind(found)}."))
+    if not -1e30 < found < 1e30:  # nan as well
+        raise Decided(wrong(f"{in_short(found)} is not a number that can be the answer."))
+    return int(found) if found == int(found) else float(found)
+
+
+def _number_in(text: str) -> int | float:
+    digits = re.sub(r"(?<=\d)[,_ ](?=\d{3}(?!\d))", "", text.strip())
+    try:
+        found = float(digits)
+    except ValueError:
+        what = f"{in_short(text)} is a text, and no number."
+        hint = "digits, with a point before decimals and without a unit"
+        raise Decided(wrong(what, hint=hint)) from None
+    return number(int(digits) if digits.isdecimal() and len(digits) < 30 else found)
+
+
+def text(answer, what: str = "The answer is a text in quotes") -> str:
+    """The text that an answer is, without blanks around it.    Raises: Decided, if it is none."""
+    found = only(answer)
+    if not isinstance(found, str):
+        raise Decided(wrong(f"{what}, not {kind(found)}."))
+    return str.__str__(found).strip()
+
+
+def members(answer, what: str) -> list:
+    """The members of a list, tuple, array, tensor or column.    Raises: Decided, for all others."""
+    found = plain(answer)
+    if isinstance(found, (list, tuple, range)):
+        return list(found)
+    hint = "put list(...) around it" if hasattr(type(found), "__next__") else ""
+    raise Decided(wrong(f"{what} is asked for, not {kind(found)}.", hint=hint))
+
+
+def returned(function, *arguments):
+    """What a learner's function returns for copies of `arguments`.
+
+    Raises: Decided, if there is no function, if it raises, is a stub, or returns nothing.
+    """
+    if not callable(function):
+        what = f"A function is asked for, not {kind(function)}."
+        raise Decided(wrong(what, hint="give the function's name alone, without parentheses"))
+    try:
+        found = function(*copy.deepcopy(arguments))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a learner's own code raises
+        raise Decided(wrong(f"Your function raised {_said(error)}")) from None
+    if inspect.iscoroutine(found):
+        found.close()
+        raise Decided(
+            wrong("Your function is async: nothing has run yet.", hint="def, not async def")
+        )
+    if found is ... or (found is None and _is_empty(function)):
+        raise Decided(NOT_ATTEMPTED)
+    if found is None:
+        why = "print shows a value; only return gives it to the caller."
+        raise Decided(wrong("Your function returned None.", why, "end it with return"))
+    return found
+
+
+def _is_empty(function) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and {step.opname for step in dis.get_instructions(code)} <= _EMPTY
+
+
+def compared(function, solution, *trials):
+    """A learner's tensor for the first of `trials` (tuples of arguments); whether all are right.
+
+    Tensors come as float64 on the CPU.    Raises: Decided, if the first is right and another not.
+    """
     import torch
 
-    answers = []
+    found = []
     for arguments in trials:
-        answers.append(called(function, *arguments))
-        if answers[-1] is None or answers[-1] is False:
-            return answers[-1]
-        if not isinstance(answers[-1], torch.Tensor):
-            return report(
-                False,
-                f"One tensor is asked for, not {type(answers[-1]).__name__}.",
-                hint="use torch.cat",
-            )
-    pairs = [(got, solution(*arguments)) for got, arguments in zip(answers, trials)]
-    are_right = [
-        got.shape == right.shape and got.to(right).allclose(right, rtol=1e-4)
-        for got, right in pairs
-    ]
-    if are_right[0] and not all(are_right):
-        return report(
-            False,
-            "It is right for one size and wrong for another.",
-            hint="use the arguments, not fixed numbers",
-        )
-    return all(are_right) or answers[0]
+        got, wanted = returned(function, *arguments), solution(*arguments)
+        if not isinstance(got, torch.Tensor):
+            raise Decided(wrong(f"One tensor is asked for, not {kind(got)}.", hint="use torch"))
+        if got.is_complex():
+            raise Decided(wrong("Complex numbers came out.", hint="real numbers are enough"))
+        got, wanted = got.detach().to("cpu", torch.float64), wanted.to(torch.float64)
+        found.append(got)
+        if got.shape != wanted.shape or not torch.allclose(got, wanted, rtol=1e-4, atol=1e-6):
+            if len(found) == 1:
+                return got, False
+            what = "It is right for one size and wrong for another."
+            raise Decided(wrong(what, hint="use the arguments, not fixed numbers"))
+    return found[0], True

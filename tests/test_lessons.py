@@ -1,150 +1,385 @@
-"""Every exercise check: an untouched stub, the solution, and wrong answers whose message teaches."""
+"""Every exercise: its folded solution is right, and wrong answers get the sentence that teaches."""
 
+import importlib
+import inspect
+import json
+import re
+from decimal import Decimal
+from fractions import Fraction
+from importlib.resources import files
+
+import numpy
 import pandas
 import pytest
 import torch
+from notebook_cells import ROOT
 
+from gemma_lab import catalog, memory
 from gemma_lab.lessons import nb01, nb02, nb03, nb04, nb05, nb06
 
-CASES = [
-    (nb04.check_four_bit_poem, " c ", [("A", "C was"), ("Z", "C was")]),
-    (nb04.check_int8_gigabytes, 9.32, [(8.5377, "embedding table"), (8.68, "GiB"), ("9.3", "one number"), (34.2, "one byte")]),
-    (nb04.check_absmax_int8, nb04.absmax_int8_solution, [
-        (lambda numbers: [round(n * 127 / 2) for n in numbers], "levels"),
-        (lambda numbers: [round(n * 127) / 127 for n in numbers], "divided by the scale"), (lambda numbers: numbers[:2], "came out"),
-        (lambda numbers: [2 * n for n in numbers], "grew"), (lambda numbers: [0.0 for n in numbers], "rounded"),
-    ]),
-    (nb05.check_lora_layer_parameters, 294_912, [
-        (2048 * 16384, "frozen matrix"), (16 * 2048, "one of the two"), (16 * 2048 * 16384, "do not multiply"), (5, "A is 16"),
-    ]),
-    (nb05.check_completion, nb05.completion_solution, [
-        (lambda row, eos: row["output"], "never learns to stop"), (lambda row, eos: row["output"] + " " + eos, "space too many"),
-        (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"), (lambda row, eos: "x", "row['output']"),
-    ]),
-    (nb01.check_linh_comes, 6, [(3, "somebody else"), (5, "denies"), (1, "right after Linh"), ([6], "one line"), (9, "one line")]),
-    (nb01.check_next_merge, ("th", "an"), [
-        ("than", "two pieces"), (("an", "g"), "once"), (("a", "n"), "already"), (("x", "y"), "no pair"),
-    ]),
-    (nb01.check_top_p, nb01.top_p_solution, [
-        (lambda probabilities, p: sum(sum(probabilities[: i + 1]) < p for i in range(4)), "reaches p is kept"),
-        (lambda probabilities, p: sum(sum(probabilities[:i]) <= p for i in range(4)), "first is enough"),
-        (lambda probabilities, p: 4, "add up"), (lambda probabilities, p: 1 / 0, "raised ZeroDivisionError"),
-    ]),
-    (nb02.check_token_ceiling, 23.8, [(105, "multiplied"), (40, "embedding table"), (10, "16 bits"), ("24", "one number"), (3, "for each token")]),
-    (nb02.check_family_member, "Gemma 4", [("Gemma 3n", "Gemma Terms"), ("CodeGemma", "all three"), (["Gemma 3", "Gemma 4"], "2 rows"), (4, "all three")]),
-    (nb02.check_strict_wins, 10, [(11, "tie"), (14, "13B alone"), (3, "others.max"),
-        (pandas.Series([True, False]), "count the yes")]),
-    (nb03.check_rotate_half, nb03.rotate_half_solution, [
+LESSONS = [nb01, nb02, nb03, nb04, nb05, nb06]
+NAMES = [(lesson, name) for lesson in LESSONS for name in lesson.SOLUTIONS]
+DATA = files("gemma_lab").joinpath("data")
+
+scores = pandas.read_csv(DATA.joinpath("benchmarks.csv"))
+full = scores[scores["table"] == "full"]
+ABOVE = {  # what a notebook has defined above its exercises
+    "family": pandas.read_csv(DATA.joinpath("variants.csv")),
+    "table": full.pivot(index="benchmark", columns="model", values="score"),
+    "info": catalog.find("google/gemma-7b-it"),
+    "torch": torch,
+}
+family, table = ABOVE["family"], ABOVE["table"]
+
+RIGHT = {  # more than the folded solution
+    "linh_comes": ["6", 6.0, numpy.int64(6), torch.tensor(6), [6], Decimal(6), Fraction(6), " 6\n"],
+    "next_merge": [["th", "an"], numpy.array(["th", "an"]), pandas.Series(["th ", " an"])],
+    "top_p": [
+        lambda probabilities, p: torch.tensor(nb01.my_top_p(probabilities, p)),
+        lambda probabilities, p: int((numpy.cumsum(probabilities) < p).sum()) + 1,
+    ],
+    "token_ceiling": [
+        23.8,
+        numpy.float32(50 / 2.1),
+        "23.81",
+        torch.tensor([23.8]),
+        Fraction(500, 21),
+    ],
+    "family_member": ["Gemma 4", "gemma 4 E4B", family[family["name"] == "Gemma 4"], ["Gemma 4"]],
+    "strict_wins": [10, "10", numpy.int64(10), 10.0, pandas.Series([10])],
+    "cache_bytes": [
+        numpy.prod([2, 18, 1, 256, 2]),
+        "18,432",
+        "18432",
+        [18_432],
+        Fraction(18_432),
+        Decimal("18432.0"),
+        torch.tensor([[18_432]]),
+        numpy.float64(18_432),
+    ],
+    "rotate_half": [
+        lambda x: x.copy_(nb03.my_rotate_half(x)),
+        lambda x: nb03.my_rotate_half(x).int(),
+    ],
+    "four_bit_poem": [" c ", numpy.str_("C"), "Poem C", ["c"]],
+    "int8_gigabytes": [
+        9.32,
+        "9.3",
+        "9.32",
+        numpy.float32(9.3),
+        torch.tensor(9.32),
+        Decimal("9.32"),
+    ],
+    "absmax_int8": [
+        lambda numbers: (
+            numpy.round(numpy.array(numbers) / max(map(abs, numbers)) * 127)
+            / 127
+            * max(map(abs, numbers))
+        ),
+        lambda numbers: tuple(torch.tensor(one) for one in nb04.my_round_trip(numbers)),
+    ],
+    "lora_layer_parameters": ["294,912", numpy.int32(294_912), 294_912.0, torch.tensor(294_912)],
+    "completion": [lambda row, eos_token: f"{row.pop('output')}{eos_token}"],
+    "sliding_mask": [
+        lambda t, w: torch.ones(t, t).tril() - torch.ones(t, t).tril(-w),
+        lambda t, w: torch.ones(t, t, requires_grad=True).tril().triu(1 - w),
+    ],
+    "uncap": [
+        lambda x, cap: nb06.my_uncap(x.float(), cap),
+        lambda x, cap: cap / 2 * ((cap + x) / (cap - x)).log(),
+    ],
+}
+
+mask = nb06.my_sliding_mask
+turn = nb03.my_rotate_half
+WRONG = {
+    "linh_comes": [
+        (3, "somebody else"),
+        (5, "denies"),
+        (1, "right after Linh"),
+        (7, "the opposite"),
+        (9, "no line 9"),
+        ([6, 6], "not list"),
+        (True, "not bool"),
+        (None, "not None"),
+        ("six", "no number"),
+        (6.5, "no line 6.5"),
+    ],
+    "next_merge": [
+        ("than", "two pieces"),
+        (("an", "g"), "once"),
+        (("a", "n"), "already"),
+        (("x", "y"), "no pair"),
+        (("an", "th"), "this order"),
+        ((1, 2), "text in quotes"),
+        (("t", "h", "an"), "not 3"),
+        ({"th", "an"}, "two pieces"),
+        (3, "not int"),
+        (iter(("th", "an")), "list(...)"),
+    ],
+    "top_p": [
+        (
+            lambda probabilities, p: sum(sum(probabilities[: i + 1]) < p for i in range(4)),
+            "reaches p is kept",
+        ),
+        (
+            lambda probabilities, p: sum(
+                sum(probabilities[:i]) <= p for i in range(len(probabilities))
+            ),
+            "first is enough",
+        ),
+        (lambda probabilities, p: 4, "add up"),
+        (lambda probabilities, p: 1 / 0, "raised ZeroDivisionError"),
+        (lambda probabilities, p: {0.6: 2, 0.5: 1, 0.8: 3}.get(p, 4) - (p == 0.9), "another list"),
+        (lambda probabilities, p: print(end=""), "returned None"),
+        (lambda probabilities, p: [0.5, 0.25], "how many are kept"),
+        (lambda probabilities, p: False, "not bool"),
+        (2, "A function is asked for"),
+    ],
+    "token_ceiling": [
+        (105, "multiplied"),
+        (40, "embedding table"),
+        (10, "16 bits"),
+        (3, "once for each token"),
+        (0, "once for each"),
+        ("24 tokens", "no number"),
+        (1j, "not complex"),
+        (float("nan"), "can be the answer"),
+        (10**400, "can be the answer"),
+    ],
+    "family_member": [
+        ("Gemma 3n", "Gemma Terms"),
+        ("CodeGemma", "all three"),
+        (["Gemma 3", "Gemma 4"], "2 rows"),
+        (4, "in quotes"),
+        (family[family["name"] == "x"], "parentheses"),
+        (family["licence"] == "Apache-2.0", "yes or no"),
+        (family, "rows are left"),
+        ("Gemma 40", "all three"),
+    ],
+    "strict_wins": [
+        (11, "tie"),
+        ("11", "tie"),
+        (14, "13B alone"),
+        (3, "row by row"),
+        (pandas.Series([True, False]), "count the yes"),
+        (table["Gemma 7B"] > table["Mistral 7B"], "count the yes"),
+        (table, "18 parts"),
+        (False, "not bool"),
+    ],
+    "cache_bytes": [
+        (9_216, "Keys and values"),
+        (1_024, "one layer"),
+        (147_456, "16 bits are 2 bytes"),
+        (36_864, "two bytes"),
+        (18, "KiB"),
+        (4_608, "Three quarters"),
+        (7, "one layer first"),
+        ([18_432] * 2, "not list"),
+        ("18432 bytes", "no number"),
+    ],
+    "rotate_half": [
         (lambda x: torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2), "turned neighbours"),
-        (lambda x: x.roll(2, -1), "no sign changed"), (lambda x: torch.cat((x[..., 2:], -x[..., :2]), -1), "first half"),
-        (lambda x: torch.cat((-x[..., :2], x[..., 2:]), -1), "kept their places"), (lambda x: x[..., :2], "came out"),
-        (lambda x: 0 * x, "became"), (lambda x: x / None, "raised TypeError"),
-        (lambda x: (-x[..., 2:], x[..., :2]), "not tuple"), (lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1), "another"),
-    ]),
-    (nb03.check_rotate_half, lambda x: x.copy_(nb03.rotate_half_solution(x)), []),  # changes what it was given
-    (nb03.check_cache_bytes, 18_432, [
-        (9_216, "keys and values"), (1_024, "one layer"), (147_456, "multi-head"), (36_864, "two bytes"), (18, "KiB"), (7, "KV heads"),
-        ("18432", "one number"), ([18_432], "one number"),
-    ]),
-    (nb06.check_sliding_mask, nb06.sliding_mask_solution, [
-        (lambda t, w: nb06.sliding_mask_solution(t, w).T, "look ahead"),
-        (lambda t, w: ~nb06.sliding_mask_solution(t, w), "what is hidden"),
-        (lambda t, w: torch.ones(t, t).tril(), "global mask"), (lambda t, w: torch.ones(t, t).triu(1 - w), "later one"),
-        (lambda t, w: nb06.sliding_mask_solution(t, w + 1) & ~torch.eye(t).bool(), "does not see itself"),
-        (lambda t, w: torch.zeros(t, t).masked_fill(~nb06.sliding_mask_solution(t, w), -1e9), "numbers to add"),
-        (lambda t, w: nb06.sliding_mask_solution(t, w + 1), "sees 4, not 3"),
-        (lambda t, w: nb06.sliding_mask_solution(t, w - 1), "sees 2, not 3"), (lambda t, w: torch.ones(t), "6 by 6"),
+        (lambda x: x.roll(x.shape[-1] // 2, -1), "No sign changed"),
+        (lambda x: -turn(x), "first half"),
+        (lambda x: torch.cat((-x[..., :2], x[..., 2:]), -1), "kept their places"),
+        (lambda x: x[..., :2], "came out"),
+        (lambda x: torch.cat((-x.chunk(2)[1], x.chunk(2)[0])), "split the rows"),
+        (lambda x: 0 * x, "became"),
+        (lambda x: x / None, "raised TypeError"),
+        (lambda x: (-x[..., 2:], x[..., :2]), "not tuple"),
+        (lambda x: torch.cat((-x[..., 2:], x[..., :2]), -1), "another"),
+        (lambda x: turn(x) * 1j, "Complex"),
+        (lambda x: turn(x).tolist(), "not list"),
+    ],
+    "four_bit_poem": [
+        ("A", "Poem A was not"),
+        ("Z", "A to E"),
+        (3, "in quotes"),
+        (["A", "B"], "not list"),
+        ("", "A to E"),
+    ],
+    "int8_gigabytes": [
+        (8.5377, "embedding table"),
+        (8.68, "GiB"),
+        (34.2, "one byte"),
+        (9_323_759_616, "number of bytes"),
+        ("9.3 GB", "no number"),
+        (-9.3, "in no linear layer"),
+    ],
+    "absmax_int8": [
+        (lambda numbers: [round(n * 127 / max(map(abs, numbers))) for n in numbers], "levels"),
+        (lambda numbers: [round(n * 127) / 127 for n in numbers], "divided by the scale"),
+        (lambda numbers: numbers[:2], "came out"),
+        (lambda numbers: [2 * n for n in numbers], "grew"),
+        (lambda numbers: [0.0 for n in numbers], "rounded"),
+        (lambda numbers: [round(n * 63.5) / 63.5 for n in numbers], "[3.0, -0.01, 0.5] came back"),
+        (lambda numbers: (n for n in numbers), "list(...)"),
+        (lambda numbers: 3, "not int"),
+        (lambda numbers: [None], "not None"),
+        (lambda numbers: [float("nan")] * len(numbers), "nan"),
+        (lambda numbers: [numbers] * len(numbers), "not list"),
+    ],
+    "lora_layer_parameters": [
+        (2048 * 16384, "frozen matrix"),
+        (16 * 2048, "one of the two"),
+        ("32,768", "one of the two"),
+        (16 * 2048 * 16384, "side by side"),
+        (5, "2048 numbers to 16"),
+        ([1, 2], "not list"),
+    ],
+    "completion": [
+        (lambda row, eos: row["output"], "never learns to stop"),
+        (lambda row, eos: row["output"] + " " + eos, "blank too many"),
+        (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"),
+        (lambda row, eos: "x", "row's output"),
+        (lambda row, eos: row["output"] + "<eos>", "row's output"),
+        (lambda row, eos: [row["output"], eos], "not list"),
+        (lambda row, eos: row["output"] + eos + "\n", "blank too many"),
+        (lambda row: row, "raised TypeError"),
+    ],
+    "sliding_mask": [
+        (lambda t, w: mask(t, w).T, "look ahead"),
+        (lambda t, w: ~mask(t, w), "what is hidden"),
+        (lambda t, w: torch.ones(t, t).tril(), "global mask"),
+        (lambda t, w: torch.ones(t, t).triu(1 - w), "later one"),
+        (lambda t, w: mask(t, w + 1) & ~torch.eye(t).bool(), "does not see itself"),
+        (lambda t, w: torch.zeros(t, t).masked_fill(~mask(t, w), -1e9), "True and False"),
+        (lambda t, w: mask(t, w + 1), "sees 4 tokens, not 3"),
+        (lambda t, w: mask(t, w - 1), "sees 2 tokens, not 3"),
+        (lambda t, w: torch.ones(t), "6 by 6"),
         (lambda t, w: torch.ones(6, 6).tril().triu(-2).bool(), "another"),
-    ]),
-    (nb06.check_uncap, nb06.uncap_solution, [
-        (lambda x, cap: torch.atanh(x / cap), "x / cap"), (lambda x, cap: torch.atanh(x) * cap, "divide by the cap first"), (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
-        (lambda x, cap: x, "not 20"), (lambda x, cap: 30 * torch.atanh(x / 30), "another"), (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
-    ]),
-]  # fmt: skip
+    ],
+    "uncap": [
+        (lambda x, cap: torch.atanh(x / cap), "x / cap"),
+        (lambda x, cap: torch.atanh(x) * cap, "-1 and 1"),
+        (lambda x, cap: torch.tanh(x / cap) * cap, "once more"),
+        (lambda x, cap: x, "not 20"),
+        (lambda x, cap: x[:2], "came out"),
+        (lambda x, cap: 30 * torch.atanh(x / 30), "another"),
+        (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
+    ],
+}
 
 
-@pytest.mark.parametrize("one, right, wrong", CASES, ids=lambda value: getattr(value, "__name__", ""))
-def test_check(one, right, wrong, capsys):
-    assert one(...) is None
-    assert "Not attempted yet" in capsys.readouterr().out
-    assert one(right) is True
-    assert capsys.readouterr().out.startswith("Right. ")
-    for answer, message in wrong:
-        assert one(answer) is False
-        printed = capsys.readouterr().out
-        assert printed.startswith("Not yet. ") and message in printed
+def judge(lesson, name):
+    return getattr(lesson, f"check_{name}").judge
 
 
-@pytest.mark.parametrize(
-    "one",
-    [nb04.check_absmax_int8, nb05.check_completion, nb01.check_top_p, nb06.check_uncap, nb06.check_sliding_mask, nb03.check_rotate_half],
-)
-def test_a_stub_that_returns_nothing_is_not_attempted(one, capsys):
-    assert one(lambda *arguments: None) is None
-    assert "Not attempted yet" in capsys.readouterr().out
+def folds(lesson, name) -> tuple[str, str, str]:
+    """The two hints and the code that unfold under an exercise."""
+    number = lesson.__name__[-2:]
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    (at,) = [i for i, source in enumerate(sources) if f"nb{number}.check_{name}(" in source]
+    form = "".join(
+        rf"<details><summary>{title}</summary>\n\n{body}\n\n</details>\s*"
+        for title, body in (
+            ("Hint 1", "(.+?)"),
+            ("Hint 2", "(.+?)"),
+            ("Solution", "```python\n(.+?)\n```"),
+        )
+    )
+    return re.fullmatch(form, sources[at + 1], re.DOTALL).groups()
+
+
+def answer_of(code: str):
+    """What the code of a solution defines first with a name that begins with `my_`."""
+    namespace = dict(ABOVE)
+    exec(code, namespace)
+    (answer,) = [value for name, value in namespace.items() if name.startswith("my_")]
+    return answer
+
+
+@pytest.mark.parametrize("lesson, name", NAMES, ids=lambda value: str(value)[:20])
+def test_the_folded_solution_is_the_tested_one_and_right(lesson, name):
+    first, second, code = folds(lesson, name)
+    solution = lesson.SOLUTIONS[name]
+    assert code == (solution if isinstance(solution, str) else inspect.getsource(solution).rstrip())
+    assert judge(lesson, name)(answer_of(code)).is_right is True
+    answer = re.split(r" = |return ", code.splitlines()[-1])[-1].strip()
+    assert answer not in first and code not in second  # a hint is no solution
+
+
+@pytest.mark.parametrize("lesson, name", NAMES, ids=lambda value: str(value)[:20])
+def test_check(lesson, name):
+    check = judge(lesson, name)
+    assert check(...).is_right is None
+    for answer in RIGHT[name]:
+        assert check(answer).is_right is True, (answer, check(answer))
+    for answer, message in WRONG[name]:
+        verdict = check(answer)
+        assert verdict.is_right is False and message in str(verdict), (answer, str(verdict))
+        assert "cannot be read" not in verdict.what
+
+
+def test_every_check_has_a_solution_and_wrong_answers():
+    for lesson in LESSONS:
+        checks = {name.removeprefix("check_") for name in vars(lesson) if name.startswith("check_")}
+        assert checks == set(lesson.SOLUTIONS)
+    assert {name for _, name in NAMES} == set(RIGHT) == set(WRONG)
 
 
 def test_the_four_bit_poem_is_the_notebooks_third():
-    import json
-    from importlib.resources import files
-
-    poems = json.loads(files("gemma_lab").joinpath("data/talk_poems.json").read_text(encoding="utf-8"))["poems"]
+    poems = json.loads(DATA.joinpath("talk_poems.json").read_text(encoding="utf-8"))["poems"]
     by_last_word = sorted(poems, key=lambda row: row["poem"].split()[-1])
-    assert "ABCDE"[[row["precision"] for row in by_last_word].index("4-bit")] == nb04.FOUR_BIT_POEM
+    letter = "ABCDE"[[row["precision"] for row in by_last_word].index("4-bit")]
+    assert nb04.check_four_bit_poem.judge(letter).is_right
 
 
 def test_absmax_round_trip_equals_torch():
-    import torch
-
     numbers = torch.randn(64, dtype=torch.float64)
-    quantized = torch.fake_quantize_per_tensor_affine(numbers.float(), float(numbers.abs().max() / 127), 0, -127, 127)
-    assert torch.tensor(nb04.absmax_int8_solution(numbers.tolist())).float().allclose(quantized, atol=1e-6)
+    scale = float(numbers.abs().max() / 127)
+    quantized = torch.fake_quantize_per_tensor_affine(numbers.float(), scale, 0, -127, 127)
+    assert torch.tensor(nb04.my_round_trip(numbers.tolist())).float().allclose(quantized, atol=1e-6)
 
 
-def test_solutions_of_01_and_02_follow_from_the_data():
-    from importlib.resources import files
-
-    from gemma_lab import catalog, memory
-
-    data = files("gemma_lab").joinpath("data")
-    scores = pandas.read_csv(data.joinpath("benchmarks.csv"))
-    table = scores[scores["table"] == "full"].pivot(index="benchmark", columns="model", values="score")
+def test_answers_of_02_follow_from_the_data():
     assert table.shape == (18, 5) and not table.isna().any().any()
-    others = table.drop(columns="Gemma 7B").max(axis=1)
-    assert (table["Gemma 7B"] > others).sum() == nb02.SOLUTIONS["strict_wins"]
-    overview = scores[scores["table"] == "overview"].pivot(index="benchmark", columns="model", values="score")
+    wins = sum(row["Gemma 7B"] > max(row.drop("Gemma 7B")) for _, row in table.iterrows())
+    assert nb02.check_strict_wins.judge(wins).is_right
+    overview = scores[scores["table"] == "overview"]
+    overview = overview.pivot(index="benchmark", columns="model", values="score")
     assert (overview == table.loc[overview.index, overview.columns]).all().all()
-    family = pandas.read_csv(data.joinpath("variants.csv"))
     fitting = family[family["inputs"].str.contains("image") & (family["licence"] == "Apache-2.0")]
-    assert nb02.check_family_member(fitting) and nb02.check_family_member(fitting["name"]) and nb01.check_linh_comes("6")
-    assert fitting["name"].tolist() == [nb02.SOLUTIONS["family_member"]] and "E4B" in fitting["sizes"].item()
+    assert nb02.check_family_member.judge(fitting).is_right
+    assert len(fitting) == 1 and "E4B" in fitting["sizes"].item()
     assert family["source"].str.startswith("https://").all() and family["name"].is_unique
     nf4 = memory.weight_bytes(catalog.find("google/gemma-2b"), "nf4") / 1e9
-    assert round(50 / nf4) == round(nb02.SOLUTIONS["token_ceiling"])
+    assert nb02.check_token_ceiling.judge(50 / nf4).is_right
 
 
 def test_linh_comes_in_one_line_of_the_talk():
-    import json
-    from importlib.resources import files
-
-    talk = json.loads(files("gemma_lab").joinpath("data/vietnamese.json").read_text(encoding="utf-8"))
+    talk = json.loads(DATA.joinpath("vietnamese.json").read_text(encoding="utf-8"))
     assert len(talk["orders"]) == 8
     for row in talk["orders"]:
-        assert sorted(row["order"].lower().split()) == sorted(word.lower() for word in talk["words"])
-    comes = [number for number, row in enumerate(talk["orders"], 1) if row["gloss"].startswith("Linh comes")]
-    assert comes == [nb01.SOLUTIONS["linh_comes"]]
+        assert sorted(row["order"].lower().split()) == sorted(
+            word.lower() for word in talk["words"]
+        )
+    glosses = [row["gloss"] for row in talk["orders"]]
+    (comes,) = [at for at, gloss in enumerate(glosses, 1) if gloss.startswith("Linh comes")]
+    assert nb01.check_linh_comes.judge(comes).is_right
 
 
 def test_the_fifth_merge_is_the_librarys():
-    import json
-
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     text = "tranh thang banh than canh thanh thanh thanh"
     library = Tokenizer(models.BPE())
     library.pre_tokenizer = pre_tokenizers.Whitespace()
-    library.train_from_iterator([text], trainers.BpeTrainer(vocab_size=len(set(text) - {" "}) + 5, show_progress=False))
-    assert tuple(json.loads(library.to_str())["model"]["merges"][4]) == nb01.SOLUTIONS["next_merge"]
+    size = len(set(text) - {" "}) + 5
+    library.train_from_iterator([text], trainers.BpeTrainer(vocab_size=size, show_progress=False))
+    merge = tuple(json.loads(library.to_str())["model"]["merges"][4])
+    assert nb01.check_next_merge.judge(merge).is_right
+
+
+def test_top_p_keeps_what_generate_keeps():
+    from transformers import TopPLogitsWarper
+
+    for probabilities, p in (([0.5, 0.3, 0.2], 0.79), ([0.25] * 4, 0.6), ([0.9, 0.1], 0.95)):
+        kept = TopPLogitsWarper(p)(None, torch.tensor([probabilities]).log()).isfinite().sum()
+        assert nb01.my_top_p(probabilities, p) == kept
 
 
 def test_solutions_of_03_and_06_equal_transformers():
@@ -153,14 +388,48 @@ def test_solutions_of_03_and_06_equal_transformers():
     from transformers.models.gemma2 import modeling_gemma2
 
     x = torch.randn(2, 3, 8)
-    assert nb03.rotate_half_solution(x).equal(modeling_gemma2.rotate_half(x))
+    assert turn(x).equal(modeling_gemma2.rotate_half(x))
     sees = sliding_window_causal_mask_function(5)
-    theirs = [[bool(sees(0, 0, torch.tensor(row), torch.tensor(column))) for column in range(12)] for row in range(12)]
-    assert nb06.sliding_mask_solution(12, 5).tolist() == theirs
-    assert nb06.uncap_solution(30 * torch.tanh(x / 30), 30).allclose(x, atol=1e-4)
+    theirs = [
+        [bool(sees(0, 0, torch.tensor(row), torch.tensor(at))) for at in range(12)]
+        for row in range(12)
+    ]
+    assert mask(12, 5).tolist() == theirs
+    assert nb06.my_uncap(30 * torch.tanh(x / 30), 30).allclose(x, atol=1e-4)
     cache = DynamicCache(config=GemmaConfig(num_hidden_layers=18, num_key_value_heads=1))
     one = torch.zeros(1, 1, 1, 256, dtype=torch.bfloat16)
     for layer in range(18):
         cache.update(one, one, layer)
-    held = sum(part.numel() * part.element_size() for layer in cache.layers for part in (layer.keys, layer.values))
-    assert nb03.check_cache_bytes(held)
+    held = sum(
+        part.numel() * part.element_size()
+        for layer in cache.layers
+        for part in (layer.keys, layer.values)
+    )
+    assert nb03.check_cache_bytes.judge(held).is_right
+
+
+@pytest.mark.parametrize(
+    "number, imports_torch",
+    [("01", False), ("02", False), ("03", True), ("04", False), ("05", False)],
+)
+def test_a_lesson_imports_torch_only_where_its_checks_need_it(number, imports_torch):
+    import subprocess
+    import sys
+
+    code = f"import sys; import gemma_lab.lessons.nb{number}; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(imports_torch)
+
+
+def test_lessons_stay_short_and_are_imported_by_their_notebook_alone():
+    for lesson in LESSONS:
+        lines = inspect.getsource(lesson).splitlines()
+        assert len(lines) <= 220 and max(map(len, lines)) <= 100, lesson.__name__
+        assert importlib.import_module(lesson.__name__) is lesson
+    for path in [
+        *(ROOT / "gemma_lab").glob("*.py"),
+        *(ROOT / "gemma_lab" / "scratch").glob("*.py"),
+    ]:
+        assert "lessons" not in path.read_text(encoding="utf-8"), path.name

@@ -1,105 +1,94 @@
-"""Notebook 01: checks of its exercises, and its views with buttons and sliders."""
+"""Notebook 01: its exercises with solutions, and its views with buttons and sliders."""
 
 from __future__ import annotations
 
 import html
-import itertools
 import math
 
 import ipywidgets
 
 from gemma_lab import figures
-from gemma_lab.exercises import called, report, untouched
+from gemma_lab.exercises import Verdict, exercise, members, number, returned, right, text, wrong
 
 
-def check_linh_comes(answer) -> bool | None:
-    """01: the number of the line, of the talk's eight orders, in which Linh comes."""
-    if untouched(answer):
-        return None
-    if str(answer).strip() not in tuple("12345678"):
-        return report(False, "The answer is the number of one line.", hint="1 to 8")
-    answer = int(answer)
-    if answer == SOLUTIONS["linh_comes"]:
-        return report(True, "“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
+@exercise
+def check_linh_comes(answer) -> Verdict:
+    """The number of the line, of the talk's eight orders, in which Linh comes."""
+    line = number(answer, "The answer is the number of one line")
+    if line not in range(1, 9):
+        return wrong(f"There is no line {line}.", hint="the lines are numbered from 1 to 8")
+    if line == 6:
+        return right("“Linh đến, bảo không sao”: Linh comes, and says it is all right.")
     whys = {
         3: "“Đến không sao” is what Linh says: somebody else may come.",
         5: "“Linh không đến”: không stands before đến and denies it.",
+        7: "It only asks why somebody said the opposite.",
     }
-    why = whys.get(answer, "Look for đến right after Linh, with no không before it.")
-    return report(False, f"Line {answer} does not say that Linh comes.", why)
+    why = whys.get(line, "Only one line states it.")
+    hint = "look for đến right after Linh, with no không before it"
+    return wrong(f"Line {line} does not say that Linh comes.", why, hint)
 
 
-def check_next_merge(answer) -> bool | None:
-    """01: the pair of pieces that BPE joins fifth in the notebook's eight syllables."""
-    if untouched(answer):
-        return None
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        return report(False, "A pair is two pieces.", hint='write it as ("t", "h")')
-    pair, right = tuple(answer), SOLUTIONS["next_merge"]
-    if pair == right:
-        return report(True, "th·an stands in thang and in than: twice, more than any other pair.")
-    if pair in ((right[1], "g"), ("r", "anh"), ("t", "r"), ("b", "anh"), ("c", "anh")):
-        return report(
-            False,
-            f"{pair[0]}·{pair[1]} occurs once.",
-            "The most frequent pair is joined.",
-            "find one that is there twice",
-        )
-    if "".join(pair) in ("an", "anh", "th", "thanh"):
-        return report(
-            False,
-            f"{''.join(pair)} is one piece already.",
-            hint="count neighbours in the cut words only",
-        )
-    return report(
-        False, f"{pair[0]}·{pair[1]} is no pair of neighbours there.", hint="look between the dots"
-    )
+@exercise
+def check_next_merge(answer) -> Verdict:
+    """The pair of pieces that BPE joins fifth in the notebook's eight syllables."""
+    pieces = members(answer, "A pair of two pieces")
+    if len(pieces) != 2:
+        return wrong(f"A pair is two pieces, not {len(pieces)}.", hint='write it as ("t", "h")')
+    pair = tuple(text(piece, "A piece is a text in quotes") for piece in pieces)
+    joined, shown = "".join(pair)[:20], f"{pair[0][:20]}·{pair[1][:20]}"
+    if pair == ("th", "an"):
+        return right("th·an stands in thang and in than: twice, more than any other pair.")
+    if pair[::-1] == ("th", "an"):
+        return wrong("These two never stand in this order.", hint="the left one comes first")
+    if pair in {("an", "g"), ("r", "anh"), ("t", "r"), ("b", "anh"), ("c", "anh")}:
+        why = "The most frequent pair is joined."
+        return wrong(f"{shown} occurs once.", why, "find one that is there twice")
+    if joined in ("an", "anh", "th", "thanh"):
+        return wrong(f"{joined} is one piece already.", hint="count only across the dots")
+    return wrong(f"{shown} is no pair of neighbours there.", hint="look on both sides of a dot")
 
 
-def check_top_p(function) -> bool | None:
-    """01: a function of sorted probabilities and p that returns how many of them top-p keeps."""
-    probabilities = [0.5, 0.25, 0.125, 0.125]
-    first = called(function, probabilities, 0.6)
-    if first is None or first is False:
-        return first
-    got = [first, *(function(probabilities, p) for p in (0.5, 0.8, 1.0))]
-    right = [top_p_solution(probabilities, p) for p in (0.6, 0.5, 0.8, 1.0)]
-    if got == right:
-        return report(
-            True, f"Of {probabilities}, top-p 0.6 keeps {right[0]} and top-p 0.8 keeps {right[2]}."
-        )
+@exercise
+def check_top_p(function) -> Verdict:
+    """A function of sorted probabilities and p that returns how many of them top-p keeps."""
+    halves = [0.5, 0.25, 0.125, 0.125]
+    trials = [(halves, p) for p in (0.6, 0.5, 0.8, 1.0)] + [
+        ([0.4, 0.3, 0.2, 0.1], 0.95),
+        ([1.0], 0.9),
+    ]
+    got = []
+    for trial in trials:
+        got.append(number(returned(function, *trial), "One number is asked for, how many are kept"))
+    wanted = [my_top_p(*trial) for trial in trials]
+    if got == wanted:
+        return right(f"Of {halves}, top-p 0.6 keeps {got[0]} and top-p 0.8 keeps {got[2]}.")
+    if got[:4] == wanted[:4]:
+        what = f"It is right for {halves} and wrong for another list."
+        return wrong(what, hint="use the arguments, not fixed numbers")
     if got[0] == 1:
-        return report(
-            False,
-            "For p = 0.6 one was kept, and 0.5 is less than 0.6.",
-            "The one that reaches p is kept.",
-            "add first, then compare",
-        )
+        what = "For p = 0.6 one was kept, and 0.5 is less than 0.6."
+        return wrong(what, "The one that reaches p is kept.", "add first, then compare")
     if got[1] == 2:
-        return report(
-            False,
-            "For p = 0.5 the first is enough.",
-            "Its sum reaches p already.",
-            "stop when the sum is at least p",
-        )
-    return report(
-        False,
-        f"For p = 0.6, 0.5, 0.8 and 1.0 you keep {got}, and not {right}.",
-        hint="add up until the sum is at least p",
-    )
+        why = "Its sum reaches p already."
+        return wrong("For p = 0.5 the first is enough.", why, "what if the sum is exactly p?")
+    what = f"For p = 0.6, 0.5, 0.8 and 1.0 you keep {got[:4]}, and not {wanted[:4]}."
+    return wrong(what, hint="add up, the largest first, and count")
 
 
-def top_p_solution(probabilities: list[float], p: float) -> int:
-    """How many of the sorted probabilities it takes until their sum reaches p."""
-    sums = itertools.accumulate(probabilities)
-    return next(
-        (count for count, total in enumerate(sums, 1) if total >= p - 1e-12), len(probabilities)
-    )
+def my_top_p(probabilities, p):
+    total = 0
+    for count, probability in enumerate(probabilities, 1):
+        total += probability
+        if total >= p:
+            return count
+    return len(probabilities)
 
 
 SOLUTIONS = {
-    "linh_comes": 6,
-    "next_merge": ("th", "an"),
+    "linh_comes": "my_line = 6",
+    "next_merge": 'my_pair = ("th", "an")',
+    "top_p": my_top_p,
 }
 
 

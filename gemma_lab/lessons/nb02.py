@@ -1,112 +1,90 @@
-"""Notebook 02: checks of its exercises, its view, and its pictures."""
+"""Notebook 02: its exercises with solutions, its view, and its pictures."""
 
 from __future__ import annotations
 
 import ipywidgets
 
 from gemma_lab import catalog, figures, memory
-from gemma_lab.exercises import report, untouched
+from gemma_lab.exercises import Verdict, exercise, number, plain, right, text, wrong
 from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, WIDTH, plt, use_style
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
 
-def check_token_ceiling(answer) -> bool | None:
-    """02: the most tokens a second that 50 GB/s allow a model of 2.1 GB."""
-    if untouched(answer):
-        return None
-    if not isinstance(answer, (int, float)):
-        return report(False, f"The answer is one number, not {type(answer).__name__}.")
-    right = SOLUTIONS["token_ceiling"]
-    if abs(answer - right) < 1:
-        return report(True, f"50 / 2.1 = {right:.1f}: every weight passes once for each token.")
-    if abs(answer - 50 * 2.1) < 1:
-        return report(
-            False,
-            "You multiplied.",
-            "More bytes take more time.",
-            "divide the bandwidth by the bytes",
-        )
-    if abs(answer - 50 / 5.0) < 0.5:
-        return report(
-            False,
-            "That is the ceiling in 16 bits.",
-            "In 4 bits the weights take 2.1 GB.",
-            "divide by 2.1",
-        )
-    if abs(answer - 40) < 1:
-        return report(
-            False,
-            "That is a quarter of 5.0 GB.",
-            "The embedding table stays in 16 bits.",
-            "divide by 2.1",
-        )
-    return report(False, f"{answer} is not it.", hint="50 GB a second, and 2.1 GB for each token")
+@exercise
+def check_token_ceiling(answer) -> Verdict:
+    """The most tokens a second that 50 GB/s allow a model of 2.1 GB."""
+    found = number(answer)
+    if abs(found - 50 / 2.1) < 1:
+        return right(f"50 / 2.1 = {50 / 2.1:.1f}: every weight passes once for each token.")
+    if abs(found - 50 * 2.1) < 1:
+        return wrong("You multiplied.", "More bytes take more time.", "bytes a second by bytes")
+    if abs(found - 50 / 5.0) < 0.5:
+        return wrong("That is the ceiling in 16 bits.", "In 4 bits the weights take less.")
+    if abs(found - 40) < 1:
+        return wrong("That is a quarter of 5.0 GB.", "The embedding table stays in 16 bits.")
+    hint = "how often do the weights pass in one second?"
+    return wrong(f"{found:,.6g} is not it.", "All weights pass once for each token.", hint)
 
 
-def check_family_member(answer) -> bool | None:
-    """02: the line of the family with image input, Apache-2.0 and at most 5 billion effective parameters."""
-    if untouched(answer):
-        return None
+@exercise
+def check_family_member(answer) -> Verdict:
+    """The one of the family with image input, Apache-2.0, and a size of E4B at most."""
     if hasattr(answer, "columns"):  # rows of the table
         answer = answer["name"] if "name" in answer.columns else answer.index
-    several = hasattr(answer, "__iter__") and not isinstance(answer, str)
-    found = [str(one).strip() for one in (answer if several else [answer])]
-    if len(found) != 1:
-        return report(
-            False,
-            f"{len(found)} rows are left, and one is asked for.",
-            hint="join conditions with &",
+    rows = plain(answer)
+    rows = list(rows) if isinstance(rows, (list, tuple, set)) else [rows]
+    if len(rows) > 1 and all(isinstance(row, bool) for row in rows):
+        return wrong(
+            "That says yes or no for each row.", hint="family[...] keeps the rows with yes"
         )
-    name = found[0]
-    if name.startswith(SOLUTIONS["family_member"]):
-        return report(
-            True,
-            "E2B and E4B have 2 and 4 billion effective parameters, image input, and Apache-2.0.",
+    if not rows:
+        why = "& comes before == in Python."
+        return wrong("No row is left.", why, "put each condition in parentheses of its own")
+    if len(rows) != 1:
+        return wrong(
+            f"{len(rows)} rows are left, and one is asked for.", hint="join conditions with &"
+        )
+    name = text(rows[0], "A name is a text in quotes")
+    if name.casefold() in ("gemma 4", "gemma 4 e2b", "gemma 4 e4b"):
+        return right(
+            "E2B and E4B have 2 and 4 billion effective parameters, image input, Apache-2.0."
         )
     if name in ("Gemma 3", "Gemma 3n", "PaliGemma", "PaliGemma 2"):
-        return report(
-            False,
-            f"{name} takes images, but is under the Gemma Terms of Use.",
-            hint='family["licence"]',
-        )
-    return report(
-        False,
-        f"{name} does not meet all three.",
-        hint='look at the columns "inputs", "licence" and "sizes"',
-    )
+        what = f"{name} takes images, but is under the Gemma Terms of Use."
+        return wrong(what, hint='family["licence"]')
+    hint = 'look at the columns "inputs", "licence" and "sizes"'
+    return wrong(f"{name[:40]} does not meet all three.", hint=hint)
 
 
-def check_strict_wins(answer) -> bool | None:
-    """02: in how many of the 18 tests Gemma 7B is strictly ahead of the four other models."""
-    if untouched(answer):
-        return None
-    right = SOLUTIONS["strict_wins"]
-    if getattr(answer, "shape", ()) != ():
-        return report(False, "That says yes or no for each test.", hint="count the yes with .sum()")
-    if answer == right:
-        return report(
-            True, f"{right}. The report's 11 probably counts Boolq, where Mistral has 83.2 as well."
-        )
-    if answer == right + 1:
-        return report(
-            False, "That counts a tie.", "On Boolq Mistral has 83.2 as well.", "use >, not >="
-        )
-    if answer == 14:
-        return report(
-            False,
-            "That is against LLaMA-2 13B alone.",
-            hint="take the maximum of all other columns",
-        )
-    return report(
-        False, f"{answer} is not it.", hint='(table["Gemma 7B"] > others.max(axis=1)).sum()'
-    )
+@exercise
+def check_strict_wins(answer) -> Verdict:
+    """In how many of the 18 tests Gemma 7B is strictly ahead of the four other models."""
+    rows = plain(answer)
+    if isinstance(rows, list) and len(rows) > 1:
+        if all(isinstance(row, bool) for row in rows):
+            return wrong("That says yes or no for each test.", hint="count the yes with .sum()")
+        return wrong(f"That has {len(rows)} parts, and one number is asked for.", hint="count them")
+    found = number(answer)
+    if found == 10:
+        return right("10. The report's 11 probably counts Boolq, where Mistral has 83.2 as well.")
+    if found == 11:
+        return wrong("That counts a tie.", "On Boolq Mistral has 83.2 as well.", "strictly ahead")
+    if found == 14:
+        why = "All four others are to be beaten in the same test."
+        return wrong("That is against LLaMA-2 13B alone.", why)
+    hint = "compare the column of Gemma 7B with the best of the others, row by row"
+    return wrong(f"{found:,.6g} is not it.", "All four others must have less.", hint)
 
 
 SOLUTIONS = {
-    "token_ceiling": 50 / 2.1,
-    "family_member": "Gemma 4",
-    "strict_wins": 10,
+    "token_ceiling": "my_tokens_per_s = 50 / 2.1",
+    "family_member": """\
+takes_images = family["inputs"].str.contains("image")
+my_name = family[takes_images & (family["licence"] == "Apache-2.0")]["name"]""",
+    "strict_wins": """\
+best_other = table.drop(columns="Gemma 7B").max(axis=1)
+my_count = (table["Gemma 7B"] > best_other).sum()""",
 }
 
 

@@ -1,85 +1,68 @@
-"""Notebook 03: checks of its exercises, and its views with sliders."""
+"""Notebook 03: its exercises with solutions, and its views with sliders."""
 
 from __future__ import annotations
 
 import ipywidgets
 import torch
 
-from gemma_lab import catalog, figures, memory
-from gemma_lab.exercises import judged, report, untouched
-
-GEMMA_2B = catalog.find("google/gemma-2b")
+from gemma_lab import figures
+from gemma_lab.exercises import Verdict, compared, exercise, number, right, wrong
 
 
-def check_rotate_half(function) -> bool | None:
-    """03: a function that turns (..., h) into its second half, negated, and then its first half."""
-    x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
-    got = judged(function, rotate_half_solution, (x,), (torch.arange(8.0),))
-    if got is True:
-        return report(
-            True,
-            "[1, 2, 3, 4] becomes [-3, -4, 1, 2]: a quarter turn of the pairs (1, 3) and (2, 4).",
-        )
-    if not isinstance(got, torch.Tensor):
-        return got
-    if got.shape != x.shape:
-        return report(
-            False,
-            f"{tuple(x.shape)} went in, {tuple(got.shape)} came out.",
-            hint="torch.cat on the last axis",
-        )
-    whys = {
-        (-2.0, 1.0, -4.0, 3.0): (
-            "You turned neighbours.",
-            "The paper pairs 1 with 2; Gemma's weights pair 1 with 3.",
-        ),
-        (3.0, 4.0, 1.0, 2.0): (
-            "The halves changed places, and no sign changed.",
-            "A quarter turn maps (a, b) to (-b, a).",
-        ),
-        (3.0, 4.0, -1.0, -2.0): (
-            "You negated the first half.",
-            "That turns the other way: (a, b) to (b, -a).",
-        ),
-        (-1.0, -2.0, 3.0, 4.0): (
-            "The halves kept their places.",
-            "A quarter turn maps (a, b) to (-b, a).",
-        ),
-    }
-    what, why = whys.get(tuple(got[0].tolist()), (f"[1, 2, 3, 4] became {got[0].tolist()}.", ""))
-    return report(False, what, why, "a, b = x.chunk(2, dim=-1), then -b and a")
-
-
-def rotate_half_solution(x: torch.Tensor) -> torch.Tensor:
-    """The second half of the last axis, negated, then the first half."""
-    half = x.shape[-1] // 2
-    return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
-
-
-def check_cache_bytes(answer) -> bool | None:
-    """03: bytes that Gemma 2B, with one key-value head, caches for one token in 16 bits."""
-    if untouched(answer):
-        return None
-    right = memory.kv_cache_bytes(GEMMA_2B, 1)
-    if not isinstance(answer, (int, float)):
-        return report(False, f"The answer is one number, not {type(answer).__name__}.")
-    if answer == right:
-        return report(True, f"2 * 18 * 1 * 256 * 2 = {right:,} bytes: 18 KiB for each token.")
+@exercise
+def check_cache_bytes(answer) -> Verdict:
+    """Bytes that Gemma 2B, with one key-value head, caches for one token in 16 bits."""
+    found, wanted = number(answer), 2 * 18 * 1 * 256 * 2
+    if found == wanted:
+        return right(f"2 * 18 * 1 * 256 * 2 = {wanted:,} bytes: 18 KiB for each token.")
     whys = {
         18: ("That is KiB.", "Bytes are asked for, and 1 KiB is 1,024 of them."),
-        right // 2: (
-            "That is half of it.",
-            "Both keys and values are kept, and a number takes two bytes.",
+        wanted // 2: (
+            "Half is missing.",
+            "Keys and values are kept, and a number takes two bytes.",
         ),
-        right // 18: ("That is one layer.", "Each of the 18 layers keeps its own."),
-        right * 8: (
-            "That is multi-head attention.",
-            "All 8 query heads of Gemma 2B share one key and one value.",
+        wanted // 4: ("Three quarters are missing.", "Keys and values; two bytes for each number."),
+        wanted // 18: ("That is one layer.", "Each of the 18 layers keeps its own."),
+        wanted * 8: (
+            "That is 8 times too much.",
+            "16 bits are 2 bytes; 8 query heads share one key.",
         ),
-        right * 2: ("That is twice as much.", "In 16 bits a number takes two bytes."),
+        wanted * 2: ("That is twice as much.", "In 16 bits a number takes two bytes."),
     }
-    what, why = whys.get(answer, (f"{answer} is not it.", ""))
-    return report(False, what, why, "2 (keys and values) * layers * KV heads * head_dim * bytes")
+    what, why = whys.get(found, (f"{found:,.8g} is not it.", ""))
+    return wrong(what, why, "count the numbers of one layer first: keys, and values")
+
+
+@exercise
+def check_rotate_half(function) -> Verdict:
+    """A function that turns (..., h) into its second half, negated, and then its first half."""
+    x = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    trials = (x,), (torch.arange(8.0),), (torch.arange(12.0).reshape(1, 2, 6),)
+    got, is_right = compared(function, my_rotate_half, *trials)
+    if is_right:
+        return right("[1, 2, 3, 4] becomes [-3, -4, 1, 2]: (1, 3) and (2, 4) make a quarter turn.")
+    if got.shape != x.shape:
+        what = f"{tuple(x.shape)} went in, {tuple(got.shape)} came out."
+        return wrong(what, hint="join the halves on the last axis, with torch.cat")
+    if got.tolist() == [[-5, -6, -7, -8], [1, 2, 3, 4]]:
+        why = "The halves of a vector lie on the last axis; dim is 0 unless you give it."
+        return wrong("You split the rows, not the vectors.", why, "dim=-1")
+    whys = {
+        (-2, 1, -4, 3): ("You turned neighbours.", "Gemma's weights pair 1 with 3, not 1 with 2."),
+        (3, 4, 1, 2): ("No sign changed.", "A quarter turn maps (a, b) to (-b, a)."),
+        (3, 4, -1, -2): ("You negated the first half.", "That turns back: (a, b) to (b, -a)."),
+        (-1, -2, 3, 4): ("The halves kept their places.", "A quarter turn maps (a, b) to (-b, a)."),
+    }
+    what, why = whys.get(tuple(got[0].tolist()), (f"[1, 2, 3, 4] became {got[0].tolist()}.", ""))
+    return wrong(what, why, "x.chunk(2, dim=-1) gives the two halves")
+
+
+def my_rotate_half(x):
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+SOLUTIONS = {"cache_bytes": "my_bytes = 2 * 18 * 1 * 256 * 2", "rotate_half": my_rotate_half}
 
 
 def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:

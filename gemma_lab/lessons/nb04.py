@@ -1,115 +1,96 @@
-"""Notebook 04: checks of its exercises, and its picture."""
+"""Notebook 04: its exercises with solutions, and its picture."""
 
 from __future__ import annotations
 
-import math
-
 from gemma_lab import catalog
-from gemma_lab.exercises import called, report, untouched
+from gemma_lab.exercises import (
+    Verdict,
+    exercise,
+    in_short,
+    members,
+    number,
+    returned,
+    right,
+    text,
+    wrong,
+)
 from gemma_lab.figures import BLUE, ORANGE, plt, use_style
 
 GEMMA_7B = catalog.find("google/gemma-7b-it")
-FOUR_BIT_POEM = "C"  # the notebook orders the poems by their last word: last, seem, sway, tall, untold  # the notebook orders the poems by their last word: last, seem, sway, tall, untold
 
 
-def check_four_bit_poem(guess) -> bool | None:
-    """04: which of the shuffled poems A to E was written in 4 bits?"""
-    if untouched(guess):
-        return None
-    letter = str(guess).strip().upper()
-    if letter == FOUR_BIT_POEM:
-        return report(
-            True, "It left the full-precision poem after two words; the next cell counts them."
-        )
-    return report(
-        False,
-        f"Poem {letter} was not written in 4 bits; {FOUR_BIT_POEM} was.",
-        "Both are fluent: reading one poem does not tell you what a precision costs.",
-    )
+@exercise
+def check_four_bit_poem(guess) -> Verdict:
+    """Which of the shuffled poems A to E was written in 4 bits."""
+    letter = text(guess, "The answer is a letter in quotes").upper().removeprefix("POEM ")
+    if letter not in tuple("ABCDE"):
+        return wrong(f"{in_short(guess)} is none of the poems.", hint="one letter, from A to E")
+    if letter == "C":
+        return right("It left the full-precision poem after two words; the next cell counts them.")
+    why = "All are fluent: reading one poem does not tell you what a precision costs."
+    return wrong(f"Poem {letter} was not written in 4 bits.", why)
 
 
-def check_int8_gigabytes(answer) -> bool | None:
-    """04: gigabytes (10^9 bytes) of Gemma 7B with one byte for each linear weight and two for all others."""
-    if untouched(answer):
-        return None
-    right, every = SOLUTIONS["int8_gigabytes"], GEMMA_7B.num_parameters
-    if not isinstance(answer, (int, float)):
-        return report(False, f"The answer is one number, not {type(answer).__name__}.")
-    if abs(answer - right) < 0.05:
-        return report(
-            True, f"{right:.2f} GB: int8 needs a little more than one byte for each parameter."
-        )
-    if abs(answer - every / 1e9) < 0.05:
-        return report(
-            False,
-            f"{answer:.2f} GB counts one byte for every parameter.",
-            "bitsandbytes leaves the embedding table in 16 bits.",
-            "count num_embedding_parameters twice",
-        )
-    if abs(answer - right * 1e9 / 2**30) < 0.05:
-        return report(
-            False,
-            f"{answer:.2f} looks like GiB.",
-            "1 GB is 10^9 bytes, 1 GiB is 2^30.",
-            "divide by 1e9",
-        )
-    return report(
-        False,
-        f"{answer:.2f} GB is not it.",
-        "Linear layers take one byte for each weight, everything else two.",
-        "num_linear_parameters * 1 + (num_parameters - num_linear_parameters) * 2, in GB",
-    )
+@exercise
+def check_int8_gigabytes(answer) -> Verdict:
+    """Gigabytes (10^9 bytes) of Gemma 7B: one byte for each linear weight, two for all others."""
+    found, every = number(answer), GEMMA_7B.num_parameters
+    wanted = (2 * every - GEMMA_7B.num_linear_parameters) / 1e9
+    if abs(found - wanted) < 0.05:
+        return right(f"{wanted:.2f} GB: int8 needs a little more than one byte for each parameter.")
+    if abs(found - every / 1e9) < 0.05:
+        why = "bitsandbytes leaves the embedding table in 16 bits."
+        return wrong(f"{found:.2f} GB counts one byte for every parameter.", why)
+    if abs(found - wanted * 1e9 / 2**30) < 0.05:
+        return wrong(f"{found:.2f} looks like GiB.", "1 GB is 10^9 bytes, 1 GiB is 2^30.")
+    if abs(found / wanted / 1e9 - 1) < 0.01:
+        return wrong("That is the number of bytes.", "1 GB is 10^9 bytes.")
+    why = "Linear layers take one byte for each weight, everything else two."
+    return wrong(f"{found:,.6g} GB is not it.", why, "how many parameters are in no linear layer?")
 
 
-def check_absmax_int8(function) -> bool | None:
-    """04: a function that rounds a list of numbers to int8 levels by absmax and returns what comes back."""
-    numbers = [0.9, -0.314, 0.026, -2.0]
-    got = called(function, numbers)
-    if got is None or got is False:
-        return got
-    right = absmax_int8_solution(numbers)
-    got = [float(number) for number in got]
-    if len(got) != len(right):
-        return report(
-            False, f"{len(numbers)} numbers went in and {len(got)} came out.", hint="keep the order"
-        )
-    if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, right)):
-        return report(True, f"{numbers} comes back as {[round(number, 4) for number in got]}.")
-    if all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(got, _levels(numbers))):
-        return report(
-            False,
-            "These are the levels.",
-            "A layer needs numbers of the old size.",
-            "multiply by the scale again",
-        )
-    if max(map(abs, got)) > 2.0001:
-        return report(
-            False,
-            "The largest number grew.",
-            "absmax maps it to exactly 127.",
-            "scale = max(abs) / 127",
-        )
-    return report(
-        False,
-        f"{[round(number, 4) for number in got]} came back, and not {[round(number, 4) for number in right]}.",
-        "A level is the number divided by the scale, rounded to the nearest integer.",
-        "round(x / scale) * scale with scale = max(abs) / 127",
-    )
+@exercise
+def check_absmax_int8(function) -> Verdict:
+    """A function that rounds numbers to int8 levels by absmax, and returns what comes back."""
+    for numbers in ([0.9, -0.314, 0.026, -2.0], [3.0, -0.01, 0.5], [-0.7]):
+        got = members(returned(function, numbers), "A list of numbers")
+        got = [number(one, "Each member is one number") for one in got]
+        wanted = my_round_trip(numbers)
+        scale = max(map(abs, numbers)) / 127
+        if len(got) != len(numbers):
+            what = f"{len(numbers)} numbers went in and {len(got)} came out."
+            return wrong(what, hint="one number out for each that goes in")
+        if _is_near(got, wanted):
+            continue
+        if _is_near(got, [round(x / scale) for x in numbers]):
+            return wrong("These are the levels.", "A layer needs numbers of the old size.")
+        if max(map(abs, got)) > max(map(abs, numbers)) * 1.0001:
+            what, hint = (
+                "The largest number grew.",
+                "what is the largest number divided by the scale?",
+            )
+            return wrong(what, "absmax maps it to exactly 127.", hint)
+        shown = [round(x, 4) for x in got], [round(x, 4) for x in wanted]
+        why = "A level is the number divided by the scale, rounded to the nearest integer."
+        return wrong(f"{numbers} came back as {shown[0]}, not {shown[1]}.", why)
+    return right("[0.9, -0.314, 0.026, -2.0] comes back as [0.8976, -0.315, 0.0315, -2.0].")
 
 
-def absmax_int8_solution(numbers: list[float]) -> list[float]:
-    """The numbers after a round trip through int8: divided by max|x| / 127, rounded, multiplied again."""
-    scale = max(map(abs, numbers)) / 127
-    return [level * scale for level in _levels(numbers)]
+def _is_near(got: list, wanted: list) -> bool:
+    return all(abs(a - b) < 1e-5 for a, b in zip(got, wanted))
 
 
-def _levels(numbers: list[float]) -> list[int]:
-    scale = max(map(abs, numbers)) / 127
-    return [round(number / scale) for number in numbers]
+def my_round_trip(numbers):
+    scale = max(abs(x) for x in numbers) / 127
+    return [round(x / scale) * scale for x in numbers]
 
 
 SOLUTIONS = {
-    "int8_gigabytes": (2 * GEMMA_7B.num_parameters - GEMMA_7B.num_linear_parameters) / 1e9,
+    "four_bit_poem": 'my_guess = "C"',
+    "int8_gigabytes": """\
+others = info.num_parameters - info.num_linear_parameters
+my_gigabytes = (info.num_linear_parameters * 1 + others * 2) / 1e9""",
+    "absmax_int8": my_round_trip,
 }
 
 

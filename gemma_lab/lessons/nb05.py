@@ -1,82 +1,63 @@
-"""Notebook 05: checks of its exercises, and its picture."""
+"""Notebook 05: its exercises with solutions, and its picture."""
 
 from __future__ import annotations
 
-from gemma_lab.exercises import called, report, untouched
+from gemma_lab.exercises import Verdict, exercise, in_short, number, returned, right, text, wrong
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
 
 
-def check_lora_layer_parameters(answer) -> bool | None:
-    """05: parameters that LoRA of rank 16 trains beside a layer with 2048 inputs and 16384 outputs."""
-    if untouched(answer):
-        return None
-    right = SOLUTIONS["lora_layer_parameters"]
-    if answer == right:
-        return report(
-            True, f"16 x (2048 + 16384) = {right:,}, and the frozen layer has {2048 * 16384:,}."
+@exercise
+def check_lora_layer_parameters(answer) -> Verdict:
+    """Parameters that LoRA of rank 16 trains beside a layer with 2048 inputs, 16384 outputs."""
+    found, wanted, frozen = number(answer), 16 * (2048 + 16384), 2048 * 16384
+    if found == wanted:
+        return right(f"16 x (2048 + 16384) = {wanted:,}, and the frozen layer has {frozen:,}.")
+    if found == frozen:
+        return wrong("That is the frozen matrix W.", "Only A and B are trained.")
+    if found in (16 * 2048, 16 * 16384):
+        return wrong("That is one of the two matrices.", "LoRA trains A and B.")
+    if found in (16 * frozen, 16 * 16 * frozen):
+        why = "A and B stand side by side."
+        return wrong(
+            f"{found:,} is more than W itself.", why, "what do two matrices hold together?"
         )
-    if answer == 2048 * 16384:
-        return report(False, "That is the frozen matrix W.", hint="only A and B are trained")
-    if answer in (16 * 2048, 16 * 16384):
-        return report(
-            False, "That is one of the two matrices.", "LoRA trains A and B.", "add the other one"
-        )
-    if answer == 16 * 2048 * 16384 or answer == 16 * 16 * 2048 * 16384:
-        return report(
-            False,
-            f"{answer:,} is more than W itself.",
-            "A and B stand side by side.",
-            "add, do not multiply",
-        )
-    return report(
-        False,
-        f"{answer} is not it.",
-        "A is 16 x inputs, B is outputs x 16.",
-        "16 * inputs + outputs * 16",
-    )
+    why = "A maps 2048 numbers to 16, B maps 16 to 16384."
+    return wrong(f"{found:,.8g} is not it.", why, "how many numbers does a matrix hold?")
 
 
-def check_completion(function) -> bool | None:
-    """05: a function of a row and the end-of-text token that returns what the model shall learn to write."""
-    row = {"instruction": "What is a fever?", "input": "", "output": "Name: fever"}
-    got = called(function, row, "<eos>")
-    if got is None or got is False:
-        return got
-    if got == completion_solution(row, "<eos>"):
-        return report(True, "The response, and the token that ends it.")
-    if got == row["output"]:
-        return report(
-            False,
-            "The end is missing.",
-            "Without it the model never learns to stop.",
-            "add eos_token",
-        )
-    if row["instruction"] in str(got):
-        return report(
-            False,
-            "The prompt is in it.",
-            "The loss would count the prompt as well.",
-            "start with row['output']",
-        )
-    if str(got).replace(" ", "") == completion_solution(row, "<eos>").replace(" ", ""):
-        return report(
-            False,
-            "There is a space too many.",
-            "A space before <eos> is a token to learn.",
-            "join with +",
-        )
-    return report(
-        False, f"{got!r} is not the response and its end.", hint="row['output'] + eos_token"
-    )
+@exercise
+def check_completion(function) -> Verdict:
+    """A function of a row and the end-of-text token that returns what the model learns to write."""
+    rows = [("What is a fever?", "Name: fever", "<eos>"), ("And a cold?", "Name: cold", "</s>")]
+    for instruction, output, end in rows:
+        row = {"instruction": instruction, "input": "", "output": output}
+        got = returned(function, row, end)
+        completion = text(got, "A completion is one text")
+        if isinstance(got, str):
+            completion = str.__str__(got)  # blanks count here
+        if completion == output + end:
+            continue
+        if completion == output:
+            return wrong("The end is missing.", "Without it the model never learns to stop.")
+        if instruction in completion:
+            why = "The loss would count the prompt as well."
+            return wrong(
+                "The prompt is in it.", why, "which of the row's three parts is the response?"
+            )
+        if "".join(completion.split()) == (output + end).replace(" ", ""):
+            return wrong("There is a blank too many.", f"A blank before {end} is a token to learn.")
+        hint = "use the arguments: the row's output, and the token"
+        return wrong(f"{in_short(completion)} is not the response and its end.", hint=hint)
+    return right("The response, and the token that ends it.")
 
 
-def completion_solution(row: dict, eos_token: str) -> str:
-    """The response and the end-of-text token."""
+def my_completion(row, eos_token):
     return row["output"] + eos_token
 
 
 SOLUTIONS = {
-    "lora_layer_parameters": 16 * (2048 + 16384),
+    "lora_layer_parameters": "my_parameters = 16 * 2048 + 16384 * 16",
+    "completion": my_completion,
 }
 
 

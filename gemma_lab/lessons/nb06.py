@@ -1,111 +1,69 @@
-"""Notebook 06: checks of its exercises."""
+"""Notebook 06: its exercises with solutions."""
 
 from __future__ import annotations
 
 import torch
 
-from gemma_lab.exercises import judged, report
+from gemma_lab.exercises import Verdict, compared, exercise, right, wrong
 
 
-def check_sliding_mask(function) -> bool | None:
-    """06: a function of a number of tokens and a window that returns (T, T), True where a token may look."""
-    got, right = (
-        judged(function, sliding_mask_solution, (6, 3), (5, 2)),
-        sliding_mask_solution(6, 3),
-    )
-    if got is True:
-        return report(True, "Each token sees itself and the two before it.")
-    if not isinstance(got, torch.Tensor):
-        return got
-    if got.shape != right.shape:
-        return report(False, f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
-    if (got < 0).any():
-        return report(
-            False, "These are numbers to add to scores.", hint="return True where a token may look"
-        )
+@exercise
+def check_sliding_mask(function) -> Verdict:
+    """A function of a number of tokens and a window: (T, T), True where a token may look."""
+    got, is_right = compared(function, my_sliding_mask, (6, 3), (5, 2), (9, 4), (3, 8))
+    if is_right:
+        return right("Each token sees itself and the two before it.")
+    wanted, back = my_sliding_mask(6, 3), torch.arange(6)[:, None] - torch.arange(6)
+    if got.shape != wanted.shape:
+        return wrong(f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
+    if not ((got == 0) | (got == 1)).all():
+        why = "Numbers to add to scores come later."
+        return wrong("A mask holds True and False.", why, "a comparison gives True and False")
     got = got.bool()
-    if got.equal(right.T):
-        return report(
-            False,
-            "Your tokens look ahead.",
-            "Rows look, columns are looked at.",
-            "compare row - column",
-        )
-    if got.equal(~right):
-        return report(False, "You marked what is hidden.", hint="True is where a token may look")
+    if got.equal(wanted.T):
+        return wrong("Your tokens look ahead.", "Rows look, columns are looked at.")
+    if got.equal(~wanted):
+        return wrong("You marked what is hidden.", "True is where a token may look.")
     if not got.diagonal().all():
-        return report(
-            False,
-            "Some token does not see itself.",
-            "The window counts the token itself.",
-            "0 <= row - column",
-        )
-    if got.equal(torch.ones(6, 6).tril().bool()):
-        return report(
-            False,
-            "That is the global mask.",
-            "A window of 3 hides what is 3 or more back.",
-            "row - column < window",
-        )
+        return wrong("Some token does not see itself.", "The window counts the token itself.")
+    if got.equal(back >= 0):
+        return wrong("That is the global mask.", "A window of 3 hides what is 3 or more back.")
     if got.triu(1).any():
-        return report(
-            False,
-            "Some token sees a later one.",
-            "Then the model reads the answer.",
-            "also column <= row",
-        )
-    seen = int(got[5].sum())
-    return report(
-        False,
-        f"The last token sees {seen}, not 3.",
-        "It sees itself and two before.",
-        "row - column < window",
-    )
+        why = "Then the model reads the answer."
+        return wrong("Some token sees a later one.", why, "there the difference is negative")
+    what = f"The last token sees {int(got[5].sum())} tokens, not 3."
+    return wrong(what, "It sees itself and two before.", "how far back may a token look?")
 
 
-def sliding_mask_solution(num_tokens: int, window: int) -> torch.Tensor:
-    """True where the column is at most window - 1 before the row."""
+def my_sliding_mask(num_tokens, window):
     back = torch.arange(num_tokens)[:, None] - torch.arange(num_tokens)
     return (back >= 0) & (back < window)
 
 
-def check_uncap(function) -> bool | None:
-    """06: a function of a capped number and the cap that returns the number before the cap."""
+@exercise
+def check_uncap(function) -> Verdict:
+    """A function of a capped number and the cap that returns the number before the cap."""
     numbers, cap = torch.tensor([-40.0, 0.0, 1.0, 20.0], dtype=torch.float64), 30.0
     capped = torch.tanh(numbers / cap) * cap
-    got = judged(function, uncap_solution, (capped, cap), (capped, 50.0))
-    if got is True:
-        return report(
-            True, f"{capped[3]:.2f} was 20 before: nothing is lost, as long as the precision lasts."
-        )
-    if not isinstance(got, torch.Tensor):
-        return got
-    if got.shape == numbers.shape and got.double().allclose(torch.atanh(capped / cap)):
-        return report(
-            False,
-            "You have x / cap.",
-            "Capping divides by the cap as well.",
-            "multiply by cap at the end",
-        )
-    if got.shape == numbers.shape and got.double().allclose(torch.tanh(capped / cap) * cap):
-        return report(
-            False, "You capped once more.", "The inverse of tanh is atanh.", "torch.atanh"
-        )
+    trials = (capped, cap), (capped, 50.0), (capped[1:3], 20.0)
+    got, is_right = compared(function, my_uncap, *trials)
+    if is_right:
+        shown = f"{capped[3]:.2f} was 20 before"
+        return right(f"{shown}: nothing is lost, as long as the precision lasts.")
+    if got.shape != numbers.shape:
+        return wrong(f"{tuple(numbers.shape)} went in, {tuple(got.shape)} came out.")
+    if got.allclose(torch.atanh(capped / cap)):
+        return wrong("You have x / cap.", "Capping divides by the cap first; undo that as well.")
+    if got.allclose(torch.tanh(capped / cap) * cap):
+        return wrong("You capped once more.", "The inverse of tanh is atanh.")
     if got.isnan().any():
-        return report(
-            False,
-            "Some of it is nan.",
-            "atanh takes numbers between -1 and 1.",
-            "divide by the cap first",
-        )
-    shown = f"{float(got.flatten()[-1]):.2f}" if got.numel() else "nothing"
-    return report(
-        False,
-        f"{capped[3]:.2f} became {shown}, not 20.",
-        hint="divide by cap, atanh, multiply by cap",
-    )
+        return wrong("Some of it is nan.", "atanh takes numbers between -1 and 1.")
+    hint = "undo the three steps of the cap, the last one first"
+    return wrong(f"{capped[3]:.2f} became {got[3]:.2f}, not 20.", hint=hint)
 
 
-def uncap_solution(capped: torch.Tensor, cap: float) -> torch.Tensor:
-    """cap * atanh(capped / cap)."""
+def my_uncap(capped, cap):
     return cap * torch.atanh(capped / cap)
+
+
+SOLUTIONS = {"sliding_mask": my_sliding_mask, "uncap": my_uncap}
