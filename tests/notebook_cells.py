@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,34 @@ def tagged(notebook: str, tag: str) -> str:
     """The source of the one code cell of a notebook that has `tag`."""
     (source,) = ["".join(cell["source"]) for cell in code_cells(notebook) if tag in tags(cell)]
     return source
+
+
+def shown(notebook: str, tag: str) -> str:
+    """The text that is stored as output of the one code cell that has `tag`: what a reader sees."""
+    (cell,) = [cell for cell in code_cells(notebook) if tag in tags(cell)]
+    return "".join("".join(output.get("text", "")) for output in cell["outputs"])
+
+
+def shown_table(notebook: str, tag: str) -> dict[str, dict[str, str]]:
+    """Row -> column -> text of the table that is stored as output of the cell that has `tag`."""
+    (cell,) = [cell for cell in code_cells(notebook) if tag in tags(cell)]
+    (html,) = ["".join(one["data"]["text/html"]) for one in cell["outputs"] if "data" in one]
+    lines = re.findall(r"<tr\b.*?</tr>", html, re.S)
+    cells = [re.findall(r"<t[hd]\b.*?</t[hd]>", line, re.S) for line in lines]
+    columns, *rows = [[re.sub("<[^>]+>", "", text).strip() for text in line] for line in cells]
+    return {row[0]: dict(zip(columns[1:], row[1:])) for row in rows}
+
+
+def numbers(text: str) -> list[float]:
+    """All numbers of a text, in order."""
+    return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+def run_cells(notebook: str, *wanted: str, **names) -> dict:
+    """The names that exist after the cells with these tags ran in order, beside those given."""
+    for tag in wanted:
+        exec(compile(tagged(notebook, tag), f"<{notebook}, {tag}>", "exec"), names)
+    return names
 
 
 def printed(source: str, folder: Path, **environment) -> str:

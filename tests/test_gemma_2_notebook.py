@@ -1,4 +1,4 @@
-"""Section 4 of notebook 06 in the hub profile, against a Hub that serves our pocket model under Google's name."""
+"""Section 4 of notebook 06 in the hub profile: a Hub serves ours under Google's name."""
 
 import shutil
 
@@ -7,7 +7,16 @@ from hub_stand_in import Hub
 from notebook_cells import ROOT, printed, tagged
 
 NAME, FIRST, TOKEN = "google/gemma-2-2b-it", "google/gemma-2b-it", "hf_" + "x" * 30
-CELLS = ("talk-table", "window-reach", "cap-model", "cap-poems", "cap-measure", "cap-proof")
+CELLS = (
+    "talk-table",
+    "claims",
+    "masks",
+    "window-reach",
+    "cap-model",
+    "cap-poems",
+    "cap-measure",
+    "cap-proof",
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +29,11 @@ def hub(tmp_path_factory):
     server.shutdown()
 
 
-@pytest.mark.parametrize("is_open", [True, False], ids=["licence accepted", "licence of Gemma 2 not accepted"])
+@pytest.mark.parametrize(
+    "is_open", [True, False], ids=["licence accepted", "licence of Gemma 2 not accepted"]
+)
 def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
-    """Access to Gemma 1 decides the profile; without that to Gemma 2 the section stays with the pocket model, and says so."""
+    """Access to Gemma 1 decides the profile; without Gemma 2 the pocket model stays."""
     hub.asked.clear()
     hub.gated = {NAME, FIRST} if is_open else {NAME}
     hub.accepted = {TOKEN} if is_open else set()
@@ -31,12 +42,18 @@ def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
 import gemma_lab, matplotlib
 matplotlib.use("Agg")
 profile = gemma_lab.current_profile().name
-from gemma_lab.scratch.gemma import Cache, Config, Gemma, causal_mask
-import torch
 {cells}
+kl = summary["KL to eager, nats"]
 print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
 """
-    said = printed(source, tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1", GEMMA_LAB_PROFILE="hub")
+    said = printed(
+        source,
+        tmp_path,
+        HF_ENDPOINT=hub.url,
+        HF_TOKEN=TOKEN,
+        HF_HUB_DISABLE_XET="1",
+        GEMMA_LAB_PROFILE="hub",
+    )
     assert "--- eager" in said and "--- sdpa" in said and TOKEN not in said
     was_loaded = any(NAME in path and path.endswith("model.safetensors") for path in hub.asked)
     if is_open:

@@ -7,7 +7,7 @@ from notebook_cells import ROOT, values_after
 
 ASKED = {
     "base-and-it": {"base": "continued", "instruct": "answered"},
-    "fits": {"needs": "needs", "t4_gib": "T4.memory_gib"},
+    "fits": {"needs": "needs", "t4_gib": "T4.free_gib"},
     "averages": {"table": "table.to_dict()"},
     "lead-bars": {"lead": "lead.to_dict()", "wins": "wins"},
     "gain-bars": {"pairs": "pairs", "billions": "[size / 1e9 for size in sizes.values()]"},

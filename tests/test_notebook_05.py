@@ -1,0 +1,135 @@
+"""Notebook 05: what its text says that training did, and the relations that its asserts hold."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from notebook_cells import numbers, run_cells, shown
+
+NAME = "05_lora_finetuning"
+
+
+def test_the_held_out_loss_falls_by_far_more_than_half():
+    before, after = numbers(shown(NAME, "held-out-loss").split("loss:")[1])
+    assert 0 < after < 0.2 * before
+
+
+def test_the_first_third_of_the_steps_buys_most_of_the_fall():
+    lines = [numbers(line) for line in shown(NAME, "loss-curve").splitlines() if "step" in line]
+    (first, at), (third, then), (last, end) = lines
+    assert at < then <= end / 2 and first - third > 0.8 * (first - last)
+
+
+def test_the_exam_ends_a_little_above_the_training_rows():
+    last = numbers(shown(NAME, "loss-curve").splitlines()[-1])[0]
+    assert last < numbers(shown(NAME, "held-out-loss").split("loss:")[1])[1]
+
+
+def test_the_talk_s_question_turns_into_a_card():
+    assert "before: False · after: True" in shown(NAME, "labels")
+
+
+def test_most_cards_on_unseen_topics_have_the_format_and_fewer_are_exact():
+    topics, in_format, exact = numbers(shown(NAME, "cards"))
+    assert topics == 14 and topics / 2 < in_format and 0 < exact <= in_format
+
+
+def test_four_meanings_are_recalled_without_a_note():
+    said = [line.split("Meaning: ")[1] for line in shown(NAME, "recall").splitlines()]
+    wanted = ("spiders", "rooms", "high places", "dark")
+    assert len(said) == 4 and all(word in meaning for word, meaning in zip(wanted, said))
+
+
+def test_less_than_a_fifth_of_the_old_answers_is_lost():
+    before, after = numbers(shown(NAME, "old-answers").split("answers:")[1])
+    assert 1 < before < after < 1.2 * before
+
+
+def test_the_loaded_adapter_answers_as_the_saved_one():
+    assert "the same answer as before saving: True" in shown(NAME, "loaded-adapter")
+
+
+# ---------------------------------------------------- the cells themselves, in other worlds
+
+
+def with_lora(rank: int):
+    """A Gemma with two blocks of random weights, and adapters as in the notebook."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import GemmaConfig, GemmaForCausalLM
+
+    config = GemmaConfig(
+        vocab_size=4096,
+        hidden_size=16,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    lora = LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(GemmaForCausalLM(config), lora)
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_the_count_and_the_file_hold_for_every_rank(rank, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_cells(NAME, "lora-count", "adapter-file", model=with_lora(rank))
+    assert Path("outputs/adapter/adapter_model.safetensors").exists()
+
+
+def test_another_weight_that_trains_is_not_in_the_count():
+    model = with_lora(4)
+    model.get_input_embeddings().weight.requires_grad = True
+    with pytest.raises(AssertionError, match="and nothing else"):
+        run_cells(NAME, "lora-count", model=model)
+
+
+def test_a_file_that_holds_more_than_the_adapters_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = with_lora(4)
+    counted = run_cells(NAME, "lora-count", model=model)
+    everything = SimpleNamespace(
+        named_parameters=model.named_parameters,
+        save_pretrained=lambda folder: model.save_pretrained(folder, save_embedding_layers=True),
+    )
+    with pytest.raises(AssertionError, match="and nothing else"):
+        run_cells(NAME, "adapter-file", **counted | {"model": everything})
+
+
+@pytest.mark.parametrize("num_rows", [1, 3, 13, 14, 42, 84])
+def test_any_number_of_exam_rows_gives_at_most_one_card_a_topic(num_rows):
+    """With fewer rows than the course's own, too: the text invites a learner's own rows."""
+    import torch
+
+    asked = []
+
+    class Prompts(dict):
+        def to(self, device):
+            return self
+
+    def tokenizer(prompts, **_):
+        asked.extend(prompts)
+        return Prompts(input_ids=torch.zeros(len(prompts), 3, dtype=torch.long))
+
+    tokenizer.batch_decode = lambda answers, **_: [row["output"] for row in exam[: len(answers)]]
+    exam = [{"output": f"Name: {at}"} for at in range(num_rows)]
+    names = {
+        "exam": exam,
+        "finetune": SimpleNamespace(format_prompt=lambda row: row["output"]),
+        "tokenizer": tokenizer,
+        "labels": lambda text: [text],
+        "LABELS": ["Name"],
+        "model": SimpleNamespace(device="cpu", generate=lambda **given: given["input_ids"]),
+    }
+    run_cells(NAME, "cards", **names)
+    assert len(asked) == len(set(asked)) == min(14, num_rows)
+
+
+@pytest.mark.parametrize("num_steps", [1, 5, 29, 30, 60, 300])
+def test_a_few_steps_leave_a_loss_to_draw(num_steps):
+    """`logging_steps` follows the number of steps, so that one step is a point, too."""
+    machine = SimpleNamespace(has_bf16=False)
+    names = {"STEPS": num_steps, "LEARNING_RATE": 1e-3, "ACCUMULATION": 1}
+    cell = run_cells(NAME, "arguments", on_gpu=False, machine=machine, **names)
+    assert 1 <= cell["config"].logging_steps <= num_steps
+    assert cell["config"].max_steps == num_steps

@@ -1,0 +1,144 @@
+"""Notebook 06: what its text says of tables and of the pocket model, and what its asserts hold."""
+
+import csv
+
+import pytest
+from notebook_cells import ROOT, numbers, run_cells, shown, shown_table
+
+NAME = "06_gemma_2_and_beyond"
+
+
+def test_27b_is_behind_llama_and_ahead_of_grok():
+    """The plot's title, and the points that the text reads off it."""
+    with open(ROOT / "gemma_lab" / "data" / "benchmarks.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["table"] == "gemma2" and row["score"]]
+    score = {(row["model"], row["benchmark"]): float(row["score"]) for row in rows}
+    lead = {
+        rival: {
+            test: score["Gemma 2 27B", test] - points
+            for (model, test), points in score.items()
+            if model == rival and ("Gemma 2 27B", test) in score
+        }
+        for rival in ("Llama 3 70B", "Grok-1 314B")
+    }
+    assert sorted(round(-points) for points in lead["Llama 3 70B"].values()) == [4, 6]
+    grok = lead["Grok-1 314B"].values()
+    assert (len(grok), sum(points > 0 for points in grok)) == (4, 3)
+
+
+def test_the_rivals_are_2_6_and_11_5_times_as_large():
+    info = run_cells(NAME, "talk-table", "claims")["info"]  # of 27B, the last one there
+    parameters = info.num_parameters
+    assert round(70e9 / parameters, 1) == 2.6 and round(314e9 / parameters, 1) == 11.5
+
+
+def test_both_tables_ask_the_three_tests_in_the_same_way():
+    with open(ROOT / "gemma_lab" / "data" / "benchmarks.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for test in ("MMLU", "MATH", "HumanEval"):
+        assert {row["table"] for row in rows if row["benchmark"] == test} >= {"full", "gemma2"}
+        assert len({row["metric"] for row in rows if row["benchmark"] == test}) == 1, test
+
+
+def test_the_window_counts_the_token_itself():
+    masks = run_cells(NAME, "talk-table", "masks")["masks"]
+    assert masks["sliding: a window of 4"][-1].tolist() == [False] * 8 + [True] * 4
+    assert masks["global: all that came before"][-1].tolist() == [True] * 12
+
+
+def test_the_first_global_layer_carries_the_change_to_the_last_token():
+    lines = [line for line in shown(NAME, "window-reach").splitlines() if line.startswith("after")]
+    embedding, sliding, *later = [numbers(line)[-1] for line in lines]
+    assert "sliding_attention" in lines[1] and "full_attention" in lines[2] and len(later) == 5
+    assert embedding == 0 and sliding < 1e-3 < 0.01 < min(later)
+
+
+def test_the_soft_cap_always_rises():
+    import torch
+
+    cell = run_cells(NAME, "talk-table", "masks", "soft-cap")
+    assert (cell["slope"] > 0).all()
+    assert torch.allclose(cell["slope"], 1 - torch.tanh(cell["x"] / 50) ** 2)
+
+
+def test_two_answers_are_lost_with_the_cap_and_none_with_four_bits():
+    said = {
+        row: {name: float(text) for name, text in cells.items()}
+        for row, cells in shown_table(NAME, "cap-measure").items()
+    }
+    right = {name: round(120 * row["right answers"]) for name, row in said.items()}
+    assert right["eager"] - right["sdpa"] == 2 and right["eager"] == right["eager, 4 bits"]
+    assert round(right["eager"] / 120, 2) == 0.91
+    kl = {name: row["KL to eager, nats"] for name, row in said.items()}
+    assert kl["sdpa"] > 10 * kl["eager, 4 bits"] > kl["eager"] == 0
+    assert said["sdpa"]["perplexity"] > said["eager"]["perplexity"]
+
+
+def test_without_the_cap_the_model_is_sdpa():
+    said = shown(NAME, "cap-proof")
+    with_cap, without = numbers(said.split(":")[1])
+    assert "difference to sdpa" in said and without < 0.001 < 0.1 < with_cap
+
+
+def test_the_text_s_reading_of_all_generations():
+    rows = shown_table(NAME, "all-generations")
+    slides = [
+        rows[name]["sliding layers"] for name in ("Gemma 3 4B", "Gemma 3n E4B", "Gemma 4 E4B")
+    ]
+    assert slides == ["29 of 34", "28 of 35", "35 of 42"]  # five for a global one, four, five
+    assert {row["window"] for row in rows.values()} == {"–", "4096", "1024", "512"}
+    capped = {name for name, row in rows.items() if row["cap of scores"] != "–"}
+    assert capped == {name for name in rows if name.startswith("Gemma 2 ")}
+    assert len(rows) == 11
+
+
+# ------------------------------------------------------------------- the cells themselves
+
+
+@pytest.fixture(scope="module")
+def caches():
+    """The names after the cells of sections 3 and 6 that need configurations only."""
+    tags = ("talk-table", "claims", "masks", "generations", "window-saves", "cache-lengths")
+    return run_cells(NAME, *tags, "cache-formula")
+
+
+def test_the_window_saves_a_quarter_at_8192_tokens_and_nothing_before(caches):
+    without, alternating = caches["without"], caches["alternating"]
+    assert round(1 - alternating[-1] / without[-1], 2) == 0.25
+    assert caches["lengths"][3] == 2048 and alternating[3] == without[3]
+
+
+def test_from_gemma_7b_to_gemma_4_e4b_is_24_times_less(caches):
+    at_8192 = caches["at_8192"]
+    assert max(at_8192, key=at_8192.get) == "Gemma 7B"
+    assert round(at_8192["Gemma 7B"] / at_8192["Gemma 4 E4B"]) == 24
+    assert (round(caches["by_keys"]), round(caches["by_window"])) == (8, 3)
+
+
+def test_a_formula_that_keeps_the_whole_window_is_refused(caches):
+    def whole_window(config, num_tokens):
+        return right(config, num_tokens) + sum(
+            2 * layer.num_key_value_heads * layer.head_dim * 2
+            for layer, slides in caches["layers_of"](config)
+            if slides
+        )
+
+    right = caches["cache_bytes"]
+    with pytest.raises(AssertionError, match="to the byte"):
+        run_cells(NAME, "cache-formula", **caches | {"cache_bytes": whole_window})
+
+
+def test_the_proof_of_the_cap_refuses_eager(monkeypatch):
+    """Eager attention keeps the cap, so it is not the model without one."""
+    import transformers
+
+    import gemma_lab
+
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    before = run_cells(NAME, "talk-table", "masks", "window-reach", gemma_lab=gemma_lab)
+    before |= {"AutoModelForCausalLM": transformers.AutoModelForCausalLM}
+    run_cells(NAME, "cap-proof", **before)
+    eager = lambda *names, **given: load(*names, attn_implementation="eager", **given)  # noqa: E731
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", eager)
+    with pytest.raises(AssertionError, match="without its cap"):
+        run_cells(NAME, "cap-proof", **before)
