@@ -38,6 +38,7 @@ class ModelInfo:
     hub_id: str
     config: dict = field(repr=False)  # of the text part, in the names of transformers
     name: str = ""
+    released: str = ""  # year and month
     part: str = ""  # "text" where the table leaves out what sees and hears
     pocket: str | None = None  # the pocket model that stands in for it
     mirror: str | None = None  # a copy on the Hub that is not gated; the licence is the same
@@ -129,7 +130,8 @@ def _table() -> dict[str, ModelInfo]:
     pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
     return {
         hub_id: ModelInfo(
-            hub_id, row["config"], row["name"], row.get("part", ""), pockets.get(hub_id), mirror
+            hub_id, row["config"], row["name"], row["released"], row.get("part", ""),
+            pockets.get(hub_id), mirror,
         )
         for row in json.loads((DATA / "models.json").read_text(encoding="utf-8"))
         for hub_id, mirror in row["repositories"].items()

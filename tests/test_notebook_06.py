@@ -98,8 +98,8 @@ def test_the_text_s_reading_of_all_generations():
 @pytest.fixture(scope="module")
 def caches():
     """The names after the cells of sections 3 and 6 that need configurations only."""
-    tags = ("talk-table", "claims", "masks", "generations", "window-saves", "cache-lengths")
-    return run_cells(NAME, *tags, "cache-formula")
+    tags = ("talk-table", "claims", "masks", "generations", "window-saves", "all-generations")
+    return run_cells(NAME, *tags, "cache-lengths", "cache-formula")
 
 
 def test_the_window_saves_a_quarter_at_8192_tokens_and_nothing_before(caches):
@@ -116,16 +116,16 @@ def test_from_gemma_7b_to_gemma_4_e4b_is_24_times_less(caches):
 
 
 def test_a_formula_that_keeps_the_whole_window_is_refused(caches):
-    def whole_window(config, num_tokens):
-        return right(config, num_tokens) + sum(
-            2 * layer.num_key_value_heads * layer.head_dim * 2
-            for layer, slides in caches["layers_of"](config)
-            if slides
-        )
+    from types import SimpleNamespace
 
-    right = caches["cache_bytes"]
+    def whole_window(info, num_tokens):
+        right = caches["memory"].kv_cache_bytes(info, num_tokens)
+        slides = [layer for layer in info.layers if layer.window is not None]
+        return right + sum(2 * layer.num_key_value_heads * layer.head_dim * 2 for layer in slides)
+
+    wrong = SimpleNamespace(kv_cache_bytes=whole_window)
     with pytest.raises(AssertionError, match="to the byte"):
-        run_cells(NAME, "cache-formula", **caches | {"cache_bytes": whole_window})
+        run_cells(NAME, "cache-formula", **caches | {"memory": wrong})
 
 
 def test_the_proof_of_the_cap_refuses_eager(monkeypatch):
