@@ -8,6 +8,7 @@
     python3 course.py test                  the everyday tests, in two environments
         --full                              also what is slow, random orders, each file alone
         PYTEST ARG ...                      only pytest, with these
+    python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
     python3 course.py fork OWNER/NAME       write your repository's name into the course
 
 The first call makes an environment in .venv; later calls start in seconds. This file needs the
@@ -25,11 +26,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gemma_lab import failures
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks
 from tools.fork import fork, offer_fork
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
+AGAIN = "run the same command again"
+INSTALL_ALL = """
+from gemma_lab.install import LEFT_OUT, install, pins
+install([pin for name, pin in pins().items() if name not in LEFT_OUT])
+"""
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -95,19 +102,11 @@ def install_with_uv(python: Path, requirements: Path, run) -> None:
 
 
 def install_with_pip(python: Path, run) -> None:
-    """The same with pip: Unsloth without its list, then what it still needs of the list."""
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    specs = [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
-    bare = [spec for spec in specs if spec.startswith("unsloth")]
+    """The same with pip, which knows no overrides: gemma_lab knows what to leave out."""
     pip = [str(python), "-m", "pip", "install", "-q"]
-    run([*pip, *(spec for spec in specs if spec not in bare and not spec.startswith("torchao"))])
-    run([*pip, "--no-deps", *bare, "-e", "."])
-    listing = "import sys; from gemma_lab.install import needs_of; print(*needs_of(sys.argv[1:]))"
-    command = [str(python), "-c", listing, *bare]
-    needs = subprocess.run(command, capture_output=True, text=True, check=False)
-    if needs.returncode:
-        raise CourseError(explain(needs.stderr))
-    run([*pip, *needs.stdout.split()])
+    run([*pip, "packaging"])
+    run([*pip, "--no-deps", "-e", "."])
+    run([str(python), "-c", INSTALL_ALL])
 
 
 def stream(command: list[str]) -> None:
@@ -130,33 +129,7 @@ def stream(command: list[str]) -> None:
             if not re.match(r" *[-+~] \S+==", line):  # uv's list of a hundred packages
                 print("  " + line.rstrip(), flush=True)
     if process.returncode:
-        raise CourseError(explain("\n".join(tail)))
-
-
-def explain(output: str) -> str:
-    """One sentence on why an installation failed, from what it printed."""
-    if "No space left" in output or "os error 28" in output:
-        return "The disk is full: free about 4 GB, then run the same command again."
-    if "ensurepip" in output or "No module named venv" in output:
-        return (
-            "Python's venv module is missing: `sudo apt install python3-venv`, "
-            "then run the same command again."
-        )
-    signs = (
-        "name resolution",
-        "resolve host",
-        "onnection",
-        "dns error",
-        "timed out",
-        "unreachable",
-        "error sending request",
-    )
-    if any(sign in output for sign in signs):
-        return (
-            "The package index did not answer: check the network, then run the same command again."
-        )
-    lines = [line for line in output.splitlines() if line.strip()]
-    return f"The installer said: {lines[-1] if lines else 'nothing'}"
+        raise CourseError(failures.sentence("\n".join(tail), AGAIN))
 
 
 def check_python(version=sys.version_info) -> None:
@@ -188,7 +161,10 @@ def test(arguments: list[str]) -> int:
     colab = ensure(COLAB_VENV, COLAB_VERSIONS)
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
     two_workers = ["-n", "2", "--dist", "loadfile"]
-    every = {"Tests, and every notebook": [*pytest, *nbval, *two_workers, "tests", "notebooks"]}
+    every = {
+        "Lint": [python, "-m", "tools.lint"],
+        "Tests, and every notebook": [*pytest, *nbval, *two_workers, "tests", "notebooks"],
+    }
     if is_full:
         for seed in (1, 2, 3):
             order = ["--random-order-bucket=global", f"--random-order-seed={seed}"]
@@ -216,8 +192,11 @@ def main(words: list[str]) -> int:
     commands.add_parser("lab", help="open the course in JupyterLab (the default)")
     run = commands.add_parser("run", help="execute notebooks")
     run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path")
-    run.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
-    run.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
+    what = run.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
+    what.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
+    lint = commands.add_parser("lint", help="check style, and the rules for notebook files")
+    lint.add_argument("names", nargs="*", metavar="NOTEBOOK")
     commands.add_parser("test", help="run every test")
     commands.add_parser("fork", help="write your repository's name").add_argument("name")
     arguments = parser.parse_args(words)
@@ -227,6 +206,10 @@ def main(words: list[str]) -> int:
     find_notebooks(getattr(arguments, "names", []))  # a misspelt name does not wait for the set-up
     python = ensure(VENV)
     offer_fork()
+    if arguments.command == "lint":
+        return call([python, "-m", "tools.lint", *arguments.names])
+    if arguments.command == "run" and arguments.check:
+        return call([python, "-m", "tools.compare", *arguments.names])
     if arguments.command == "run":
         return call([python, "-m", "tools.execute", *words[1:]])
     return call([python, "-m", "tools.lab"])
@@ -243,5 +226,5 @@ if __name__ == "__main__":
         sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
     except OSError as error:
         if error.errno == 28:
-            sys.exit("The disk is full: free about 4 GB, then run the same command again.")
+            sys.exit(failures.sentence("No space left", AGAIN))
         raise

@@ -67,7 +67,7 @@ def printed(source: str, folder: Path, **environment) -> str:
 def finished(
     source: str, folder: Path, cwd: Path = ROOT, **environment
 ) -> subprocess.CompletedProcess:
-    """A fresh process that has run `source` to its end; `folder` is its HF_HOME, and it knows no token of yours."""
+    """A fresh process that has run `source`; `folder` is its HF_HOME, and it knows no token."""
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))
     }

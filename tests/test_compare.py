@@ -6,6 +6,7 @@ import shutil
 import pytest
 from notebook_cells import made
 
+import tools
 from tools import (
     ROOT,
     compare,
@@ -15,26 +16,38 @@ from tools import (
 from tools.compare import code_of
 
 
-def test_stale_code_and_stale_checked_outputs_are_noticed(tmp_path):
-    path = made(tmp_path, "print('a')")
+def stored(folder, *sources):
+    """A notebook with these cells as `course.py run --write` leaves it."""
+    path = made(folder, *sources)
     execute.store(execute.execute(path))
-    stored = json.loads(path.read_text())
-    changed = json.loads(path.read_text())
-    changed["cells"][0]["source"] = "print('b')"
-    (reason,) = compare.stale_cells(changed, changed)
-    assert "changed after it was executed" in reason
-    executed = json.loads(path.read_text())
-    executed["cells"][0]["outputs"][0]["text"] = "b\n"
-    assert (
-        compare.stale_cells(stored, executed) == []
-    )  # untagged: another machine may print another digit
-    stored["cells"][0]["metadata"]["tags"] = ["nbval-check-output"]
-    assert compare.stale_cells(stored, executed) == ["cell 1 shows something else now"]
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_changed_code_is_stale_and_another_output_is_not(tmp_path):
+    notebook = stored(tmp_path, "print('a')")
+    assert not compare.is_stale(notebook)
+    notebook["cells"][0]["outputs"][0]["text"] = "b"  # another CPU prints other digits
+    assert not compare.is_stale(notebook)
+    notebook["cells"][0]["source"] = "print('b')"
+    assert compare.is_stale(notebook)
+    notebook["cells"][0]["source"] = "print('b'"
+    assert compare.is_stale(notebook)
+
+
+def test_stale_notebooks_are_named_without_executing_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tools, "NOTEBOOKS", tmp_path)
+    path = made(tmp_path, "x = 1")
+    execute.store(execute.execute(path))
+    monkeypatch.setattr("nbclient.NotebookClient.__init__", None)
+    assert compare.main([]) == 0
+    path.write_text(path.read_text().replace("x = 1", "x = 2"))
+    capsys.readouterr()
+    assert compare.main(["1"]) == 1 and "01_test.ipynb is stale" in capsys.readouterr().out
 
 
 @pytest.fixture
 def copied_course(tmp_path, monkeypatch):
-    """A copy of the package, to change files in; `stale` names the notebooks that a change makes stale."""
+    """A function of a file of the package: the notebooks that a change of it makes stale."""
     shutil.copytree(
         ROOT / "gemma_lab", tmp_path / "gemma_lab", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -70,7 +83,9 @@ EVERY = {path.stem[:2] for path in find_notebooks([])}
         ("data/talk_poems.json", {"04"}),
         ("data/health_instructions_train.jsonl", {"05"}),
         ("finetune.py", {"05"}),
-        
+        ("lessons/nb03.py", {"03"}),
+        ("lessons/__init__.py", EVERY),
+        ("scratch/gemma.py", {"03", "06"}),
         ("checkpoints/pocket-small/tokenizer.json", EVERY),
         ("checkpoints/pocket-small-it/model.safetensors", EVERY),
         ("checkpoints/pocket-small/README.md", set()),
@@ -80,6 +95,48 @@ EVERY = {path.stem[:2] for path in find_notebooks([])}
 )
 def test_a_changed_input_makes_the_notebooks_that_use_it_stale(copied_course, changed, stale):
     assert copied_course(changed) == stale
+
+
+@pytest.mark.parametrize(
+    "code, used",
+    [
+        ("import gemma_lab.scratch.gemma as gemma_file", "scratch/__init__.py scratch/gemma.py"),
+        ("from gemma_lab.scratch.gemma import Gemma", "scratch/__init__.py scratch/gemma.py"),
+        ("from gemma_lab.scratch import gemma", "scratch/__init__.py scratch/gemma.py"),
+        (
+            "import gemma_lab\ngemma_lab.scratch.gemma.Gemma()",
+            "scratch/__init__.py scratch/gemma.py",
+        ),
+        ("from gemma_lab import look_up as find", "facts.py tables.py"),
+        ("import gemma_lab\ngemma_lab.look_up('x')", "facts.py tables.py"),
+        ("from gemma_lab import facts", "facts.py tables.py"),
+        ("import facts, gemma\nfacts.tables", ""),
+        (
+            "from gemma_lab.scratch import other",
+            "scratch/__init__.py scratch/other.py tables.py scratch/gemma.py",
+        ),
+    ],
+)
+def test_files_are_found_by_every_way_to_name_them(code, used, tmp_path, monkeypatch):
+    """A package of its own: what is imported there, at whatever depth, and what it imports."""
+    files = {
+        "__init__.py": "",
+        "facts.py": "from . import tables",
+        "tables.py": "",
+        "scratch/__init__.py": "",
+        "scratch/gemma.py": "import torch",
+        "scratch/other.py": "from .gemma import Gemma\nfrom ..tables import x",
+    }
+    for name, text in files.items():
+        path = tmp_path / "gemma_lab" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(compare, "ROOT", tmp_path)
+    monkeypatch.setattr(compare.gemma_lab, "_MODULE_OF", {"look_up": "facts"})
+    found = {
+        path.relative_to(tmp_path / "gemma_lab").as_posix() for path in compare.helpers_used(code)
+    }
+    assert found == {"__init__.py", *used.split()}
 
 
 def test_a_helper_that_draws_makes_what_it_draws_stale(copied_course):
@@ -92,9 +149,9 @@ def test_a_helper_that_draws_makes_what_it_draws_stale(copied_course):
 
 
 def test_every_data_file_is_named_where_it_is_read():
-    """`course.inputs_of` finds data by its name, or that of its folder, in the code: a name put together escapes it."""
+    """`compare.inputs_of` looks for names in the code: one that is put together escapes it."""
     package = ROOT / "gemma_lab"
-    code = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     code += "".join(
         code_of(json.loads(path.read_text(encoding="utf-8"))) for path in find_notebooks([])
     )

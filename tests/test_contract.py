@@ -1,4 +1,4 @@
-"""The contract on every notebook, and a made-up wrong notebook for each rule, which it alone must find."""
+"""The contract on every notebook, and wrong notebooks: each must break its rule, and only it."""
 
 import base64
 import copy
@@ -22,7 +22,7 @@ def test_both_codelabs_are_there():
     assert set(CODELABS) <= {path.name for path in find_notebooks([])}
 
 
-# ------------------------------------------------------------------------------------- every rule can be broken
+# ------------------------------------------------------------------- every rule can be broken
 
 
 def markdown_cell(source):
@@ -57,12 +57,37 @@ def png(width, height):
     ).decode()
 
 
+EXERCISE = "from gemma_lab.lessons import nb04\n\nmy_sum = ...\nnb04.check_sum(my_sum)"
+FOLDED = """\
+<details><summary>Hint 1</summary>
+
+Count.
+
+</details>
+
+<details><summary>Hint 2</summary>
+
+Use your fingers.
+
+</details>
+
+<details><summary>Solution</summary>
+
+```python
+my_sum = 2
+```
+
+</details>"""
+
+
+THIRD_HINT = "<details><summary>Hint 3</summary>\n\nAsk.\n\n</details>\n\n"
+
+
 def right_notebook():
+    badge = BADGE.format(repository=REPOSITORY, name=CODELABS[0])
     notebook = {
         "cells": [
-            markdown_cell(
-                f"# 04 · Title\n\n{BADGE.format(repository=REPOSITORY, name=CODELABS[0])}\n\nRuns on: a CPU"
-            ),
+            markdown_cell(f"# 04 · Title\n\n{badge}\n\nRuns on: a CPU"),
             markdown_cell(
                 "## What you will be able to do\n\n- read [the README](../README.md#course-map)"
             ),
@@ -77,6 +102,9 @@ def right_notebook():
             code_cell("import torch"),
             markdown_cell("## Recap\n\n- You looked.\n\n## Go deeper"),
             code_cell("gemma_lab.checkpoint('google/gemma-2b-it')"),
+            markdown_cell("**Exercise 1** (difficulty 1, one minute). Add 1 and 1."),
+            code_cell(EXERCISE),
+            markdown_cell(FOLDED),
         ],
         "metadata": {
             "accelerator": "GPU",
@@ -179,7 +207,33 @@ WRONG = [
     (contract.take_it_home, changed("import torch", "from gemma_lab import measure", 7)),
     (contract.take_it_home, changed("import torch", "\n".join(["import torch"] * 16), 7)),
     (contract.take_it_home, without(7)),
-    (contract.size, changed("You looked", "You looked" * 30_000, 8)),
+    (contract.asserts, changed("plot()", "plot()\nassert plot", 5)),
+    (contract.asserts, changed("plot()", "if plot:\n    %timeit plot()\n    assert 1 == 1", 5)),
+    (contract.exercises, changed("my_sum = ...", "my_sum = 2", 11)),
+    (contract.exercises, changed("nb04.check_sum(my_sum)", "print(my_sum)", 11)),
+    (contract.exercises, changed("nb04.check_sum(my_sum)", "# nb04.check_sum(my_sum)", 11)),
+    (contract.exercises, changed("nb04.check", "nb05.check", 11)),
+    (contract.exercises, inserts(markdown_cell("Some prose."), at=11)),
+    (contract.exercises, inserts(code_cell("1 + 1"), at=12)),
+    (contract.exercises, without(12)),
+    (contract.exercises, changed("Hint 2", "Hint", 12)),
+    (contract.exercises, changed("<details><summary>Hint 2</summary>", "", 12)),
+    (
+        contract.exercises,
+        changed("</details>\n\n<details><summary>Sol", "<details><summary>Sol", 12),
+    ),
+    (contract.exercises, changed("Solution", "Hint 3", 12)),
+    (
+        contract.exercises,
+        changed("<details><summary>Sol", f"{THIRD_HINT}<details><summary>Sol", 12),
+    ),
+    (contract.exercises, changed("```python", "```", 12)),
+    (contract.own_lesson, changed("plot()", "from gemma_lab.lessons import nb04, nb05", 5)),
+    (contract.own_lesson, changed("plot()", "from gemma_lab.lessons.nb05 import plot", 5)),
+    (contract.own_lesson, changed("plot()", "import gemma_lab.lessons.nb01 as views", 5)),
+    (contract.formatting, changed("plot()", "plot( )  # fmt: skip", 5)),
+    (contract.formatting, changed("plot()", "#fmt:off\nplot( )", 5)),
+    (contract.size, changed("You looked", "You looked" * 25_000, 8)),
     (contract.pictures, shows(display(image_png=png(1000, 300)))),
     (contract.pictures, shows(display(image_png=png(700, 500)))),
 ]
@@ -198,9 +252,9 @@ def test_a_right_notebook_breaks_no_rule():
 )
 def test_a_wrong_notebook_breaks_its_rule(rule, change):
     notebook = right_notebook()
-    counts_before = [cell["execution_count"] for cell in code_cells(notebook)]
+    num_cells = len(notebook["cells"])
     change(notebook)
-    if len(code_cells(notebook)) != len(counts_before):
+    if len(notebook["cells"]) != num_cells:
         notebook = executed(notebook)
     notebook["metadata"]["gemma_lab"] = {"source_sha256": source_hash(notebook)}
     assert broken_rules(notebook) == {rule}
@@ -216,6 +270,28 @@ def test_the_name_of_the_repository_does_not_make_a_notebook_stale():
     notebook = right_notebook()
     notebook["cells"][2]["source"] = SETUP.replace(REPOSITORY, "my-name/my-fork")
     assert list(contract.freshness(notebook, CODELABS[0])) == []
+
+
+def test_a_sentence_makes_an_assert_right_and_so_does_a_size_below_the_limit():
+    notebook = right_notebook()
+    source = "plot()\n%time plot()\nassert plot, 'there is no plot'  # fmt: a comment"
+    notebook["cells"][5]["source"] = source
+    notebook["cells"][8]["source"] += "You looked" * 24_000
+    assert broken_rules(executed(notebook)) == set()
+
+
+def test_a_fault_names_file_cell_rule_and_what_to_do(tmp_path):
+    notebook = right_notebook()
+    notebook["cells"][5]["source"] = "\nassert plot\nplot()"
+    notebook["metadata"]["kernelspec"] = {}
+    path = tmp_path / CODELABS[0]
+    path.write_text(json.dumps(executed(notebook)), encoding="utf-8")
+    claim, kernel = contract.faults(path)
+    assert kernel.startswith(f"notebooks/{CODELABS[0]}: kernel: ")
+    assert claim.startswith(f"notebooks/{CODELABS[0]}, cell 6 (`assert plot`): asserts: ")
+    path.write_text(json.dumps({"cells": []}), encoding="utf-8")
+    (start,) = contract.faults(path)
+    assert "begin with a title" in start
 
 
 def test_t4_metadata_on_another_notebook_breaks_the_rule():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import course
+from gemma_lab import failures
 from tools import ROOT, CourseError, find_notebooks
 
 
@@ -19,7 +20,11 @@ def installer(monkeypatch):
         run.calls.append(" ".join(map(str, command)))
         for word, output in run.fails.items():
             if word in run.calls[-1]:
-                raise CourseError(course.explain(output)) if isinstance(output, str) else output
+                raise (
+                    CourseError(failures.sentence(output, course.AGAIN))
+                    if isinstance(output, str)
+                    else output
+                )
         if "venv" in command:
             python = Path(command[-1]) / (
                 "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
@@ -75,11 +80,17 @@ def test_an_older_colab_environment_is_made_anew(tmp_path, installer, monkeypatc
 def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
     installer.fails = {"pip install -q uv": "no matching distribution"}
     course.ensure(tmp_path / "env", run=installer)
-    bare = next(i for i, call in enumerate(installer.calls) if "--no-deps unsloth==" in call)
-    assert (
-        "transformers==" in installer.calls[bare - 1] and "unsloth" not in installer.calls[bare - 1]
-    )
-    assert installer.calls[bare + 1].endswith("tyro")
+    *_, packaging, package, everything = installer.calls
+    assert packaging.endswith("packaging") and package.endswith("--no-deps -e .")
+    assert "from gemma_lab.install import" in everything
+
+
+def test_pip_installs_the_list_without_what_is_left_out(monkeypatch):
+    asked = []
+    monkeypatch.setattr("gemma_lab.install.install", asked.extend)
+    exec(course.INSTALL_ALL, {})
+    names = {requirement.name for requirement in asked}
+    assert {"torch", "unsloth", "ruff"} <= names and not names & {"torchao", "xformers"}
 
 
 @pytest.mark.parametrize(
@@ -148,18 +159,19 @@ def commands_of(monkeypatch, *words, fails="nothing"):
 
 
 def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files(monkeypatch):
-    (everyday, colab), status = commands_of(monkeypatch)
-    assert status == 0 and everyday.endswith("tests notebooks") and "--random-order" not in everyday
+    (lint, everyday, colab), status = commands_of(monkeypatch)
+    assert status == 0 and lint == "python -m tools.lint"
+    assert everyday.endswith("tests notebooks") and "--random-order" not in everyday
     assert colab == "python -m tools.colab"
     calls, status = commands_of(monkeypatch, "--full")
     orders = [call for call in calls if "--random-order-bucket=global" in call]
     alone = [call for call in calls if call.endswith(".py")]
     assert status == 0 and colab in calls
-    assert "-m pytest -q -p no:cacheprovider -m  " in calls[0]  # no marker is left out
+    assert "-m pytest -q -p no:cacheprovider -m  " in calls[1]  # no marker is left out
     assert len(orders) == 3 and not any("notebooks" in call for call in orders)
     assert all(" -m  " in call for call in alone)
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
-    assert len(calls) == 2 + len(orders) + len(alone)
+    assert len(calls) == 3 + len(orders) + len(alone)
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
@@ -174,7 +186,26 @@ def test_the_command_line_answers_mistakes_without_setting_up():
     assert done.returncode and done.stderr.startswith("There is no notebook '99'")
 
 
-def test_a_conflict_of_versions_is_no_network_failure():
-    said = "ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/topics/dependency-resolution/#conflicts"
-    assert course.explain(said) == f"The installer said: {said}"
-    assert "check the network" in course.explain("Temporary failure in name resolution")
+def test_help_shows_the_commands_and_no_hidden_one():
+    command = [sys.executable, str(ROOT / "course.py"), "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "{lab,run,lint,test,fork}" in said and "_execute" not in said and "colab" not in said
+
+
+@pytest.mark.parametrize(
+    "words, called",
+    [
+        ("run 4", "tools.execute 4"),
+        ("run --write 4", "tools.execute --write 4"),
+        ("", "tools.lab"),
+        ("run 4 --check", "tools.compare 4"),
+        ("lint", "tools.lint"),
+        ("lint 3 4", "tools.lint 3 4"),
+    ],
+)
+def test_each_command_is_one_call_inside_the_environment(monkeypatch, words, called):
+    calls = []
+    monkeypatch.setattr(course, "call", lambda command: calls.append(" ".join(map(str, command))))
+    monkeypatch.setattr(course, "ensure", lambda folder: Path("python"))
+    course.main(words.split())
+    assert calls == [f"python -m {called}"]

@@ -1,4 +1,4 @@
-"""Whole notebooks in the worlds that this machine is not: the hub profile, and a GPU without a token."""
+"""Whole notebooks where this machine is not: in the hub profile, and on a GPU without a token."""
 
 import json
 import shutil
@@ -13,10 +13,13 @@ from tools.compare import shown
 from tools.execute import execute
 
 TOKEN = "hf_" + "x" * 34
-SERVED = {  # our weights under Google's names: what a cell does with them must not depend on whose they are
-    "google/gemma-2b": "pocket-small", "google/gemma-2b-it": "pocket-small-it", "google/gemma-7b-it": "pocket-large-it",
+# Our weights under Google's names: what a cell does must not depend on whose they are.
+SERVED = {
+    "google/gemma-2b": "pocket-small",
+    "google/gemma-2b-it": "pocket-small-it",
+    "google/gemma-7b-it": "pocket-large-it",
     "google/gemma-2-2b-it": "pocket-gemma2-it",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +53,12 @@ def test_hub_to_the_last_cell(path, hub, tmp_path, monkeypatch):
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         monkeypatch.delenv(name, raising=False)
     settings = {
-        "GEMMA_LAB_PROFILE": "hub", "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path / "home"),
+        "GEMMA_LAB_PROFILE": "hub",
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_XET": "1",
-    }  # fmt: skip
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     hub.asked.clear()
@@ -73,7 +79,7 @@ machine = replace(hardware.{card}, ram_gib=machine.ram_gib)
 @pytest.mark.slow
 @pytest.mark.parametrize("card", ["T4", "A100"])
 def test_codelab_1_on_a_card_without_a_token_up_to_take_it_home(card, tmp_path):
-    """The machine is described, the arithmetic is the CPU's, in the card's 16-bit type; the pocket models answer."""
+    """The card is described; the CPU computes, in the card's 16-bit type, with pocket models."""
     notebook = stored("04_quantized_inference")
     last = next(at for at, cell in enumerate(notebook["cells"]) if "take-home" in tags(cell))
     notebook["cells"] = notebook["cells"][:last]

@@ -81,7 +81,7 @@ def main(names: list[str]) -> int:
     prepare()
     (path,) = find_notebooks(names)
     result = execute(path, passes=2, preload=PRELOADS)
-    print(row(result, "FAILED" if result["error"] else "passed"))
+    print(row(result))
     if result["error"]:
         print(f"{result['error']}\n{result['traceback'][-3000:]}")
     return bool(result["error"])

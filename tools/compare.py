@@ -1,76 +1,109 @@
-"""What outputs come from: the stored outputs of a notebook are stale when any of it has changed."""
+"""Decides what is stale: `python -m tools.compare [NOTEBOOK ...]` names stale notebooks.
+
+Stored outputs are stale when the code, or any file that it reads, has changed since. Nothing is
+executed for this, and no number that a CPU computed is compared.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
+import sys
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 import gemma_lab
-from tools import ROOT
+from tools import ROOT, find_notebooks
+
+
+def plain(source: str) -> str:
+    """A cell's source as Python: magics become calls."""
+    return TransformerManager().transform_cell(source)
 
 
 def code_of(notebook: dict) -> str:
-    """The code of a notebook's cells as plain Python, without the line that names the repository."""
-    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    plain = "\n".join(
-        TransformerManager().transform_cell(source) for source in sources
-    )  # magics become calls
-    return re.sub(r"^REPOSITORY = .*$", "", plain, flags=re.MULTILINE)
+    """The code of a notebook's cells as Python, without the line that names the repository."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join(plain("".join(cell["source"])) for cell in cells)
+    return re.sub(r"^REPOSITORY = .*$", "", code, flags=re.MULTILINE)
+
+
+def names_used(code: str, package: str) -> set[str]:
+    """The dotted names below `gemma_lab` in `code`, which stands in its folder `package`."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            above = f"gemma_lab.{package}".strip(".").split(".")
+            start = ".".join(above[: len(above) + 1 - node.level]) if node.level else ""
+            module = f"{start}.{node.module or ''}".strip(".")
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    return {name.removeprefix("gemma_lab.") for name in found if name.startswith("gemma_lab.")}
+
+
+def files_of(name: str) -> set[Path]:
+    """The files of gemma_lab that a dotted name below it loads: `scratch.gemma`, `setup`."""
+    first, *rest = name.split(".")
+    parts = [gemma_lab._MODULE_OF.get(first, first), *rest]
+    found = set()
+    for count in range(1, len(parts) + 1):
+        path = ROOT.joinpath("gemma_lab", *parts[:count])
+        found |= {path.with_name(f"{path.name}.py"), path / "__init__.py"}
+    return {path for path in found if path.is_file()}
 
 
 def helpers_used(code: str) -> set[Path]:
-    """The files of gemma_lab that `code` imports or calls, and those that these import, and so on."""
-    package, found = ROOT / "gemma_lab", {ROOT / "gemma_lab" / "__init__.py"}
-    names, texts = set(), [code]
-    while texts:
-        for node in ast.walk(ast.parse(texts.pop())):
-            if (
-                isinstance(node, ast.ImportFrom)
-                and (node.module or "").split(".")[0] == "gemma_lab"
-            ):
-                names |= {
-                    node.module.removeprefix("gemma_lab").strip("."),
-                    *(name.name for name in node.names),
-                }
-            elif isinstance(node, ast.Import):
-                names |= {name.name.removeprefix("gemma_lab.") for name in node.names}
-            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "gemma_lab":
-                names.add(node.attr)
-        for name in {gemma_lab._MODULE_OF.get(name, name) for name in names}:
-            path = package / f"{name.replace('.', '/')}.py"
-            if path.is_file() and path not in found:
+    """The files of gemma_lab that `code` imports or calls, and those that these import."""
+    package = ROOT / "gemma_lab"
+    found, todo = {package / "__init__.py"}, [(code, "")]
+    while todo:
+        for name in names_used(*todo.pop()):
+            for path in files_of(name) - found:
                 found.add(path)
-                texts.append(path.read_text(encoding="utf-8"))
+                folder = ".".join(path.parent.relative_to(package).parts)
+                todo.append((path.read_text(encoding="utf-8"), folder))
     return found
 
 
 def inputs_of(code: str) -> list[Path]:
-    """The files that the outputs of `code` come from: helpers, pocket models, and the data that they name."""
-    helpers, data = helpers_used(code), ROOT / "gemma_lab" / "data"
+    """The files that outputs of `code` come from: helpers, pocket models, and data they name."""
+    helpers, package = helpers_used(code), ROOT / "gemma_lab"
+    data, weights = package / "data", package / "checkpoints"
     text = code + "".join(path.read_text(encoding="utf-8") for path in helpers)
     named = {
-        path for path in data.rglob("*")
-        if path.is_file() and any(part in text for part in path.relative_to(data).parts)
-    }  # fmt: skip
-    weights = {
-        path for path in (ROOT / "gemma_lab" / "checkpoints").rglob("*") if path.suffix != ".md"
+        path
+        for path in data.rglob("*")
+        if any(part in text for part in path.relative_to(data).parts)
     }
-    return sorted(path for path in helpers | named | weights if path.is_file())
+    models = {path for path in weights.rglob("*") if path.suffix != ".md"}
+    return sorted(path for path in helpers | named | models if path.is_file())
 
 
 def source_hash(notebook: dict) -> str:
-    """A hash of all that outputs come from, whole: another one means that stored outputs are stale."""
+    """A hash of all that outputs come from, whole."""
     code = code_of(notebook)
     digest = hashlib.sha256(code.encode())
     for path in inputs_of(code):
         content = path.read_bytes()
         digest.update(path.relative_to(ROOT).as_posix().encode())
-        digest.update(content if path.suffix == ".safetensors" else content.replace(b"\r\n", b"\n"))
+        is_text = path.suffix != ".safetensors"  # git may turn the ends of its lines
+        digest.update(content.replace(b"\r\n", b"\n") if is_text else content)
     return digest.hexdigest()
+
+
+def is_stale(notebook: dict) -> bool:
+    """Whether the outputs were stored from other inputs than those that are here now."""
+    stored = notebook["metadata"].get("gemma_lab", {}).get("source_sha256")
+    try:
+        return stored != source_hash(notebook)
+    except SyntaxError:  # code that cannot be executed
+        return True
 
 
 def shown(cell: dict) -> str:
@@ -82,14 +115,20 @@ def shown(cell: dict) -> str:
     return "".join(parts)
 
 
-def stale_cells(stored: dict, executed: dict) -> list[str]:
-    """Why the stored outputs are stale: changed code, or a `nbval-check-output` cell that shows something else now."""
-    if stored["metadata"].get("gemma_lab", {}).get("source_sha256") != source_hash(stored):
-        return [
-            "its code, a helper, a pocket model or data that it reads changed after it was executed"
-        ]
-    reasons = []
-    for number, (old, new) in enumerate(zip(stored["cells"], executed["cells"]), 1):
-        if "nbval-check-output" in old["metadata"].get("tags", []) and shown(old) != shown(new):
-            reasons.append(f"cell {number} shows something else now")
-    return reasons
+def main(names: list[str]) -> int:
+    stale = [
+        path.name
+        for path in find_notebooks(names)
+        if is_stale(json.loads(path.read_text(encoding="utf-8")))
+    ]
+    for name in stale:
+        print(
+            f"{name} is stale: its code, a helper, a pocket model or data that it reads changed "
+            f"after it was executed: `python3 course.py run {name[:2]} --write`"
+        )
+    print(f"{len(stale)} stale" if stale else "Every stored output is fresh.")
+    return bool(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

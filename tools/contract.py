@@ -1,18 +1,21 @@
-"""The contract: what holds for every notebook file. `python -m tools.contract [NOTEBOOK ...]` prints the faults.
+"""The contract: rules for notebook files. `python -m tools.contract [NOTEBOOK ...]` prints faults.
 
-Each rule returns what is wrong in words. tests/test_contract.py has a wrong notebook for each.
+A rule yields pairs: the cell, or None for the whole file, and what is wrong and what to do.
+A new rule goes into `RULES`, and needs a wrong notebook in tests/test_contract.py.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import re
 import struct
 import sys
+from pathlib import Path
 
-from tools import ROOT, find_notebooks
-from tools.compare import source_hash
+from tools import ROOT, CourseError, find_notebooks
+from tools.compare import is_stale, plain
 from tools.fork import repository
 
 REPOSITORY = repository()
@@ -39,6 +42,12 @@ LOCAL_PATH = re.compile(
 PROGRESS = re.compile(r"\d+%\|| \d+/\d+ \[\d\d:\d\d|[█▏▎▍▌▋▊▉]{2}|\r")
 WIDEST_PX, HIGHEST_PX = 7 * 110, 3.5 * 110  # inches, at no more than 110 dots per inch
 SLACK_PX = 20  # Jupyter's tight bounding box adds a margin
+LARGEST_BYTES = 250_000
+WRITE = "`python3 course.py run --write`"
+INSIDE = r"(?:(?!<details).)+"
+HINT = rf"<details><summary>Hint {{}}</summary>{INSIDE}</details>\s*"
+SOLUTION = rf"<details><summary>Solution</summary>{INSIDE}```python\n{INSIDE}```{INSIDE}</details>"
+FOLDED = re.compile(HINT.format(1) + HINT.format(2) + SOLUTION, re.DOTALL)
 
 
 def text(cell) -> str:
@@ -49,25 +58,28 @@ def code_cells(notebook) -> list:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def markdown(notebook) -> str:
-    return "\n\n".join(text(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+def markdown_cells(notebook) -> list:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
 
 
 def outputs(notebook) -> list:
-    return [output for cell in code_cells(notebook) for output in cell["outputs"]]
+    """Pairs: a code cell, and one of its outputs."""
+    return [(cell, output) for cell in code_cells(notebook) for output in cell["outputs"]]
 
 
-def output_text(notebook) -> str:
-    """All that the outputs show in words: streams, plain text, HTML."""
-    parts = []
-    for output in outputs(notebook):
-        parts += ["".join(output.get("text", ""))]
-        parts += [
-            "".join(value)
-            for kind, value in output.get("data", {}).items()
-            if kind.startswith("text/")
-        ]
-    return "\n".join(parts)
+def words(output) -> str:
+    """All that an output shows in words: streams, plain text, HTML."""
+    data = output.get("data", {})
+    shown = [output.get("text", ""), *(data[kind] for kind in data if kind.startswith("text/"))]
+    return "\n".join("".join(part) for part in shown)
+
+
+def tree(cell) -> ast.Module:
+    """The syntax tree of a code cell; empty where Python cannot parse it, which ruff reports."""
+    try:
+        return ast.parse(plain(text(cell)))
+    except SyntaxError:
+        return ast.Module([], [])
 
 
 def section(notebook, title: str) -> list | None:
@@ -86,180 +98,261 @@ def section(notebook, title: str) -> list | None:
     return inside or None
 
 
-# ------------------------------------------------------------------------------------------------ the rules
+# ------------------------------------------------------------------------------------- the rules
 
 
 def title(notebook, name):
-    if not re.match(rf"# {name[:2]} · \S", text(notebook["cells"][0])):
-        yield f"the first cell does not begin with `# {name[:2]} · `"
+    first = notebook["cells"][0]
+    if not re.match(rf"# {name[:2]} · \S", text(first)):
+        yield first, f"begin the first cell with `# {name[:2]} · ` and the title"
 
 
 def badge(notebook, name):
-    if BADGE.format(repository=REPOSITORY, name=name) not in text(notebook["cells"][0]):
-        yield "the badge does not open this file of this repository in Colab"
+    first = notebook["cells"][0]
+    wanted = BADGE.format(repository=REPOSITORY, name=name)
+    if wanted not in text(first):
+        yield first, f"the badge does not open this file in Colab: write {wanted}"
 
 
 def runs_on(notebook, name):
-    if "Runs on: " not in text(notebook["cells"][0]):
-        yield "the first cell does not say what it runs on"
+    first = notebook["cells"][0]
+    if "Runs on: " not in text(first):
+        yield first, "say what the notebook runs on: `Runs on: ...`"
 
 
 def goals(notebook, name):
-    if not text(notebook["cells"][1]).startswith("## What you will be able to do\n"):
-        yield "the second cell is not the learning goals"
+    heading = "## What you will be able to do"
+    if not text(notebook["cells"][1]).startswith(f"{heading}\n"):
+        yield notebook["cells"][1], f"make the second cell the learning goals, under `{heading}`"
 
 
 def recap(notebook, name):
     if section(notebook, "Recap") is None:
-        yield "no recap"
+        yield None, "there is no `## Recap`: write one"
 
 
 def set_up(notebook, name):
-    if text(code_cells(notebook)[0]) != SETUP:
-        yield "the set-up cell is not the one of all notebooks"
-    if "gemma_lab.setup(" not in text(code_cells(notebook)[1]):
-        yield "the second code cell does not call gemma_lab.setup"
+    first, second = code_cells(notebook)[:2]
+    if text(first) != SETUP:
+        yield first, "copy the set-up cell of another notebook: it is the same everywhere"
+    if "gemma_lab.setup(" not in text(second):
+        yield second, "call `gemma_lab.setup` in the second code cell"
 
 
 def links(notebook, name):
     own = rf"https://github\.com/{re.escape(REPOSITORY)}/(?:blob|tree)/main/(.+)"
-    for target in re.findall(r"\]\(([^)\s]+)\)", markdown(notebook)):
-        hosted = re.match(own, target)
-        path = f"../{hosted[1]}" if hosted else target
-        if (
-            not re.match(r"https?:|mailto:|#", path)
-            and not (ROOT / "notebooks" / path.split("#")[0]).exists()
-        ):
-            yield f"link to {target}, which is not there"
+    for cell in markdown_cells(notebook):
+        for target in re.findall(r"\]\(([^)\s]+)\)", text(cell)):
+            hosted = re.match(own, target)
+            path = ROOT / (hosted[1] if hosted else f"notebooks/{target}").split("#")[0]
+            if (hosted or not re.match(r"https?:|mailto:|#", target)) and not path.exists():
+                yield cell, f"the link to {target} leads nowhere: correct it"
 
 
 def hardware(notebook, name):
-    has_t4 = notebook["metadata"].get("accelerator") == "GPU"
-    has_t4 = has_t4 and notebook["metadata"].get("colab", {}).get("gpuType") == "T4"
+    kind = notebook["metadata"].get("colab", {}).get("gpuType")
+    has_t4 = notebook["metadata"].get("accelerator") == "GPU" and kind == "T4"
     if has_t4 != (name in CODELABS):
-        yield "T4 metadata belongs on 04 and 05, and on no other notebook"
+        yield None, "T4 metadata belongs to 04 and 05, and to no other notebook"
 
 
 def kernel(notebook, name):
     if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
-        yield "the kernel is not python3"
+        yield None, "the kernel is not python3: choose the kernel of .venv and save"
 
 
 def cell_ids(notebook, name):
     ids = [cell.get("id") for cell in notebook["cells"]]
-    if None in ids or len(set(ids)) < len(ids):
-        yield "cells without an id of their own"
+    for cell, own in zip(notebook["cells"], ids):
+        if own is None or ids.count(own) > 1:
+            yield cell, "give the cell an id of its own"
 
 
 def counts(notebook, name):
     found = [cell["execution_count"] for cell in code_cells(notebook)]
     if found != list(range(1, len(found) + 1)):
-        yield f"execution counts are not 1 to {len(found)}"
+        yield None, f"execution counts are not 1 to {len(found)}: {WRITE}"
 
 
 def clean_outputs(notebook, name):
-    for output in outputs(notebook):
+    for cell, output in outputs(notebook):
         if output.get("name") == "stderr" or output["output_type"] == "error":
-            yield "an output is an error or comes from stderr"
-    if PROGRESS.search(output_text(notebook)):
-        yield "a progress bar among the outputs"
-    if re.search(r" at 0x[0-9a-f]{6,}", output_text(notebook)):
-        yield "a memory address among the outputs"
+            yield cell, "an output is an error or comes from stderr: remove its cause"
+        if PROGRESS.search(words(output)):
+            yield cell, "a progress bar among the outputs: turn it off"
+        if re.search(r" at 0x[0-9a-f]{6,}", words(output)):
+            yield cell, "a memory address among the outputs: print something else"
 
 
 def widgets(notebook, name):
     if "widgets" in notebook["metadata"]:
-        yield "metadata.widgets, which makes GitHub refuse the notebook"
-    for output in outputs(notebook):
-        if (
-            any("widget" in kind for kind in output.get("data", {}))
-            and "image/png" not in output["data"]
-        ):
-            yield "a widget without a picture for readers without a kernel"
+        yield None, f"GitHub refuses a notebook with metadata.widgets: {WRITE}"
+    for cell, output in outputs(notebook):
+        data = output.get("data", {})
+        if any("widget" in kind for kind in data) and "image/png" not in data:
+            yield cell, "a widget leaves no picture: show it with `figures.show`"
 
 
 def timing(notebook, name):
-    if any("execution" in cell["metadata"] for cell in code_cells(notebook)):
-        yield "a cell holds the times of its execution"
+    for cell in code_cells(notebook):
+        if "execution" in cell["metadata"]:
+            yield cell, f"the cell holds the times of its execution: {WRITE}"
 
 
 def local_paths(notebook, name):
-    found = LOCAL_PATH.search(output_text(notebook) + "\n".join(map(text, notebook["cells"])))
-    if found:
-        yield f"a path of one machine: {found[0]}"
+    parts = [(cell, text(cell)) for cell in notebook["cells"]]
+    parts += [(cell, words(output)) for cell, output in outputs(notebook)]
+    for cell, part in parts:
+        if found := LOCAL_PATH.search(part):
+            yield cell, f"a path of one machine, {found[0]}: remove it"
 
 
 def secrets(notebook, name):
     if TOKEN.search(json.dumps(notebook)):
-        yield "something that looks like a Hugging Face token"
+        yield None, "something looks like a Hugging Face token: remove it, and revoke the token"
 
 
 def cell_length(notebook, name):
     for cell in code_cells(notebook):
         if len(text(cell).splitlines()) > 25:
-            yield f"a cell of more than 25 lines: {text(cell).splitlines()[0]}"
+            yield cell, "more than 25 lines: split the cell, or move code to gemma_lab"
 
 
 def prose_between(notebook, name):
-    if "ccc" in "".join(cell["cell_type"][0] for cell in notebook["cells"]):
-        yield "more than two code cells without prose between them"
+    kinds = "".join(cell["cell_type"][0] for cell in notebook["cells"])
+    if "ccc" in kinds:
+        third = notebook["cells"][kinds.index("ccc") + 2]
+        yield third, "the third code cell in a row: put prose before it"
 
 
 def no_classes(notebook, name):
     for cell in code_cells(notebook):
-        if re.search(r"^\s*class \w+", text(cell), re.MULTILINE):
-            yield f"a class definition: {text(cell).splitlines()[0]}"
+        if any(isinstance(node, ast.ClassDef) for node in ast.walk(tree(cell))):
+            yield cell, "a class definition: move it to gemma_lab"
 
 
 def take_it_home(notebook, name):
     if name not in CODELABS:
         return
-    cells = section(notebook, "Take it home")
-    code = [text(cell) for cell in cells or [] if cell["cell_type"] == "code"]
-    if not code:
-        yield "no `Take it home` with code"
-    elif sum(bool(line.strip()) for source in code for line in source.splitlines()) > 15:
-        yield "`Take it home` is longer than 15 lines"
-    if any("gemma_lab" in source for source in code):
-        yield "`Take it home` uses gemma_lab"
+    cells = [
+        cell for cell in section(notebook, "Take it home") or [] if cell["cell_type"] == "code"
+    ]
+    if not cells:
+        yield None, "there is no `## Take it home` with code: write it"
+    elif sum(bool(line.strip()) for cell in cells for line in text(cell).splitlines()) > 15:
+        yield cells[0], "`Take it home` is longer than 15 lines: shorten it"
+    for cell in cells:
+        if "gemma_lab" in text(cell):
+            yield cell, "`Take it home` uses gemma_lab: do it without"
+
+
+def asserts(notebook, name):
+    for cell in code_cells(notebook):
+        for node in ast.walk(tree(cell)):
+            if isinstance(node, ast.Assert) and node.msg is None:
+                claim = ast.unparse(node)[:60]
+                yield cell, f"`{claim}` has no sentence: add one, or hold it by a test"
+
+
+def exercises(notebook, name):
+    lesson, none = f"nb{name[:2]}", {"cell_type": "", "source": ""}
+    cells = [*notebook["cells"], none, none]
+    for cell, code, answer in zip(cells, cells[1:], cells[2:]):
+        if cell["cell_type"] != "markdown" or not re.search(r"\*\*Exercise \d+\*\*", text(cell)):
+            continue
+        nodes = list(ast.walk(tree(code))) if code["cell_type"] == "code" else []
+        called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+        has_stub = any(isinstance(node, ast.Constant) and node.value is ... for node in nodes)
+        if not has_stub or not any(re.match(rf"({lesson}\.)?check_", name) for name in called):
+            yield cell, f"below it, put a code cell with `...` and a call of {lesson}.check_NAME"
+        if answer["cell_type"] != "markdown" or not FOLDED.search(text(answer)):
+            yield (
+                cell,
+                (
+                    "below its code, fold two hints and a solution with a ```python block: "
+                    "<details><summary>Hint 1</summary>, Hint 2, Solution"
+                ),
+            )
+
+
+def own_lesson(notebook, name):
+    lesson = f"nb{name[:2]}"
+    for cell in code_cells(notebook):
+        for node in ast.walk(tree(cell)):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for found in names:
+                if re.match(rf"gemma_lab\.lessons\.(?!{lesson}\b)", found):
+                    yield (
+                        cell,
+                        f"{found} belongs to another notebook: move what both use to gemma_lab",
+                    )
+
+
+def formatting(notebook, name):
+    for cell in code_cells(notebook):
+        if found := re.search(r"#\s*fmt: ?(skip|off|on)\b", text(cell)):
+            yield cell, f"`{found[0]}` where a learner reads: remove it, and run `ruff format`"
 
 
 def freshness(notebook, name):
-    if notebook["metadata"].get("gemma_lab", {}).get("source_sha256") != source_hash(notebook):
-        yield "its code or something that it reads changed after it was executed: `python3 course.py run --write`"
+    if is_stale(notebook):
+        yield None, f"its code or something that it reads changed since: {WRITE}"
 
 
 def size(notebook, name):
-    if len(json.dumps(notebook, indent=1, ensure_ascii=False).encode()) >= 300_000:
-        yield "300 kB or more"
+    found = len(json.dumps(notebook, indent=1, ensure_ascii=False).encode())
+    if found > LARGEST_BYTES:
+        yield None, f"{found / 1000:.0f} kB, more than {LARGEST_BYTES // 1000}: fewer pictures"
 
 
 def pictures(notebook, name):
-    for output in outputs(notebook):
+    for cell, output in outputs(notebook):
         if "image/png" in output.get("data", {}):
             png = base64.b64decode("".join(output["data"]["image/png"]))
             width, height = struct.unpack(">II", png[16:24])
             if width > WIDEST_PX + SLACK_PX or height > HIGHEST_PX + SLACK_PX:
-                yield f"a picture of {width} x {height} pixels: larger than 7 x 3.5 inches"
+                yield cell, f"a picture of {width} x {height} pixels: draw at most 7 x 3.5 inches"
 
 
-RULES = [
-    title, badge, runs_on, goals, recap, set_up, links, hardware, kernel, cell_ids, counts, clean_outputs, widgets,
-    timing, local_paths, secrets, cell_length, prose_between, no_classes, take_it_home, freshness, size, pictures,
-]  # fmt: skip
+STORY = [title, badge, runs_on, goals, recap, set_up, links, prose_between, exercises, take_it_home]
+CODE = [cell_length, no_classes, asserts, own_lesson, formatting, clean_outputs, pictures]
+FILE = [hardware, kernel, cell_ids, counts, widgets, timing, secrets, local_paths, freshness, size]
+RULES = [*STORY, *CODE, *FILE]
 
 
-def faults(path) -> list[str]:
-    """What is wrong with a notebook file, one line each."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        f"{path.name}: {fault} [{rule.__name__}]"
-        for rule in RULES
-        for fault in rule(notebook, path.name)
-    ]
+def place(path: Path, notebook: dict, number: int) -> str:
+    """The file and, if `number` (from 1) is one, the cell with its first line."""
+    where = f"notebooks/{path.name}"
+    if not number:
+        return where
+    lines = text(notebook["cells"][number - 1]).strip().splitlines() or [""]
+    return f"{where}, cell {number} (`{lines[0][:60]}`)"
+
+
+def faults(path: Path) -> list[str]:
+    """What is wrong with a notebook file, one line each: the place, the rule, what to do."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        return [f"notebooks/{path.name}: json: {error}: correct the file, or take it from git"]
+    if len(notebook["cells"]) < 4 or len(code_cells(notebook)) < 2:
+        return [f"notebooks/{path.name}: begin with a title, goals, and two set-up cells"]
+    found = []
+    for rule in RULES:
+        for cell, what in rule(notebook, path.name):
+            number = next((n for n, one in enumerate(notebook["cells"], 1) if one is cell), 0)
+            found.append(f"{place(path, notebook, number)}: {rule.__name__}: {what}")
+    return found
 
 
 if __name__ == "__main__":
-    found = [fault for path in find_notebooks(sys.argv[1:]) for fault in faults(path)]
+    try:
+        found = [fault for path in find_notebooks(sys.argv[1:]) for fault in faults(path)]
+    except CourseError as error:
+        sys.exit(str(error))
     print("\n".join(found))
     sys.exit(bool(found))

@@ -1,4 +1,4 @@
-"""Draws the figures that slides share with the notebooks, as SVG: `python -m tools.draw` writes slides/figures/."""
+"""Draws what slides share with the notebooks: `python -m tools.draw` writes slides/figures/."""
 
 import torch
 

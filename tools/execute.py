@@ -1,9 +1,13 @@
-"""Executes notebooks on fresh kernels: the table, the pages, and with --write the stored outputs."""
+"""Executes notebooks on fresh kernels: `python -m tools.execute [NOTEBOOK ...] [--write]`.
+
+It prints a table, writes pages, and with --write stores the outputs in notebooks/.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+import base64
+import io
 import os
 import re
 import sys
@@ -17,14 +21,15 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, find_notebooks
-from tools.compare import source_hash, stale_cells
+from tools.compare import source_hash
 from tools.pages import write_pages
 
 TABLE_HEAD = f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result"
+NUM_COLOURS = 64  # of a stored picture
 
 
 class PeakMemory(threading.Thread):
-    """Samples the memory of a process and its children; `mb` is the largest sum of resident sets seen, in MB."""
+    """Samples a process and its children; `mb` is their largest sum of resident sets, in MB."""
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
@@ -43,11 +48,13 @@ class PeakMemory(threading.Thread):
 
 
 def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
-    """Execute a notebook on a fresh kernel; `passes` = 2 runs all cells a second time in the same kernel.
+    """A notebook executed on a fresh kernel.
 
-    `preload` is code that the kernel executes before the first cell.
-
-    Returns: notebook (executed once), cells, seconds, peak_mb, error ("" or one line that names the cell).
+    Args:
+        passes: 2 executes all cells a second time in the same kernel.
+        preload: code that the kernel executes before the first cell.
+    Returns:
+        notebook (executed once), cells, seconds, peak_mb, error ("" or a line that names the cell).
     """
     notebook = nbformat.read(path, as_version=4)
     code = [
@@ -56,10 +63,15 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
         if cell.cell_type == "code" and cell.source.strip()
     ]
     client = NotebookClient(
-        notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", record_timing=False,
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        kernel_name="python3",
+        record_timing=False,
         extra_arguments=["--IPKernelApp.log_level=40"],
-        coalesce_streams=True, store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
-    )  # fmt: skip
+        coalesce_streams=True,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
     result = {"path": path, "cells": len(code), "error": "", "peak_mb": 0.0}
     began = time.monotonic()
     with client.setup_kernel():
@@ -83,7 +95,8 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
             first = notebook.cells[index].source.strip().splitlines()[0]
             again = " when run a second time" if turn else ""
             result["error"] = (
-                f"{path.name}, cell {index + 1} (`{first}`) failed{again}: {what.strip().splitlines()[0]}"
+                f"{path.name}, cell {index + 1} (`{first}`) failed{again}: "
+                f"{what.strip().splitlines()[0]}"
             )
             result["traceback"] = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         memory.is_over.set()
@@ -93,7 +106,7 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
 
 
 def progress(name: str, done: int, total: int) -> None:
-    """A progress bar on a terminal; nothing where the output goes to a file. `total` = 0 clears it."""
+    """A progress bar, where the output is a terminal. `total` = 0 clears it."""
     if not sys.stdout.isatty():
         return
     bar = "█" * (24 * done // total) + "·" * (24 - 24 * done // total) if total else ""
@@ -101,23 +114,44 @@ def progress(name: str, done: int, total: int) -> None:
 
 
 def store(result: dict) -> None:
-    """Write an executed notebook back, with the hash of its sources, without widget state and memory addresses."""
+    """Write an executed notebook back, with the hash of its inputs and with smaller pictures.
+
+    Widget state and memory addresses are left out.
+    """
     notebook = result["notebook"]
     notebook.metadata.pop("widgets", None)
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        if "text/plain" in output.get("data", {}):
-            output["data"]["text/plain"] = re.sub(
-                r" at 0x[0-9a-f]+>", ">", output["data"]["text/plain"]
-            )
+    for data in (
+        output["data"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ):
+        if "text/plain" in data:
+            data["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", data["text/plain"])
+        if "image/png" in data:
+            small = smaller(base64.b64decode(data["image/png"]))
+            data["image/png"] = base64.b64encode(small).decode() + "\n"
     notebook.metadata["gemma_lab"] = {"source_sha256": source_hash(notebook)}
-    notebook.metadata["language_info"] = {
-        "name": "python"
-    }  # without the patch version of this machine's Python
+    notebook.metadata["language_info"] = {"name": "python"}  # without this Python's patch version
     nbformat.write(notebook, result["path"])
 
 
-def row(result: dict, verdict: str) -> str:
+def smaller(png: bytes) -> bytes:
+    """The picture with a palette of `NUM_COLOURS`, or `png` itself where that saves nothing."""
+    from PIL import Image  # comes with matplotlib
+
+    picture = Image.open(io.BytesIO(png)).convert("RGBA")
+    if picture.getextrema()[3] != (255, 255):  # a palette that keeps transparency costs colours
+        return png
+    small = io.BytesIO()
+    palette = picture.convert("RGB").quantize(NUM_COLOURS, dither=Image.Dither.NONE)
+    palette.save(small, "PNG", optimize=True)
+    return min(png, small.getvalue(), key=len)
+
+
+def row(result: dict) -> str:
     """One line of the table."""
+    verdict = "FAILED" if result["error"] else "passed"
     return (
         f"{result['path'].stem:30}{result['cells']:>6}{result['seconds']:>9.1f}"
         f"{result['peak_mb']:>9.0f}  {verdict}"
@@ -132,38 +166,27 @@ def prepare() -> None:
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")
 
 
-def run(names: list[str], write: bool = False, check: bool = False) -> int:
-    """Execute, print the table, write pages; 1 if a cell failed or a notebook is stale."""
+def run(names: list[str], write: bool = False) -> int:
+    """Execute, print the table, write pages; 1 if a cell failed."""
     prepare()
-    results, problems = [], []
+    results = []
     print(TABLE_HEAD)
     for path in find_notebooks(names):
         result = execute(path)
         results.append(result)
-        stale = []
-        if check and not result["error"]:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            stale = stale_cells(stored, result["notebook"])
         if write and not result["error"]:
             store(result)
-        problems += [result["error"]] * bool(result["error"])
-        problems += [f"{path.name} is stale: {why}" for why in stale]
-        print(
-            row(result, "FAILED" if result["error"] else "stale" if stale else "passed"), flush=True
-        )
+        print(row(result), flush=True)
     write_pages(results)
     print(f"Pages: {(BUILD / 'index.html').relative_to(ROOT)}")
-    for problem in problems:
-        print(problem)
-    for result in results:
-        if result["error"]:
-            print(result["traceback"][-3000:])
-    return bool(problems)
+    failed = [result for result in results if result["error"]]
+    for key in ("error", "traceback"):
+        print("".join(f"{result[key][-3000:]}\n" for result in failed), end="")
+    return bool(failed)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK")
     parser.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
-    parser.add_argument("--check", action="store_true", help="fail on a stale notebook")
     sys.exit(run(**vars(parser.parse_args())))

@@ -15,7 +15,7 @@ def repository() -> str:
 
 
 def fork(name: str) -> None:
-    """Write `name` (OWNER/NAME) wherever the old name stands: pyproject.toml, CITATION.cff, READMEs, notebooks, slides.
+    """Write `name` (OWNER/NAME) wherever the old name stands.
 
     Raises: CourseError for a name that GitHub does not allow.
     """
@@ -38,7 +38,7 @@ def fork(name: str) -> None:
 
 
 def offer_fork() -> None:
-    """One line when this clone comes from another GitHub repository than the one its badges name."""
+    """One line when this clone comes from another GitHub repository than its badges name."""
     try:
         command = ["git", "config", "--get", "remote.origin.url"]
         url = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True).stdout
@@ -47,5 +47,6 @@ def offer_fork() -> None:
     origin = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
     if origin and origin[1] != repository():
         print(
-            f"This clone comes from {origin[1]}: `python3 course.py fork {origin[1]}` writes that name into its badges."
+            f"This clone comes from {origin[1]}: `python3 course.py fork {origin[1]}` "
+            "writes that name into its badges."
         )

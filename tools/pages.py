@@ -10,9 +10,17 @@ from nbconvert import HTMLExporter
 
 from tools import BUILD
 
+INDEX = """<!doctype html><meta charset=utf-8><title>Gemma, hands on</title>
+<style>
+body { font: 16px/1.5 system-ui; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
+td { padding: .3rem 1rem .3rem 0 }
+</style>
+<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>
+"""
+
 
 def write_pages(results: list[dict]) -> None:
-    """The executed notebooks as pages under build/, with an index of these and of the pages of earlier runs."""
+    """Pages of executed notebooks, and an index of these and of the pages of earlier runs."""
     listing = BUILD / "pages.json"
     states = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {}
     for result in results:
@@ -27,16 +35,11 @@ def write_pages(results: list[dict]) -> None:
         f'<tr><td><a href="{stem}.html">{stem}</a><td>{seconds} s<td>{html.escape(state)}'
         for stem, (seconds, state) in states.items()
     ]
-    style = "body{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}td{padding:.3rem 1rem .3rem 0}"
-    (BUILD / "index.html").write_text(
-        f"<!doctype html><meta charset=utf-8><title>Gemma, hands on</title><style>{style}</style>"
-        f"<h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>{''.join(rows)}</table>",
-        encoding="utf-8",
-    )
+    (BUILD / "index.html").write_text(INDEX + "".join(rows) + "</table>", encoding="utf-8")
 
 
 def with_pictures(notebook):
-    """A copy in which every widget is the picture that it leaves: a page has no kernel, and may have no network."""
+    """A copy in which every widget is the picture that it leaves: a page has no kernel."""
     found = copy.deepcopy(notebook)
     found.metadata.pop("widgets", None)
     for output in (output for cell in found.cells for output in cell.get("outputs", [])):
