@@ -130,8 +130,13 @@ def _table() -> dict[str, ModelInfo]:
     pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
     return {
         hub_id: ModelInfo(
-            hub_id, row["config"], row["name"], row["released"], row.get("part", ""),
-            pockets.get(hub_id), mirror,
+            hub_id,
+            row["config"],
+            row["name"],
+            row["released"],
+            row.get("part", ""),
+            pockets.get(hub_id),
+            mirror,
         )
         for row in json.loads((DATA / "models.json").read_text(encoding="utf-8"))
         for hub_id, mirror in row["repositories"].items()
@@ -157,25 +162,26 @@ def find(model) -> ModelInfo:
         return _from_file(Path(model).name, Path(model, "config.json"))
     if info := known(str(model)):
         return info
-    close = difflib.get_close_matches(str(model), CATALOG, n=3, cutoff=0.3) or list(CATALOG)
-    advice = f"Did you mean {' or '.join(close)}?"
+    close = difflib.get_close_matches(str(model), CATALOG, n=3, cutoff=0.6)
+    advice = f" Did you mean {' or '.join(close)}?" if close else ""
     if str(model).count("/") != 1:
-        raise ValueError(f"{str(model)!r} is no folder here and no repository. {advice}")
+        raise ValueError(f"{str(model)!r} is no folder here and no repository.{advice}")
     found = access.check_access(str(model), access.find_token())
     if found.status not in ("ok", "no-network"):
-        raise ValueError(f"{model} is not in the catalog. {advice} {found.advice}")
+        raise ValueError(f"{model} is not in the catalog.{advice} {found.advice}")
     from huggingface_hub import hf_hub_download
 
     try:
         file = hf_hub_download(model, "config.json", local_files_only=found.status != "ok")
     except (OSError, ValueError):  # no such file, a name that cannot be one, or nothing kept here
         why = found.advice if found.status != "ok" else "Its config.json cannot be had."
-        raise ValueError(f"{model} is not in the catalog. {advice} {why}") from None
+        raise ValueError(f"{model} is not in the catalog.{advice} {why}") from None
     return _from_file(str(model), Path(file))
 
 
 def _from_file(name: str, path: Path) -> ModelInfo:
     """What a config.json says, completed with transformers' defaults."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     if not path.is_file():
@@ -187,7 +193,7 @@ def _from_file(name: str, path: Path) -> ModelInfo:
     try:
         config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
         text = config.get_text_config()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
         why = str(error).splitlines()[0][:120]
         raise ValueError(f"The config.json of {name} cannot be read: {why}") from None
     whole = None if text is config else config.to_dict()

@@ -1,38 +1,270 @@
-"""The table of models against transformers on the meta device."""
+"""`find` and the table against transformers on the meta device, and against the reports."""
 
+import inspect
+import json
+import os
+from importlib.resources import files
+
+import pandas
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, GemmaConfig
+from hub_stand_in import Hub
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention
 
-from gemma_lab import catalog, memory
+from gemma_lab import catalog, loading
+from gemma_lab.hardware import A100, T4
 
-NAMES = [
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-]
+ROWS = json.loads(files("gemma_lab").joinpath("data/models.json").read_text(encoding="utf-8"))
+BY_NAME = {info.name: info for info in catalog.CATALOG.values()}
+# Parameters without the embedding table: Gemma report, table 2; Gemma 2 report, table 1.
+REPORTED = {
+    "Gemma 2B": 1_981_884_416,
+    "Gemma 7B": 7_751_248_896,
+    "Gemma 2 2B": 2_024_517_888,
+    "Gemma 2 9B": 8_324_201_984,
+    "Gemma 2 27B": 26_047_480_320,
+}
+# The same in millions: the Gemma 3 report, arXiv:2503.19786, table 1.
+GEMMA_3 = {"Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
+TOKEN = "hf_" + "x" * 34
 
 
-REPORTED = {"gemma-2b": 1_981_884_416, "gemma-7b": 7_751_248_896, "gemma-2-2b": 2_024_517_888,
-            "gemma-2-9b": 8_324_201_984, "gemma-2-27b": 26_047_480_320}  # fmt: skip
+def on_meta(config: dict):
+    """The model as transformers builds it; no memory is taken."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+
+
+def counted(model) -> tuple[int, int, int]:
+    """All parameters; those of linear layers without the head; the rows of these."""
+    head = model.get_output_embeddings()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    sizes = sum(m.weight.numel() for m in linear), sum(m.weight.shape[0] for m in linear)
+    return sum(p.numel() for p in model.parameters()), *sizes
+
+
+def sizes_of(info) -> tuple[int, int, int]:
+    return info.num_parameters, info.num_linear_parameters, info.num_linear_rows
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_row_counts_as_transformers_does(name):
+    assert sizes_of(BY_NAME[name]) == counted(on_meta(BY_NAME[name].config))
 
 
 @pytest.mark.parametrize("name", REPORTED)
-def test_parameters_equal_transformers_and_the_reports(name):
-    info = catalog.find(f"google/{name}")
-    config_class = {"gemma": GemmaConfig, "gemma2": Gemma2Config}[info.family]
-    config = config_class(vocab_size=info.vocab_size, **{key: getattr(info, key) for key in NAMES})
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    assert info.num_parameters == sum(p.numel() for p in model.parameters())
+def test_gemma_1_and_2_have_the_reported_parameters(name):
+    info = BY_NAME[name]
     assert info.num_parameters - info.num_embedding_parameters == REPORTED[name]
 
 
+@pytest.mark.parametrize("name", GEMMA_3)
+def test_gemma_3_has_the_reported_parameters(name):
+    info = BY_NAME[name]
+    millions = (info.num_parameters - info.num_embedding_parameters) / 1e6
+    assert millions == pytest.approx(GEMMA_3[name], abs=1)
+
+
+@pytest.mark.parametrize(
+    "name, pattern, window, context, shared, billions",
+    [
+        ("Gemma 2 9B", 2, 4096, 8192, 0, (9.2, 9.3)),
+        ("Gemma 3 1B", 6, 512, 32768, 0, (0.99, 1.01)),
+        ("Gemma 3 4B", 6, 1024, 131072, 0, (3.8, 4.0)),
+        ("Gemma 3 27B", 6, 1024, 131072, 0, (27, 27.1)),
+        ("Gemma 3n E4B", 5, 512, 32768, 15, (6.5, 8)),
+        ("Gemma 4 E4B", 6, 512, 131072, 18, (7, 8)),
+        ("Gemma 4 31B", 6, 1024, 262144, 0, (30, 31.5)),
+    ],
+)
+def test_what_decides_the_cache(name, pattern, window, context, shared, billions):
+    """Every `pattern`-th layer is global: from the reports and the conversion scripts."""
+    info = BY_NAME[name]
+    own = range(info.num_hidden_layers - shared)
+    expected = [None if at % pattern == pattern - 1 else window for at in own]
+    assert [layer.window for layer in info.layers] == expected
+    assert info.max_position_embeddings == context
+    assert billions[0] < info.num_parameters / 1e9 < billions[1]
+
+
+def test_every_row_says_where_it_is_from_and_each_repository_stands_once():
+    assert all(row["source"].startswith("https://") for row in ROWS)
+    assert all(row["released"] >= "2024-02" for row in ROWS)
+    assert len(catalog.CATALOG) == sum(len(row["repositories"]) for row in ROWS)
+    assert {info.part for info in catalog.CATALOG.values()} == {"", "text"}
+
+
+def test_the_talks_table_of_gemma_2_is_whole():
+    scores = pandas.read_csv(files("gemma_lab").joinpath("data/benchmarks.csv"))
+    scores = scores[scores["table"] == "gemma2"]
+    means = scores.groupby("model")["score"].agg(["count", "sum"]).round(1)
+    assert means.to_dict("index") == {
+        "Gemma 2 9B": {"count": 6, "sum": 366.8},
+        "Gemma 2 27B": {"count": 6, "sum": 404.6},
+        "Llama 3 8B": {"count": 4, "sum": 255.4},
+        "Llama 3 70B": {"count": 2, "sum": 160.8},
+        "Grok-1 314B": {"count": 4, "sum": 223.0},
+    }
+    assert scores["mark"].dropna().tolist() == ["8-shot", "0-shot"]
+
+
+def test_gemma_3_norms_queries_and_keys_and_caps_no_scores():
+    source = inspect.getsource(Gemma3Attention)
+    assert "self.q_norm" in source and "self.k_norm" in source
+    assert AutoConfig.for_model(**BY_NAME["Gemma 3 4B"].config).attn_logit_softcapping is None
+
+
+# ------------------------------------------------------------------- models of one's own
+
+SMALL = {
+    "vocab_size": 96,
+    "hidden_size": 64,
+    "intermediate_size": 80,
+    "num_hidden_layers": 7,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 24,
+}
+LESS = {"hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 96}
+OTHER_PARTS = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+FOLDERS = {
+    "gemma": {},
+    "gemma2": {"sliding_window": 16},
+    "gemma3_text": {"sliding_window": 16},
+    "gemma3": {"text_config": SMALL, "vision_config": OTHER_PARTS | {"num_attention_heads": 2}},
+    "gemma3n_text": {"sliding_window": 16, "num_kv_shared_layers": 2, "laurel_rank": 8} | LESS,
+    "gemma4_text": {"sliding_window": 16, "global_head_dim": 48} | LESS,
+    "llama": {"tie_word_embeddings": False},
+    "qwen2": {"attention_bias": True},
+}
+
+
+def write_config(folder, family, **changes):
+    """A folder as `save_pretrained` leaves it; some of its fields are those of the class."""
+    sizes = {} if family == "gemma3" else SMALL
+    config = AutoConfig.for_model(family, **(sizes | FOLDERS[family] | changes))
+    folder.mkdir(exist_ok=True)
+    config.save_pretrained(folder)
+    return config
+
+
+@pytest.mark.parametrize("family", FOLDERS)
+def test_any_folder_with_a_config_counts_as_transformers_does(family, tmp_path):
+    config = write_config(tmp_path / "mine", family)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    info = catalog.find(tmp_path / "mine")
+    assert info.hub_id == "mine" and sizes_of(info) == counted(model)
+    assert info.family == config.get_text_config().model_type
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    family=st.sampled_from(sorted(catalog.UNIFORM)),
+    sizes=st.fixed_dictionaries({name: st.integers(1, 9) for name in SMALL}),
+    bias=st.booleans(),
+    tied=st.booleans(),
+)
+def test_the_formula_is_that_of_transformers(family, sizes, bias, tied):
+    sizes = {name: 2 * number for name, number in sizes.items()}
+    sizes["num_attention_heads"] *= sizes["num_key_value_heads"]
+    sizes["hidden_size"] *= sizes["num_attention_heads"]  # Gemma 3 insists on a multiple
+    config = {"model_type": family, "attention_bias": bias, "tie_word_embeddings": tied} | sizes
+    assert sizes_of(catalog.ModelInfo("mine", config)) == counted(on_meta(config))
+
+
+def test_a_sparse_config_is_completed_with_the_defaults_of_transformers(tmp_path):
+    """As of google/gemma-3-4b-it, whose file names neither the heads nor the vocabulary."""
+    text = {"model_type": "gemma3_text", "hidden_size": 64, "num_hidden_layers": 2}
+    sparse = {"model_type": "gemma3", "text_config": text}
+    (tmp_path / "config.json").write_text(json.dumps(sparse))
+    default = AutoConfig.for_model("gemma3_text")
+    info = catalog.find(tmp_path)
+    assert info.num_attention_heads == default.num_attention_heads
+    assert info.vocab_size == default.vocab_size and len(info.layers) == 2
+
+
+@pytest.mark.parametrize(
+    "written, advice",
+    [
+        (None, "holds no config.json"),
+        ("{", "cannot be read"),
+        ("[1]", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"model_type": "nonsense"}', "cannot be read: Unrecognized model identifier: nonsense"),
+        ('{"model_type": "gemma3_text", "hidden_size": 2}', "cannot be read: Class validation"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_says_so_in_one_line(tmp_path, written, advice):
+    if written is not None:
+        (tmp_path / "config.json").write_text(written)
+    with pytest.raises(ValueError, match=advice) as error:
+        catalog.find(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_adapter_names_its_base(tmp_path):
+    adapter = {"base_model_name_or_path": "google/gemma-2b-it"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(ValueError, match="load google/gemma-2b-it, and the adapter onto it"):
+        catalog.find(tmp_path)
+
+
 def test_unknown_names_are_answered_with_near_ones():
-    with pytest.raises(ValueError, match="gemma-2b-it"):
-        catalog.find("google/gemma2b-it")
-    with pytest.raises(ValueError, match="not 'int4'"):
-        memory.weight_bytes(catalog.find("google/gemma-2b"), "int4")
+    for name in ("google/gemma2b-it", "gemma-2b-it"):
+        with pytest.raises(ValueError, match="google/gemma-2b-it") as error:
+            catalog.find(name)
+        assert "\n" not in str(error.value)
+
+
+def test_a_mirror_is_found_as_its_original():
+    assert catalog.find("unsloth/gemma-2b-it") is catalog.find("google/gemma-2b-it")
+
+
+def test_a_missing_size_is_named_and_a_model_can_be_copied():
+    import copy
+
+    info = catalog.find("google/gemma-2b")
+    with pytest.raises(AttributeError, match="num_experts"):
+        _ = info.num_experts
+    assert copy.deepcopy(info) == info
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    write_config(tmp_path / "me", "gemma3_text")  # the owner's folder, and a repository in it
+    write_config(tmp_path / "me" / "my-finetune", "gemma3_text")
+    (tmp_path / "me" / "weights-only").mkdir()
+    server = Hub(tmp_path, gated={"me/closed"}, tokens={TOKEN})
+    for name in [name for name in os.environ if name.startswith("HF_")]:
+        monkeypatch.delenv(name)
+    import huggingface_hub
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    settings = {  # read from the environment when the client was imported
+        "ENDPOINT": server.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": server.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    yield server
+    server.shutdown()
+
+
+def test_a_repository_of_ones_own_is_planned_from_its_config(hub):
+    info = catalog.find("me/my-finetune")
+    assert (info.family, info.hidden_size, len(info.layers)) == ("gemma3_text", 64, 7)
+    assert loading.plan_loading("me/my-finetune", "bf16", T4).dtype == "float32"
+    assert loading.plan_loading("me/my-finetune", "nf4", A100).fits
+
+
+def test_a_repository_that_is_not_there_or_has_no_config_says_so(hub):
+    for name in ("me/nobody", "me/weights-only"):
+        with pytest.raises(ValueError, match=f"{name} is not in the catalog") as error:
+            catalog.find(name)
+        assert "\n" not in str(error.value)
