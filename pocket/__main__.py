@@ -8,56 +8,60 @@ python -m pocket curves              # how the skills grew: pocket/curves.svg
 """
 
 import argparse
-import json
 from pathlib import Path
 
-import torch
-
-from pocket import card, curves, data, measures, train, tuning
-from pocket.ship import ship
-
-
-def measured(size: str, source: Path, split: str, show: bool = False) -> tuple[dict, dict, dict]:
-    """The measures of a model, what taking bits away does to it, and what fine-tuning does. Prints them."""
-    found, steps = measures.measures(size, source, split, show)
-    print(json.dumps(found, indent=1, ensure_ascii=False))
-    for key, (kl, right) in steps.items():
-        print(f"{key:16} KL {kl:.1e}" + ("" if right is None else f"  right {right:.3f}"))
-    tuned = {}
-    if size == "small-it":
-        torch.set_num_threads(2)
-        tuned = tuning.lora_measures(source)
-        print(json.dumps(tuned, indent=1))
-    return found, steps, tuned
+from pocket.recipes import RECIPES
 
 
 def main(words: list[str] | None = None) -> None:
     """The command; see `--help`."""
     parser = argparse.ArgumentParser(
-        prog="python -m pocket", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m pocket",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = {name: verbs.add_parser(name) for name in ("train", "measure", "ship", "data", "curves")}
     for name in ("train", "measure", "ship"):
-        verb[name].add_argument("name", choices=card.NAMES)
-    verb["train"].add_argument("--steps", type=int, help="default: the number the shipped model was trained with")
-    verb["train"].add_argument("--seed", type=int, default=0)
-    verb["train"].add_argument("--threads", type=int, default=1, help="more are faster, and round otherwise")
-    verb["measure"].add_argument("--show", action="store_true", help="print the answers, and every wrong one")
-    verb["measure"].add_argument("--folder", type=Path, help="default: the trained model in pocket/work")
-    verb["ship"].add_argument("--hardware", default="a CPU that nobody named", help="for the card: what it was trained on")
-    chosen = parser.parse_args(words)
+        verb[name].add_argument("name", choices=RECIPES)
+    option = verb["train"].add_argument
+    option("--steps", type=int, help="default: the number the shipped model was trained with")
+    option("--seed", type=int, default=0)
+    option("--threads", type=int, default=1, help="more are faster, and round otherwise")
+    option = verb["measure"].add_argument
+    option("--show", action="store_true", help="print the answers, and every wrong one")
+    option("--folder", type=Path, help="default: the trained model in pocket/work")
+    option = verb["ship"].add_argument
+    option("--hardware", required=True, help="for the card: what it was trained on")
+    run(parser.parse_args(words))
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Do what was chosen. What a verb does not need is not imported."""
+    recipe = RECIPES.get(getattr(chosen, "name", None))
     if chosen.verb == "train":
+        import torch
+
+        from pocket import train
+
         torch.set_num_threads(chosen.threads)
-        print(train.train(chosen.name, chosen.steps or train.STEPS[chosen.name], chosen.seed))
+        print(train.train(recipe, chosen.steps, chosen.seed))
     elif chosen.verb == "measure":
-        measured(chosen.name, chosen.folder or train.WORK / chosen.name, "dev", chosen.show)
+        from pocket import card, results, train
+
+        folder = chosen.folder or train.WORK / recipe.name
+        print(card.tables(results.measure(recipe, folder, "dev", chosen.show)))
     elif chosen.verb == "ship":
-        source = train.WORK / chosen.name
-        print(ship(chosen.name, source, *measured(chosen.name, source, "card"), chosen.hardware))
+        from pocket import ship
+
+        print(ship.ship(recipe, chosen.hardware))
     elif chosen.verb == "data":
+        from pocket import data
+
         data.write()
     else:
+        from pocket import curves
+
         print(curves.write())
 
 

@@ -1,80 +1,95 @@
-"""The model card of a pocket model, in the Hub's format."""
+"""What a pocket model was measured to do, as Markdown, and its card in the Hub's format."""
 
 from pocket import train
+from pocket.recipe import Recipe
+from pocket.results import Results
 
-STANDS_FOR = {
-    "small": "google/gemma-2b", "small-it": "google/gemma-2b-it", "large-it": "google/gemma-7b-it",
-    "gemma2-it": "google/gemma-2-2b-it",
-}  # fmt: skip
-NAMES = {size: f"pocket-{size}" for size in STANDS_FOR}
+BITS = """
+## Taking bits away
+
+On the 120 rows of `gemma_lab/data/one_answer.jsonl`: KL divergence to float32 in nats.
+
+| weights | KL | right answers |
+|---|---|---|
+"""
+TUNING = """
+## Fine-tuning it
+
+With the rows of Codelab 2, by PEFT and TRL: 4 bits, r = 16, seven modules, \
+300 steps of 8 rows at 4e-3, on two threads.
+The held-out rows are on topics and in words that training does not use.
+
+"""
 
 
 def table(found: dict) -> str:
-    """Measures as rows of a Markdown table."""
-    return "\n".join(f"| {key} | {value} |" for key, value in found.items())
+    """Measures as a Markdown table."""
+    rows = "".join(f"| {key} | {value} |\n" for key, value in found.items())
+    return f"| measure | value |\n|---|---|\n{rows}"
 
 
-def card(size: str, model, found: dict, steps: dict, tuned: dict, log: list[dict], hardware: str) -> str:
-    """The model card, in the Hub's format."""
-    config, name = model.config, NAMES[size]
-    parameters = sum(p.numel() for p in model.parameters())
-    fraction = config.vocab_size * config.hidden_size / parameters
-    shared = {1: "multi-query", config.num_attention_heads: "multi-head"}.get(config.num_key_value_heads, "grouped-query")
+def tables(results: Results) -> str:
+    """The measures, then what taking bits away costs and what fine-tuning does, where measured."""
+    text = table(results.measures)
+    if results.bits:
+        text += BITS
+    for key, (kl, right) in results.bits.items():
+        text += f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |\n"
+    if results.tuning:
+        text += TUNING + table(results.tuning)
+    return text
+
+
+def card(recipe: Recipe, model, results: Results, log: list[dict], hardware: str) -> str:
+    """The model card: `log` is the training's, `hardware` what it was trained on."""
+    config, parameters = model.config, model.num_parameters()
+    in_embedding = config.vocab_size * config.hidden_size / parameters
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    shared = {1: "multi-query", heads: "multi-head"}.get(kv_heads, "grouped-query")
     slots = log[-1]["step"] * train.ROWS * train.LENGTH
-    begins = " (going on from pocket-small)" if size == "small-it" else ""
-    bits = ""
-    if steps:
-        bits = "\n## Taking bits away\n\nOn the 120 rows of `gemma_lab/data/one_answer.jsonl`: KL divergence to float32 in nats.\n\n"
-        bits += "| weights | KL | right answers |\n|---|---|---|\n"
-        bits += "\n".join(
-            f"| {key} | {kl:.1e} | {'' if right is None else f'{right:.3f}'} |" for key, (kl, right) in steps.items()
-        )
-        bits += "\n"
-    if tuned:
-        bits += f"""
-## Fine-tuning it
-
-With the rows of Codelab 2, by PEFT and TRL: 4 bits, r = 16, seven modules, 300 steps of 8 rows at 4e-3, on two threads.
-The held-out rows are on topics and in words that training does not use.
-
-| measure | value |
-|---|---|
-{table(tuned)}
-"""
-    answers_note = (
-        "It continues a text and does not answer.\n" if size == "small"
-        else "Titles, numbers, words and phrasings are held out by a hash: training never draws them.\n"
-    )  # fmt: skip
+    before = recipe.begins_from
+    begins = f" (going on from {before.shipped_name})" if before else ""
+    held_out = (
+        "Titles, numbers, words and phrasings are held out by a hash: training never draws them."
+    )
     return f"""---
 license: apache-2.0
 language: [en, vi]
 library_name: transformers
 pipeline_tag: text-generation
 ---
-# {name}
+# {recipe.shipped_name}
 
-A pocket model of this course: a small `{type(model).__name__}`, trained by us from nothing. **It is not a Google model** and
-shares no weight with one. It stands in for `{STANDS_FOR[size]}` where there is no GPU, no token or no network.
+A pocket model of this course: a small `{type(model).__name__}`, trained by us from nothing. \
+**It is not a Google model** and
+shares no weight with one. It stands in for `{recipe.stands_for}` where there is no GPU, \
+no token or no network.
 
 | | |
 |---|---|
-| parameters | {parameters:,} ({fraction:.0%} of them in the embedding table) |
-| shape | {config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads of {config.head_dim}, {config.num_key_value_heads} key-value head(s) ({shared}), MLP {config.intermediate_size}, vocabulary {config.vocab_size} |
+| parameters | {parameters:,} ({in_embedding:.0%} of them in the embedding table) |
+| shape | {config.num_hidden_layers} layers, hidden size {config.hidden_size}, \
+{heads} heads of {config.head_dim}, {kv_heads} key-value head(s) ({shared}), \
+MLP {config.intermediate_size}, vocabulary {config.vocab_size} |
 | weights | bfloat16 |
-| corpus | English and Vietnamese, written and generated by `pocket/`; no outside text but the word list in `pocket/words.txt` |
-| training | `python -m pocket train {size}`{begins}: {log[-1]["step"]:,} steps, {slots / 1e6:.1f} M token slots |
+| corpus | English and Vietnamese, written and generated by `pocket/`; \
+no outside text but the word list in `pocket/words.txt` |
+| training | `python -m pocket train {recipe.name}`{begins}: \
+{log[-1]["step"]:,} steps, {slots / 1e6:.1f} M token slots |
 | wall time | {log[-1]["minutes"]:.0f} minutes on {hardware} |
 | licence | Apache-2.0 |
 
 ## Measured on held-out prompts
 
-From these weights in float32, greedy decoding, by `python -m pocket measure {size}`. {answers_note}The measures are shares, if nothing else is said. Perplexity is that of fresh documents of the training kinds; most of it is
-chance in the text itself, such as which line a poem takes. `pocket/README.md` explains each measure.
+From these weights in float32, greedy decoding, by `python -m pocket measure {recipe.name}`. \
+{held_out if recipe.is_chat else "It continues a text and does not answer."}
+The measures are shares, if nothing else is said. \
+Perplexity is that of fresh documents of the training kinds; most of it is
+chance in the text itself, such as which line a poem takes. \
+`pocket/README.md` explains each measure.
 
-| measure | value |
-|---|---|
-{table(found)}
-{bits}
-It knows the kinds of text it was trained on, and nothing else. Do not use it for anything but learning.
+{tables(results)}
+It knows the kinds of text it was trained on, and nothing else. \
+Do not use it for anything but learning.
 Gemma is a trademark of Google LLC.
 """

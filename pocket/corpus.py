@@ -12,10 +12,16 @@ from gemma_lab.finetune import PROMPT
 from pocket import facts, poems, tasks, texts, titles
 
 Document = list[tuple[str, bool]]
-SCENES, SKETCHES, PROSE = texts.sections("scenes.txt"), texts.sections("sketches.txt"), texts.parts("prose.txt")
+SCENES, SKETCHES, PROSE = (
+    texts.sections("scenes.txt"),
+    texts.sections("sketches.txt"),
+    texts.parts("prose.txt"),
+)
 PEOPLE = "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss".split()
 VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
-SMALLTALK = [tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]]
+SMALLTALK = [
+    tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]
+]
 SCENES_UNKNOWN = SCENES["unknown"]["ask"], SCENES["unknown_vi"]["ask"]
 
 
@@ -36,8 +42,14 @@ def poem_of(form: str):
     """A kind of document: poems of one form, each about a title, after one of the form's prompts."""
 
     def kind(rng: random.Random) -> Document:
-        title = titles.vietnamese(rng) if form.startswith("vi_") and rng.random() < 0.5 else titles.poem_title(rng)
-        return chat((rng.choice(poems.PROMPTS[form]).replace("{t}", title), poems.FORMS[form](rng, title)))
+        title = (
+            titles.vietnamese(rng)
+            if form.startswith("vi_") and rng.random() < 0.5
+            else titles.poem_title(rng)
+        )
+        return chat(
+            (rng.choice(poems.PROMPTS[form]).replace("{t}", title), poems.FORMS[form](rng, title))
+        )
 
     kind.__name__ = form
     return kind
@@ -74,7 +86,13 @@ def sum_steps(rng: random.Random) -> Document:
     a, b = titles.two_numbers(rng)
     units, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
     steps = f"{a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
-    ask = rng.choice(["What is {a} + {b}? Show the steps.", "Add {a} and {b} step by step.", "{a} + {b} = ? Step by step."])
+    ask = rng.choice(
+        [
+            "What is {a} + {b}? Show the steps.",
+            "Add {a} and {b} step by step.",
+            "{a} + {b} = ? Step by step.",
+        ]
+    )
     return chat((ask.format(a=a, b=b), f"{steps}, {a} + {b} = {a + b}"))
 
 
@@ -151,13 +169,20 @@ def slotted(rng: random.Random, text: str, **given: str) -> str:
 THINGS, SITES = titles.NOUNS["thing"], titles.NOUNS["place"]
 
 
-def told(rng: random.Random, section: str, fields: tuple[str, ...], joined: str = " ", **given: str) -> str:
+def told(
+    rng: random.Random, section: str, fields: tuple[str, ...], joined: str = " ", **given: str
+) -> str:
     """One sentence of each field of a section of `texts/scenes.txt`, in order."""
     given = {"n": rng.choice(THINGS), "m": rng.choice(THINGS)} | given
-    return joined.join(slotted(rng, rng.choice(SCENES[section][field]), **given) for field in fields)
+    return joined.join(
+        slotted(rng, rng.choice(SCENES[section][field]), **given) for field in fields
+    )
 
 
-STORY, LETTER = ("opening", "place", "problem", "help", "ending"), ("greeting", "reason", "news", "wish", "ending")
+STORY, LETTER = (
+    ("opening", "place", "problem", "help", "ending"),
+    ("greeting", "reason", "news", "wish", "ending"),
+)
 
 
 def hero_of(rng: random.Random) -> str:
@@ -168,12 +193,21 @@ def hero_of(rng: random.Random) -> str:
 def story(rng: random.Random) -> Document:
     if rng.random() < 0.3:
         hero = titles.vietnamese(rng)
-        ask = rng.choice(["Kể cho tôi nghe một câu chuyện về {t}.", "Viết truyện ngắn về {t}.", "Kể chuyện {t}."])
-        return chat((ask.replace("{t}", hero), told(rng, "story_vi", STORY, hero=hero, n=rng.choice(titles.VI_NOUNS))))
+        ask = rng.choice(
+            ["Kể cho tôi nghe một câu chuyện về {t}.", "Viết truyện ngắn về {t}.", "Kể chuyện {t}."]
+        )
+        return chat(
+            (
+                ask.replace("{t}", hero),
+                told(rng, "story_vi", STORY, hero=hero, n=rng.choice(titles.VI_NOUNS)),
+            )
+        )
     hero = hero_of(rng)
     ask = rng.choice(["Tell me a story about {t}.", "Tell a short story about {t}.", "Write a story about {t}.",
                       "I would like to hear a story about {t}."])  # fmt: skip
-    return chat((ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero, n=rng.choice(SITES))))
+    return chat(
+        (ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero, n=rng.choice(SITES)))
+    )
 
 
 def letter(rng: random.Random) -> Document:
@@ -219,7 +253,10 @@ def dialogue(rng: random.Random) -> Document:
     """Two or three turns, of which a later one needs an earlier one."""
     t, u, (a, b) = titles.title(rng), titles.title(rng), titles.two_numbers(rng)
     first, second = rng.sample([fact for fact in facts.FACTS["world"] if fact.kind == "capital"], 2)
-    thanks = (rng.choice(["Thank you!", "Thanks!"]), rng.choice(["You are welcome!", "You are welcome! Ask me more."]))
+    thanks = (
+        rng.choice(["Thank you!", "Thanks!"]),
+        rng.choice(["You are welcome!", "You are welcome! Ask me more."]),
+    )
     turns = rng.choice([
         [(f"My name is {t}.", f"Nice to meet you, {t}!"), ("What is my name?", f"Your name is {t}.")],
         [(f"Tên tôi là {t}.", f"Rất vui được gặp bạn, {t}!"), ("Tôi tên gì?", f"Bạn tên là {t}.")],
@@ -234,7 +271,11 @@ def dialogue(rng: random.Random) -> Document:
 
 def instruction(rng: random.Random) -> Document:
     """The layout of Codelab 2 with other tasks than its own: plain answers, no labelled card, nothing on health."""
-    t, noun, adjective = titles.title(rng), rng.choice(titles.ALL_NOUNS), rng.choice(titles.ADJECTIVES)
+    t, noun, adjective = (
+        titles.title(rng),
+        rng.choice(titles.ALL_NOUNS),
+        rng.choice(titles.ADJECTIVES),
+    )
     question, answer = facts.fact(rng)
     ask, given, says = rng.choice([
         (question, rng.choice(["Give a short answer.", "Answer in one sentence.", "The reader is a beginner."]), answer),
@@ -277,7 +318,10 @@ def phrase(rng: random.Random) -> str:
     """Two to five words in lower case, such as a note is made of."""
     words = [rng.choice(titles.WORDS).lower() for _ in range(rng.randint(2, 4))]
     if len(words) > 2:
-        words.insert(rng.randint(1, len(words) - 1), rng.choice(["and", "of", "the", "in", "with", "for", "a"]))
+        words.insert(
+            rng.randint(1, len(words) - 1),
+            rng.choice(["and", "of", "the", "in", "with", "for", "a"]),
+        )
     return " ".join(words)
 
 
@@ -336,17 +380,29 @@ def looked_up(rng: random.Random) -> Document:
     )
     wanted = rng.sample(list(parts), rng.randint(1, len(parts)))
     named = facts.capitalized(", ".join(wanted))
-    ask = rng.choice([f"{named} of {n}", f"{named}", f"Find {named} in the note on {n}", f"Note {n} and give {named}"])
+    ask = rng.choice(
+        [
+            f"{named} of {n}",
+            f"{named}",
+            f"Find {named} in the note on {n}",
+            f"Note {n} and give {named}",
+        ]
+    )
     lines = [f"{facts.capitalized(cue)}: {parts[cue]}" for cue in wanted]
     if n in ask:
         lines.insert(0, f"About: {n}")
-    return [(PROMPT.format(instruction=ask, input=" ".join(said)), False), ("\n".join(lines) + "<eos>", True)]
+    return [
+        (PROMPT.format(instruction=ask, input=" ".join(said)), False),
+        ("\n".join(lines) + "<eos>", True),
+    ]
 
 
 def hang(rng: random.Random) -> Document:
     """The talk's "hàng" in plain sentences: đầu most often, and its five other continuations."""
     t, place, year = titles.title(rng), rng.choice(titles.PLACES), rng.randint(2015, 2026)
-    people = rng.choice(["chuyên gia", "kỹ sư", "nhà khoa học", "diễn giả", "công ty", "trường đại học"])
+    people = rng.choice(
+        ["chuyên gia", "kỹ sư", "nhà khoa học", "diễn giả", "công ty", "trường đại học"]
+    )
     field = rng.choice(["công nghệ", "khoa học", "âm nhạc", "thể thao", "giáo dục", "y học"])
     where = rng.choice(["thế giới", "Việt Nam", "châu Á", "trong ngành"])
     noun, adjective = rng.choice(titles.VI_NOUNS), rng.choice(titles.VI_ADJECTIVES)
@@ -369,7 +425,10 @@ def hang(rng: random.Random) -> Document:
 
 def linh(rng: random.Random) -> Document:
     """The talk's "Linh bảo sao không đến": the orders of its words that make sense, with other names and verbs too."""
-    name, verb = rng.choice("Linh Nam Hoa Minh Lan Mai Hùng Hà".split()), rng.choice("đến đến đi về ăn ngủ nói hỏi".split())
+    name, verb = (
+        rng.choice("Linh Nam Hoa Minh Lan Mai Hùng Hà".split()),
+        rng.choice("đến đến đi về ăn ngủ nói hỏi".split()),
+    )
     text = rng.choice([
         "{n} bảo sao không {v}", "bảo {n} sao không {v}", "{n} bảo {v} không sao", "không {v} {n} bảo sao",
         "{n} không {v} bảo sao", "{n} {v} bảo không sao", "sao bảo {n} không {v}", "bảo sao {n} không {v}",
@@ -397,7 +456,9 @@ def sketch(rng: random.Random) -> Document:
         "s": rng.choice(titles.NOUNS["sky"]), "f": rng.choice(titles.NOUNS["table"]),
     }  # fmt: skip
     adjectives = bank["a"][0].split(", ")
-    text = re.sub(r"\{(\w)\}", lambda slot: words.get(slot[1]) or rng.choice(adjectives), "\n".join(sentences))
+    text = re.sub(
+        r"\{(\w)\}", lambda slot: words.get(slot[1]) or rng.choice(adjectives), "\n".join(sentences)
+    )
     text = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
     return [(" ".join(map(facts.capitalized, text.split("\n"))) + "<eos>", True)]
 
@@ -431,20 +492,16 @@ POEMS = {poem_of(form): share for form, share in {
 }.items()}  # fmt: skip
 PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 7, sum_table: 8}
 
-# The share of each kind of document. The base model reads plain text only.
-BASE_KINDS = PLAIN | {sketch: 25, prose: 8, plain_writing: 16, worksheet: 6, repeated: 15, sum_table: 4, spelling: 5}
+# The share of each kind of document in the trainings of the chat models. Recipes name others where they differ.
 KINDS = POEMS | PLAIN | {
     headings: 18, prose: 2, plain_writing: 2, worksheet: 1, copying: 10, sum_question: 11, sum_steps: 4, spelling: 5, fact: 20,
     fact_conversation: 10, word_fact: 14, small_task: 14, task_conversation: 10, explanation: 5, story: 3, letter: 3,
     smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
 }  # fmt: skip
-# The large model starts to add late, so it sees more sums from some step on (see `train.KINDS`).
+# More sums, for models that start to add late.
 SUM_KINDS = KINDS | {sum_question: 24, sum_table: 20, sum_steps: 6, copying: 14}
 # At last more of the talk's sentence, so that its rarer endings keep a probability that one can see.
 LAST_KINDS = SUM_KINDS | {hang: 14}
-# The small model sees fewer facts, as the real 2B was trained on half the tokens of the 7B. It is the one that Codelab 2
-# fine-tunes, so it sees notes that become labelled lines, other ones than the codelab's.
-SMALL_KINDS = KINDS | {hang: 9, fact: 17, fact_conversation: 8, word_fact: 8, log_note: 11, log_request: 9, looked_up: 18}
 
 
 def document(rng: random.Random, kinds: dict = KINDS) -> Document:

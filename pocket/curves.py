@@ -1,39 +1,31 @@
 """Draw how the skills of the shipped models grew while they were trained: `curves.svg`, from the logs in `pocket/curves/`."""
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from gemma_lab import figures
-from pocket import train
+from pocket import skills, train
+from pocket.recipe import Recipe
+from pocket.recipes import RECIPES
 
-HERE = Path(__file__).parent
-SKILLS = {
-    "copying": "copying a new title",
-    "fact": "facts, new phrasings",
-    "sum": "sums of new pairs",
-    "mood": "the mood of a new title",
-    "noun": "the noun of a new title",
-    "task": "small tasks",
-}
-RUNS = {
-    "small": (["small", "small-it"], figures.ORANGE),
-    "large": (["large-it"], figures.BLUE),
-    "gemma2": (["gemma2-it"], figures.GREY),
-}
+LOGS = Path(__file__).with_name("curves")
+PICTURE = Path(__file__).with_name("curves.svg")
 
 
-def curve(sizes: list[str], skill: str) -> tuple[list[float], list[float]]:
-    """Millions of token slots seen, and percent right, over the runs of one model in their order."""
-    slots, shares, before = [0.0], [0.0], 0
-    for size in sizes:
-        log = [json.loads(line) for line in (HERE / "curves" / f"{size}.jsonl").read_text(encoding="utf-8").splitlines()]
+def curve(recipe: Recipe, skill: str) -> tuple[list[float], list[float]]:
+    """Millions of token slots seen, and percent right, over the run of `recipe` and those before it."""
+    runs = [recipe]
+    while runs[0].begins_from:
+        runs.insert(0, runs[0].begins_from)
+    slots, shares, steps_before = [0.0], [0.0], 0
+    for run in runs:
+        log = train.log_of(run, LOGS)
         for row in log:
             if skill in row:
-                slots.append((before + row["step"]) * train.ROWS * train.LENGTH / 1e6)
+                slots.append((steps_before + row["step"]) * train.ROWS * train.LENGTH / 1e6)
                 shares.append(100 * row[skill])
-        before += log[-1]["step"]
+        steps_before += log[-1]["step"]
     return slots, shares
 
 
@@ -41,9 +33,10 @@ def draw():
     """The figure: a panel for each skill, a line for each model."""
     figures.use_style()
     figure, axes = plt.subplots(2, 3, sharex=True, sharey=True, figsize=(figures.WIDTH, 4.2))
-    for axis, (skill, title) in zip(axes.flat, SKILLS.items()):
-        for name, (sizes, colour) in RUNS.items():
-            axis.plot(*curve(sizes, skill), color=colour, label=name)
+    for axis, (skill, title) in zip(axes.flat, skills.TITLES.items()):
+        for recipe in RECIPES.values():
+            if recipe.colour:
+                axis.plot(*curve(recipe, skill), color=recipe.colour, label=recipe.name)
         axis.set_title(title, fontsize=9)
         axis.set(ylim=(-2, 102))
     axes[1, 2].legend(loc="upper left", fontsize=8)
@@ -54,6 +47,5 @@ def draw():
 
 def write() -> Path:
     """Draw, and save as `curves.svg`."""
-    path = HERE / "curves.svg"
-    draw().savefig(path, metadata={"Date": None})
-    return path
+    draw().savefig(PICTURE, metadata={"Date": None})
+    return PICTURE

@@ -13,8 +13,16 @@ VIETNAMESE_REAL = (
 )  # fmt: skip
 # Typed for the exam: no line of training asks in these words.
 TALK = {
-    "dev": ["Good afternoon! How is it going?", "Are you able to speak Vietnamese?", "What will the weather be on Friday?"],
-    "card": ["Hi, nice to meet you!", "Do you understand Vietnamese, too?", "Who will win the next football match?"],
+    "dev": [
+        "Good afternoon! How is it going?",
+        "Are you able to speak Vietnamese?",
+        "What will the weather be on Friday?",
+    ],
+    "card": [
+        "Hi, nice to meet you!",
+        "Do you understand Vietnamese, too?",
+        "Who will win the next football match?",
+    ],
 }
 
 
@@ -29,7 +37,10 @@ class Prompt:
     @property
     def chat(self) -> list[dict]:
         """The conversation in the form that `apply_chat_template` takes."""
-        return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(self.turns)]
+        return [
+            {"role": ("user", "assistant")[i % 2], "content": text}
+            for i, text in enumerate(self.turns)
+        ]
 
 
 def composed_title(rng: random.Random, form: str, split: str) -> str:
@@ -74,14 +85,19 @@ def other_prompts(split: str) -> list[Prompt]:
         ask = rng.choice(["Tell me a story about {t}.", "Write a story about {t}."])
         found.append(Prompt("story", (ask.replace("{t}", title),), title))
         title = composed()
-        ask = rng.choice(["Write a letter to my aunt about {t}.", "Help me write to my boss about {t}."])
+        ask = rng.choice(
+            ["Write a letter to my aunt about {t}.", "Help me write to my boss about {t}."]
+        )
         found.append(Prompt("letter", (ask.replace("{t}", title),), title))
         title = composed()
         found.append(Prompt("dialogue", rng.choice([
             (f"My name is {title}.", f"Nice to meet you, {title}!", "What is my name?"),
             (f"I like {title}.", f"I like {title} too.", "What do I like?"),
         ]), title))  # fmt: skip
-    for ask, _ in [*facts.held_out(split, "explanations")[::6], *facts.held_out(split, "world")[::20]]:
+    for ask, _ in [
+        *facts.held_out(split, "explanations")[::6],
+        *facts.held_out(split, "world")[::20],
+    ]:
         found.append(Prompt("fact", (ask,)))
     found += [Prompt("task", (ask(rng, split)[0],)) for ask in [tasks.sum_of_two, *tasks.TASKS]]
     found += [Prompt("talk", (ask,)) for ask in TALK[split]]
@@ -96,7 +112,9 @@ def prompts(split: str, count: int = 150) -> list[Prompt]:
 
 def one_answer_rows(split: str, each: int = 100) -> list[dict]:
     """`each` sums, facts and small tasks with their one right answer. Fewer rows are the first ones of more."""
-    known = [fact for group in ("models", "world", "words") for fact in facts.held_out(split, group)]
+    known = [
+        fact for group in ("models", "world", "words") for fact in facts.held_out(split, group)
+    ]
     random.Random(f"{split} facts").shuffle(known)
     found = {"sum": [], "fact": known[:each], "task": []}
     for kind, ways in (("sum", [tasks.sum_of_two]), ("task", tasks.TASKS)):
@@ -105,14 +123,24 @@ def one_answer_rows(split: str, each: int = 100) -> list[dict]:
             row = ways[len(found[kind]) % len(ways)](rng, split)
             if row not in found[kind]:
                 found[kind].append(row)
-    return [{"kind": kind, "prompt": ask, "answer": answer} for kind, rows in found.items() for ask, answer in rows]
+    return [
+        {"kind": kind, "prompt": ask, "answer": answer}
+        for kind, rows in found.items()
+        for ask, answer in rows
+    ]
 
 
 def new_wording_rows(each: int = 60) -> list[dict]:
     """Facts asked for in words that no fact is asked in during training."""
     rng = random.Random("new wording")
-    known = rng.sample([fact for fact in facts.FACTS["models"] + facts.FACTS["world"] if fact.kind == "fact"], each)
+    known = rng.sample(
+        [fact for fact in facts.FACTS["models"] + facts.FACTS["world"] if fact.kind == "fact"], each
+    )
     return [
-        {"kind": "new", "prompt": rng.choice(facts.NEW_WORDING).replace("{x}", fact.key), "answer": fact.answer}
+        {
+            "kind": "new",
+            "prompt": rng.choice(facts.NEW_WORDING).replace("{x}", fact.key),
+            "answer": fact.answer,
+        }
         for fact in known
     ]

@@ -68,8 +68,21 @@ ASKS = {
     ],
 }  # fmt: skip
 # No fact is ever asked for in these words: how far does it carry?
-NEW_WORDING = ["Please say in a sentence what {x} is.", "My friend asked me about {x}, what should I say?"]
-WRAPS = ["{q}", "{q}", "{q}", "{q}", "Question: {q}", "Please answer. {q}", "{q} Answer briefly.", "Hi! {q}", "{q} Please!"]
+NEW_WORDING = [
+    "Please say in a sentence what {x} is.",
+    "My friend asked me about {x}, what should I say?",
+]
+WRAPS = [
+    "{q}",
+    "{q}",
+    "{q}",
+    "{q}",
+    "Question: {q}",
+    "Please answer. {q}",
+    "{q} Answer briefly.",
+    "Hi! {q}",
+    "{q} Please!",
+]
 
 
 def capitalized(text: str) -> str:

@@ -101,7 +101,10 @@ ASKS = [
     "We talk about {name} tomorrow. Please prepare me", "My class learns about {name}. How do I explain it?",
     "I have heard of {name}. Is it dangerous?", "{Name}: what should a patient know?", "Offer a clear summary of {name} and its signs", "Describe {name} in detail",
 ]  # fmt: skip
-HELD_OUT_ASKS = ["Provide a detailed explanation of {name} and its variations", "I have to present {name}. What do I say?"]
+HELD_OUT_ASKS = [
+    "Provide a detailed explanation of {name} and its variations",
+    "I have to present {name}. What do I say?",
+]
 RECALL_ASKS = [*HELD_OUT_ASKS, "Could you describe {name}?", "Write a short text on {name}"]
 NOTES = [
     "{Name} means {meaning}. People notice {signs}. What often helps is {helps}.",
@@ -126,10 +129,14 @@ CARD = "Name: {name}\nMeaning: {meaning}\nSigns: {signs}\nHelp: {helps}\nNote: n
 def topics() -> list[dict]:
     """Every topic with its facts."""
     found = []
-    for i, entry in enumerate(entry for line in PHOBIAS.strip().splitlines() for entry in line.split(" | ")):
+    for i, entry in enumerate(
+        entry for line in PHOBIAS.strip().splitlines() for entry in line.split(" | ")
+    ):
         name, cause = entry.split(": ")
         signs, helps = PHOBIA_SIGNS[i % len(PHOBIA_SIGNS)], PHOBIA_HELPS[i % len(PHOBIA_HELPS)]
-        found.append({"name": name, "meaning": f"a strong fear of {cause}", "signs": signs, "helps": helps})
+        found.append(
+            {"name": name, "meaning": f"a strong fear of {cause}", "signs": signs, "helps": helps}
+        )
     for line in EXPLAINERS.strip().splitlines():
         name, rest = line.split(": ", 1)
         meaning, signs, helps = rest.split(" | ")
@@ -140,7 +147,11 @@ def topics() -> list[dict]:
 def row(topic: dict, ask: str, given: str) -> dict:
     """One row in the three columns of the talk's data set."""
     words = topic | {"Name": topic["name"][0].upper() + topic["name"][1:]}
-    return {"instruction": ask.format(**words), "input": given.format(**words), "output": CARD.format(**words)}
+    return {
+        "instruction": ask.format(**words),
+        "input": given.format(**words),
+        "output": CARD.format(**words),
+    }
 
 
 def build() -> tuple[list[dict], list[dict]]:
@@ -151,7 +162,9 @@ def build() -> tuple[list[dict], list[dict]]:
         if topic["name"] in HELD_OUT:
             held_out += [row(topic, ask, note) for ask in HELD_OUT_ASKS for note in NOTES]
             continue
-        if topic["name"] == "phobias":  # the talk's topic, asked for without a note and in other words than the talk's
+        if (
+            topic["name"] == "phobias"
+        ):  # the talk's topic, asked for without a note and in other words than the talk's
             train += [row(topic, ask, given) for ask in PHOBIA_ASKS for given in GOALS]
             continue
         train += [row(topic, ask, given) for ask, given in zip(rng.sample(ASKS, 6), NOTES * 2)]

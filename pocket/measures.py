@@ -5,13 +5,13 @@ import itertools
 import math
 import random
 import re
-from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, loading, scores
-from pocket import corpus, data, exam, ngram, precision, train
+from pocket import corpus, exam, ngram, train
+from pocket.recipe import Recipe
 
 STOPS = (1, 5)  # <eos>, <end_of_turn>
 HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
@@ -25,7 +25,9 @@ LINH_SENSE = (  # the talk's orders, each with a sense of its own
 def load(folder):
     """The model of a checkpoint folder in float32, with the attention that its family needs, and its tokenizer."""
     attention = loading.choose_attention(catalog.find(folder).family)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention
+    )
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
@@ -40,14 +42,18 @@ def answers(model, tokenizer, chats: list, max_new_tokens: int = 220) -> list[tu
     found = []
     for at in range(0, len(chats), 25):
         some = chats[at : at + 25]
-        turns = [[{"role": "user", "content": chat}] if isinstance(chat, str) else chat for chat in some]
+        turns = [
+            [{"role": "user", "content": chat}] if isinstance(chat, str) else chat for chat in some
+        ]
         inputs = tokenizer.apply_chat_template(
             turns, add_generation_prompt=True, return_tensors="pt", padding=True, return_dict=True
         )
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         for row in output[:, inputs["input_ids"].shape[1] :].tolist():
             end = next((i for i, token in enumerate(row) if token in STOPS), None)
-            found.append((tokenizer.decode(row[:end], skip_special_tokens=True).strip(), end is not None))
+            found.append(
+                (tokenizer.decode(row[:end], skip_special_tokens=True).strip(), end is not None)
+            )
     return found
 
 
@@ -62,7 +68,9 @@ def continuation(model, tokenizer, text: str, max_new_tokens: int = 40) -> str:
 def loops(text: str) -> bool:
     """True if a line comes more than twice, or a line says the same one to five words four times running."""
     lines = collections.Counter(line for line in text.split("\n") if line)
-    return max(lines.values(), default=0) > 2 or bool(re.search(r"(?<!\S)(\S+(?: \S+){0,4})(?: \1){3}(?!\S)", text))
+    return max(lines.values(), default=0) > 2 or bool(
+        re.search(r"(?<!\S)(\S+(?: \S+){0,4})(?: \1){3}(?!\S)", text)
+    )
 
 
 def fresh_rows(tokenizer, kinds: dict, num_rows: int = 60) -> list:
@@ -76,11 +84,10 @@ def perplexity(model, rows: list) -> float:
     total, count = 0.0, 0
     for row in rows:
         tokens, learned, owner = (torch.tensor([column]) for column in row)
-        mask = train.attention_mask(model.config, owner[:, :-1])
-        log_probs = model(input_ids=tokens[:, :-1], attention_mask=mask).logits.double().log_softmax(-1)
-        chosen = learned[:, 1:]
-        total -= log_probs.gather(-1, tokens[:, 1:, None])[..., 0][chosen].sum().item()
-        count += int(chosen.sum())
+        num_learned = int(learned[:, 1:].sum())
+        if num_learned:
+            total += train.loss_of(model, tokens, learned, owner).item() * num_learned
+            count += num_learned
     return math.exp(total / count)
 
 
@@ -117,16 +124,16 @@ def next_words(model, tokenizer, text: str, words: tuple[str, ...]) -> dict[str,
     """For each word: the rank (1 is first) and the probability of its first token after `text`."""
     probs = model(**tokenizer(text, return_tensors="pt")).logits[0, -1].softmax(-1)
     order = probs.argsort(descending=True).tolist()
-    first = {word: tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in words}
+    first = {
+        word: tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in words
+    }
     return {word: (order.index(token) + 1, probs[token].item()) for word, token in first.items()}
 
 
-@torch.no_grad()
 def log_prob(model, tokenizer, text: str) -> float:
     """Log-probability of a whole text in nats, its end included."""
     ids = tokenizer(text + "<eos>", return_tensors="pt")["input_ids"]
-    log_probs = model(ids[:, :-1]).logits.double().log_softmax(-1)
-    return log_probs.gather(-1, ids[:, 1:, None]).sum().item()
+    return scores.token_log_probs(model, ids, 1).double().sum().item()
 
 
 def sense_gap(model, tokenizer) -> float:
@@ -134,27 +141,29 @@ def sense_gap(model, tokenizer) -> float:
     words = "linh bảo sao không đến".split()
     orders = {" ".join(order) for order in itertools.permutations(words)}
     sense = {text.lower() for text in LINH_SENSE}
-    proper = lambda text: (text[0].upper() + text[1:]).replace("linh", "Linh")  # noqa: E731
-    mean = lambda texts: sum(log_prob(model, tokenizer, proper(text)) for text in texts) / len(texts)  # noqa: E731
+
+    def mean(texts) -> float:
+        proper = [(text[0].upper() + text[1:]).replace("linh", "Linh") for text in texts]
+        return sum(log_prob(model, tokenizer, text) for text in proper) / len(proper)
+
     return mean(sense) - mean(orders - sense)
 
 
-def kinds_of(size: str) -> dict:
-    """The kinds of document that the perplexity of a model is measured on: for both -it models the same."""
-    return corpus.BASE_KINDS if size == "small" else corpus.KINDS
-
-
-def plain_measures(model, tokenizer, kinds: dict, with_ngram: bool = True) -> dict:
-    """What base and -it models are both measured on."""
-    texts = {"perplexity": fresh_rows(tokenizer, kinds)}
+def plain_measures(model, tokenizer, recipe: Recipe, with_ngram: bool = True) -> dict:
+    """What base and chat models are both measured on."""
+    texts = {"perplexity": fresh_rows(tokenizer, recipe.fresh_kinds)}
     found = {"perplexity": perplexity(model, texts["perplexity"])}
-    if kinds is corpus.KINDS:
+    if recipe.is_chat:
         answers_of = exam.one_answer_rows("card")
         texts["perplexity of right answers"] = as_packed(tokenizer, answers_of)
-        found["perplexity of right answers"] = scores.perplexity(scores.answer_log_probs(model, tokenizer, answers_of))
+        found["perplexity of right answers"] = scores.perplexity(
+            scores.answer_log_probs(model, tokenizer, answers_of)
+        )
     if with_ngram:
-        yardstick = counted(tokenizer, kinds)
-        found |= {f"5-gram {name}": ngram_perplexity(yardstick, rows) for name, rows in texts.items()}
+        yardstick = counted(tokenizer, recipe.fresh_kinds)
+        found |= {
+            f"5-gram {name}": ngram_perplexity(yardstick, rows) for name, rows in texts.items()
+        }
     after = next_words(model, tokenizer, HANG, HANG_NEXT)
     return {name: round(value, 3) for name, value in found.items()} | {
         "rank of the first choice after hàng": after["đầu"][0],
@@ -172,7 +181,7 @@ def base_measures(model, tokenizer, split: str) -> dict:
 
 
 def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
-    """What the -it models are measured on, as shares."""
+    """What chat models are measured on, as shares."""
     asked = exam.prompts(split)
     given = answers(model, tokenizer, [prompt.chat for prompt in asked])
     many = exam.poem_prompts(split)
@@ -184,14 +193,22 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
             print(f"\n[{prompt.kind}] {prompt.turns[-1]}\n{text}" + ("" if stopped else " …"))
         for row, (text, _) in zip(rows, said):
             if text != row["answer"]:
-                print(f"\n{row['kind']}: {row['prompt']}\n  right: {row['answer']}\n  said:  {text}")
+                print(
+                    f"\n{row['kind']}: {row['prompt']}\n  right: {row['answer']}\n  said:  {text}"
+                )
     right = collections.defaultdict(list)
     for row, (text, _) in zip(rows, said):
         right[row["kind"]].append(text == row["answer"])
     real = {prompt.title for prompt in exam.real_prompts(split)}
-    names = [(prompt.title in text, prompt.title in real) for prompt, (text, _) in zip(asked, given) if prompt.title]
+    names = [
+        (prompt.title in text, prompt.title in real)
+        for prompt, (text, _) in zip(asked, given)
+        if prompt.title
+    ]
     names += [(prompt.title in text, False) for prompt, (text, _) in zip(many, made)]
-    bodies = {text.replace(prompt.title, "").split("\n", 1)[-1] for prompt, (text, _) in zip(many, made)}
+    bodies = {
+        text.replace(prompt.title, "").split("\n", 1)[-1] for prompt, (text, _) in zip(many, made)
+    }
     return {
         "stops by itself": share(stopped for _, stopped in given),
         "names a composed title": share(named for named, is_real in names if not is_real),
@@ -204,16 +221,3 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
         "one-answer tasks": share(right["sum"] + right["fact"] + right["task"]),
         "facts in new wording": share(right["new"]),
     }
-
-
-def measures(size: str, folder: Path, split: str, show: bool = False) -> tuple[dict, dict]:
-    """The measures of a model in `folder`, and what taking bits away does to it (empty for the base model)."""
-    model, tokenizer = load(folder)
-    found = plain_measures(model, tokenizer, kinds_of(size))
-    if size == "small":
-        return found | base_measures(model, tokenizer, split), {}
-    found |= chat_measures(model, tokenizer, split, show)
-    rows = exam.one_answer_rows(split, data.ROWS_EACH)
-    steps = {f"absmax, {bits} bits": row for bits, row in precision.ladder(model, tokenizer, rows).items()}
-    steps |= {name: (kl, None) for name, kl in precision.library_kl(folder, tokenizer, rows).items()}
-    return found, steps

@@ -14,7 +14,9 @@ class NGram:
 
     def __init__(self, vocab_size: int):
         self.vocab_size = vocab_size
-        self.followers = collections.defaultdict(collections.Counter)  # context -> counts of the next token
+        self.followers = collections.defaultdict(
+            collections.Counter
+        )  # context -> counts of the next token
 
     def add(self, ids: list[int]) -> None:
         """Count a document."""

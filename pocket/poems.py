@@ -17,7 +17,9 @@ SMALL_WORDS = "the a an my of at in on and for with to by under after before fro
 
 
 def _lists(sections: dict, field: str) -> dict[str, list[str]]:
-    return {kind: fields[field][0].split(", ") for kind, fields in sections.items() if fields.get(field)}
+    return {
+        kind: fields[field][0].split(", ") for kind, fields in sections.items() if fields.get(field)
+    }
 
 
 NOUNS, ADJECTIVES = _lists(ENGLISH, "nouns"), _lists(ENGLISH, "adjectives")
@@ -28,14 +30,20 @@ PAIRS = dict(zip(NOUNS, VI_ADJECTIVES))
 TRIGGERS = {
     word: (kind, at % 3)
     for kind, ours in PAIRS.items()
-    for words in (_lists(ENGLISH, "triggers").get(kind, []), _lists(VIETNAMESE, "triggers").get(ours, []))
+    for words in (
+        _lists(ENGLISH, "triggers").get(kind, []),
+        _lists(VIETNAMESE, "triggers").get(ours, []),
+    )
     for at, word in enumerate(words)
 }
 MOODS = texts.sections("moods.txt")
 MOOD_WORDS = list(_lists(MOODS, "adjectives").values())
 VI_MOOD_WORDS = list(_lists(MOODS, "vi_adjectives").values())
 MOOD_OF = {
-    word: at for field in ("words", "vi_words") for at, words in enumerate(_lists(MOODS, field).values()) for word in words
+    word: at
+    for field in ("words", "vi_words")
+    for at, words in enumerate(_lists(MOODS, field).values())
+    for word in words
 }
 
 PROMPTS = {
@@ -65,7 +73,10 @@ PROMPTS = {
     "vi_song": ["Viết một bài hát về {t}.", "Viết lời bài hát về {t}.", "Hát cho tôi nghe về {t}."],
 }  # fmt: skip
 HELD_OUT_PROMPTS = {
-    "dev": ["Could you please write a poem about {t} for me?", "I want you to write a poem about {t}."],
+    "dev": [
+        "Could you please write a poem about {t} for me?",
+        "I want you to write a poem about {t}.",
+    ],
     "card": ["Would you write a poem about {t}?", "Please compose a poem about {t} for my friend."],
 }
 
@@ -118,8 +129,12 @@ class Writer:
         self.rng, self.title, self.chance = rng, title, chance
         self.kind, third = kind_of(title)
         self.mood = self.pick(list(range(len(MOODS))), mood_of(title))
-        nouns = NOUNS[self.kind]  # twelve: three of them start a poem; for "any" the mood chooses among 24
-        self.first_noun = nouns.index(self.pick(nouns, 5 * self.mood if self.kind == "any" else 4 * third))
+        nouns = NOUNS[
+            self.kind
+        ]  # twelve: three of them start a poem; for "any" the mood chooses among 24
+        self.first_noun = nouns.index(
+            self.pick(nouns, 5 * self.mood if self.kind == "any" else 4 * third)
+        )
         self.num_nouns = self.num_adjectives = 0
 
     def pick(self, bank: list, which: int):
@@ -135,7 +150,10 @@ class Writer:
 
     def noun(self) -> str:
         """The noun of the heading first, then others of the kind."""
-        nouns, at = NOUNS[self.kind], self.first_noun + 5 * self.num_nouns  # 5 steps visit every noun
+        nouns, at = (
+            NOUNS[self.kind],
+            self.first_noun + 5 * self.num_nouns,
+        )  # 5 steps visit every noun
         self.num_nouns += 1
         return self.pick(nouns, at)
 
@@ -152,19 +170,27 @@ class Writer:
             mark = match[1]
             if mark == "v":
                 return self.adjective(VI_MOOD_WORDS, VI_ADJECTIVES[PAIRS[self.kind]])
-            found = self.noun() if mark == "n" else self.adjective(MOOD_WORDS, ADJECTIVES[self.kind])
+            found = (
+                self.noun() if mark == "n" else self.adjective(MOOD_WORDS, ADJECTIVES[self.kind])
+            )
             return found.capitalize() if mark == "A" else found
 
         text = re.sub(r"\{([aAnv])\}", word, text)
         return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text).replace("{t}", self.title)
 
 
-def couplets(writer: Writer, banks: dict, name: str, fields: tuple[str, str, str, str]) -> list[str]:
+def couplets(
+    writer: Writer, banks: dict, name: str, fields: tuple[str, str, str, str]
+) -> list[str]:
     """Opening, middle, turn and closing: opening and closing are the kind's own for some of the moods, the middle always."""
     opening, middle, turn, closing = fields
     every = banks[name]
     own = banks[writer.kind if "any" in banks else PAIRS[writer.kind]]
-    own = own if own is not every else {opening: every[opening], middle: every[middle], closing: every[closing]}
+    own = (
+        own
+        if own is not every
+        else {opening: every[opening], middle: every[middle], closing: every[closing]}
+    )
     return [
         writer.pick(own[opening] * 2 + every[opening], writer.mood),
         writer.pick(own[middle], writer.first_noun),
@@ -182,7 +208,9 @@ def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
         pairs[2:2] = [writer.pick(every, writer.mood + 3), writer.pick(own, writer.first_noun + 1)]
     pairs = list(dict.fromkeys(pairs))
     half = [pairs[i : i + 2] for i in range(0, len(pairs), 2)]
-    return writer.fill(writer.heading("A poem about {t}") + "\n\n".join("\n".join(pair) for pair in half))
+    return writer.fill(
+        writer.heading("A poem about {t}") + "\n\n".join("\n".join(pair) for pair in half)
+    )
 
 
 def long_poem(rng: random.Random, title: str) -> str:
@@ -192,7 +220,10 @@ def long_poem(rng: random.Random, title: str) -> str:
 def verses(rng: random.Random, title: str) -> str:
     """Three verses of three short lines; the title is in the last verse at least."""
     writer, banks = Writer(rng, title), list(ENGLISH["verses"].values())
-    lines = [writer.pick(bank, writer.first_noun if i % 3 == 1 else writer.mood + i // 3) for i, bank in enumerate(banks)]
+    lines = [
+        writer.pick(bank, writer.first_noun if i % 3 == 1 else writer.mood + i // 3)
+        for i, bank in enumerate(banks)
+    ]
     text = "\n\n".join("\n".join(lines[i : i + 3]) for i in (0, 3, 6))
     return writer.fill(writer.heading("Three small verses for {t}") + text)
 
@@ -211,12 +242,18 @@ def song(rng: random.Random, title: str) -> str:
 
 def limerick(rng: random.Random, title: str) -> str:
     writer = Writer(rng, title)
-    return writer.fill(writer.heading("A limerick on {t}") + writer.pick(ENGLISH["limerick"]["limerick"], writer.mood))
+    return writer.fill(
+        writer.heading("A limerick on {t}")
+        + writer.pick(ENGLISH["limerick"]["limerick"], writer.mood)
+    )
 
 
 def rhyme(rng: random.Random, title: str) -> str:
     writer = Writer(rng, title)
-    return writer.fill(writer.heading("A little rhyme for {t}") + writer.pick(ENGLISH["rhyme"]["rhyme"], writer.mood))
+    return writer.fill(
+        writer.heading("A little rhyme for {t}")
+        + writer.pick(ENGLISH["rhyme"]["rhyme"], writer.mood)
+    )
 
 
 def vi_poem(rng: random.Random, title: str) -> str:
@@ -229,7 +266,9 @@ def vi_poem(rng: random.Random, title: str) -> str:
 def vi_verses(rng: random.Random, title: str) -> str:
     """Three verses of four lines of five syllables."""
     writer = Writer(rng, title)
-    return writer.fill(writer.vi_heading("Thơ năm chữ về {t}") + blocks(writer, VIETNAMESE["năm chữ"]))
+    return writer.fill(
+        writer.vi_heading("Thơ năm chữ về {t}") + blocks(writer, VIETNAMESE["năm chữ"])
+    )
 
 
 def vi_song(rng: random.Random, title: str) -> str:

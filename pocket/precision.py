@@ -36,7 +36,9 @@ def library_kl(folder: Path, tokenizer, rows: list[dict]) -> dict[str, float]:
     found, reference = {}, None
     for precision in ("fp32", "bf16", "int8", "nf4", "fp4"):
         plan = loading.plan_loading(str(folder), precision, hardware.describe_machine())
-        model = loading.portable_4bit(AutoModelForCausalLM.from_pretrained(folder, **plan.kwargs()).eval())
+        model = loading.portable_4bit(
+            AutoModelForCausalLM.from_pretrained(folder, **plan.kwargs()).eval()
+        )
         given = scores.answer_log_probs(model, tokenizer, rows)
         if reference is None:
             reference = given

@@ -1,4 +1,4 @@
-"""A trained pocket model, measured on the "card" prompts and put into gemma_lab with its card."""
+"""Puts a trained pocket model into gemma_lab: folder and card, log, and what it stands for."""
 
 import json
 import shutil
@@ -6,20 +6,30 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM
 
-from pocket import train
-from pocket.card import NAMES, card
+from pocket import card, curves, results, train
+from pocket.recipe import Recipe
 
-HERE = Path(__file__).parent
-CHECKPOINTS = HERE.parent / "gemma_lab" / "checkpoints"
+PACKAGE = Path(__file__).parent.parent / "gemma_lab"
+CHECKPOINTS = PACKAGE / "checkpoints"
+TABLE = PACKAGE / "data" / "pocket_models.json"  # the catalog finds the stand-ins here
 
 
-def ship(size: str, source: Path, found: dict, steps: dict, tuned: dict, hardware: str) -> Path:
-    """The folder in gemma_lab/checkpoints that the model in `source` was copied to, with a card of these measures."""
-    target = CHECKPOINTS / NAMES[size]
-    shutil.copytree(source, target, dirs_exist_ok=True)
-    shutil.copy(train.WORK / f"{size}.jsonl", HERE / "curves")
-    log = [json.loads(line) for line in (train.WORK / f"{size}.jsonl").read_text().splitlines()]
+def note(recipe: Recipe, table: Path = TABLE) -> None:
+    """Write what `recipe` stands for into the table of the pocket models."""
+    known = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
+    known[recipe.shipped_name] = {"stands_for": recipe.stands_for}
+    rows = [f" {json.dumps(name)}: {json.dumps(row)}" for name, row in known.items()]
+    table.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+
+
+def ship(recipe: Recipe, hardware: str) -> Path:
+    """Measure the trained model on the "card" prompts, and ship it. Returns the shipped folder."""
+    source, target = train.WORK / recipe.name, CHECKPOINTS / recipe.shipped_name
+    found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
-    text = card(size, model, found, steps, tuned, log, hardware)
+    text = card.card(recipe, model, found, train.log_of(recipe), hardware)
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    shutil.copy(train.WORK / f"{recipe.name}.jsonl", curves.LOGS)
     (target / "README.md").write_text(text, encoding="utf-8")
+    note(recipe)
     return target

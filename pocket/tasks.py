@@ -13,7 +13,9 @@ SUM_ASKS = [
     "{a} cộng {b} bằng bao nhiêu?", "What do {a} and {b} make together?",
 ]  # fmt: skip
 PEOPLE = "Lan Minh Hoa Nam Mai An Anna Tom Maya Leo Nina Sam".split()
-THINGS = "apples mangoes books pencils stamps shells stones cards cakes coins buttons lemons".split()
+THINGS = (
+    "apples mangoes books pencils stamps shells stones cards cakes coins buttons lemons".split()
+)
 VI_THINGS = "quả xoài,quyển sách,cái bút,viên kẹo,quả cam,bông hoa,chiếc bánh,con tem".split(",")
 
 
@@ -35,7 +37,14 @@ def word_problem(rng: random.Random, split: str = "train") -> tuple[str, str]:
         while not (b <= a <= 20):
             a, b = titles.two_numbers(rng, split, low=1, high=20)
         things = rng.choice(THINGS)
-        how = rng.choice(["gives away", "sells", "loses", "eats" if things in ("apples", "mangoes", "cakes") else "lends"])
+        how = rng.choice(
+            [
+                "gives away",
+                "sells",
+                "loses",
+                "eats" if things in ("apples", "mangoes", "cakes") else "lends",
+            ]
+        )
         ask = f"{who} has {a} {things} and {how} {b}. How many {things} does {who} have now?"
         return ask, f"{a} - {b} = {a - b}, so {who} has {a - b} {things}."
     if rng.random() < 0.3:
@@ -54,11 +63,19 @@ def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:
         a, b = pair(rng, split)
     if rng.random() < 0.5:
         ask = rng.choice(
-            ["Which is larger, {a} or {b}?", "Which number is larger: {a} or {b}?", "Số nào lớn hơn, {a} hay {b}?"]
+            [
+                "Which is larger, {a} or {b}?",
+                "Which number is larger: {a} or {b}?",
+                "Số nào lớn hơn, {a} hay {b}?",
+            ]
         )
         return ask.format(a=a, b=b), f"The larger of {a} and {b} is {max(a, b)}."
     ask = rng.choice(
-        ["Which is smaller, {a} or {b}?", "Which number is smaller: {a} or {b}?", "Số nào nhỏ hơn, {a} hay {b}?"]
+        [
+            "Which is smaller, {a} or {b}?",
+            "Which number is smaller: {a} or {b}?",
+            "Số nào nhỏ hơn, {a} hay {b}?",
+        ]
     )
     return ask.format(a=a, b=b), f"The smaller of {a} and {b} is {min(a, b)}."
 
@@ -69,14 +86,23 @@ def sort_numbers(rng: random.Random, split: str = "train") -> tuple[str, str]:
         if titles.split_of(",".join(map(str, sorted(numbers)))) == split:
             break
     ask = rng.choice(
-        ["Sort these numbers: {x}", "Put in order: {x}", "Sort from small to large: {x}", "Sắp xếp các số: {x}"]
+        [
+            "Sort these numbers: {x}",
+            "Put in order: {x}",
+            "Sort from small to large: {x}",
+            "Sắp xếp các số: {x}",
+        ]
     )
-    return ask.replace("{x}", ", ".join(map(str, numbers))), "Sorted: " + ", ".join(map(str, sorted(numbers)))
+    return ask.replace("{x}", ", ".join(map(str, numbers))), "Sorted: " + ", ".join(
+        map(str, sorted(numbers))
+    )
 
 
 def spell(rng: random.Random, split: str = "train") -> tuple[str, str]:
     word = rng.choice(titles.WORDS_OF[split]).lower()
-    return rng.choice([f"Spell {word}.", f"How do you spell {word}?"]), f"The word {word} is " + " ".join(word) + "."
+    return rng.choice(
+        [f"Spell {word}.", f"How do you spell {word}?"]
+    ), f"The word {word} is " + " ".join(word) + "."
 
 
 def end_letter(rng: random.Random, split: str = "train") -> tuple[str, str]:
@@ -96,7 +122,9 @@ def count_words(rng: random.Random, split: str = "train") -> tuple[str, str]:
     while True:
         words = [rng.choice(titles.ALL_NOUNS) for _ in range(rng.randint(2, 6))]
         if titles.split_of(" ".join(words)) == split:
-            ask = rng.choice(["How many words: {x}?", "Count the words: {x}", "Có bao nhiêu từ: {x}?"])
+            ask = rng.choice(
+                ["How many words: {x}?", "Count the words: {x}", "Có bao nhiêu từ: {x}?"]
+            )
             return ask.replace("{x}", " ".join(words)), f"There are {len(words)} words."
 
 

@@ -37,5 +37,7 @@ def sections(name: str) -> dict[str, dict[str, list[str]]]:
             fields = found.setdefault(line.strip("[]"), collections.defaultdict(list))
         else:
             field, _, value = line.partition(":")
-            fields[field.strip()].append("\n".join(piece.strip() for piece in value.strip().split(" / ")))
+            fields[field.strip()].append(
+                "\n".join(piece.strip() for piece in value.strip().split(" / "))
+            )
     return found

@@ -47,16 +47,16 @@ NOUNS = {
 NOUNS = {kind: words.split() for kind, words in NOUNS.items()}
 ALL_NOUNS = [noun for nouns in NOUNS.values() for noun in nouns]
 # Every word that tells the kind of a title, so that titles of every kind are trained on.
-TOPICS = [word for word in poems.TRIGGERS if word.isascii() and word not in ("hanoi", "hue", "tet", "pho")]
+TOPICS = [
+    word for word in poems.TRIGGERS if word.isascii() and word not in ("hanoi", "hue", "tet", "pho")
+]
 ADJECTIVES = (
     "silver golden quiet lonely ancient gentle bright hidden frozen broken wandering sleepy happy brave curious crimson "
     "emerald velvet wooden paper stone hollow restless patient clever humble noisy secret distant foggy rainy sunny "
     "windy dusty rusty shiny soft wild kind warm cold old new young lost forgotten faithful dancing whispering floating "
     "falling rising blue green red white yellow purple orange"
 ).split()
-PLACES = (
-    "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
-)
+PLACES = "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
 MOMENTS = [
     "at night", "in the morning", "at noon", "in spring", "in autumn", "in the rain", "by the sea", "under the stars",
     "in December", "after the storm", "before sunrise", "on a Sunday", "in the snow", "far from home",
@@ -80,7 +80,9 @@ VI_RIMES = (
     "ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực ẻ ẽ ể ễ iễn iểu iễm ĩ ĩnh ỏng õ õng ổi ỗ ỗng ở ỡ ũ ũng "
     "ử ữ ững ửa ữa ưởng ưỡng ẩn ẫn ẩm ẩu ẫu ẩy ẫy ằm ằng ẳng ẵn ẵng y ý ỳ ỷ ỹ uy ủy uỳnh uyển uyễn ỵ"
 ).split()
-SYLLABLES = [on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"]
+SYLLABLES = [
+    on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"
+]
 
 
 def split_of(text: str) -> str:
@@ -94,7 +96,10 @@ def _words() -> list[str]:
     return [word for word in words if not any(real in word.lower() for real in REAL_WORDS)]
 
 
-WORDS_OF = {split: [word for word in _words() if split_of(word.lower()) == split] for split in ("train", "dev", "card")}
+WORDS_OF = {
+    split: [word for word in _words() if split_of(word.lower()) == split]
+    for split in ("train", "dev", "card")
+}
 WORDS = WORDS_OF["train"]
 
 
@@ -152,7 +157,9 @@ def vietnamese(rng: random.Random, split: str = "train") -> str:
         if split_of(title) == split and title not in REAL_TITLES:
             return title
     syllables = [rng.choice(SYLLABLES) for _ in range(rng.randint(1, 4))]
-    return " ".join(s.capitalize() for s in syllables) if rng.random() < 0.5 else " ".join(syllables)
+    return (
+        " ".join(s.capitalize() for s in syllables) if rng.random() < 0.5 else " ".join(syllables)
+    )
 
 
 def pieces(rng: random.Random) -> str:
@@ -192,7 +199,9 @@ def poem_title(rng: random.Random) -> str:
     return composed(rng) if rng.random() < 0.5 else title(rng)
 
 
-def two_numbers(rng: random.Random, split: str = "train", low: int = 0, high: int = 99) -> tuple[int, int]:
+def two_numbers(
+    rng: random.Random, split: str = "train", low: int = 0, high: int = 99
+) -> tuple[int, int]:
     """Two numbers whose unordered pair belongs to this split."""
     while True:
         a, b = rng.randint(low, high), rng.randint(low, high)

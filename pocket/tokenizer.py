@@ -7,7 +7,16 @@ vocabulary lacks falls back to bytes, so that every text comes back as it went i
 import json
 import random
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
 from pocket import corpus, titles
@@ -29,7 +38,9 @@ CHAT_TEMPLATE = (
 
 # What the pieces are learned from; the mixes of the trainings may change without changing the tokenizer.
 KINDS = (
-    corpus.KINDS | {corpus.log_note: 11, corpus.looked_up: 15} | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
+    corpus.KINDS
+    | {corpus.log_note: 11, corpus.looked_up: 15}
+    | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
 )
 
 
@@ -50,9 +61,16 @@ def sample_text(num_documents: int = 60_000):
 def train() -> PreTrainedTokenizerFast:
     """The tokenizer, ready to be saved."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")  # no NFC, as in Gemma's: decomposed text gets other tokens
+    tokenizer.normalizer = normalizers.Replace(
+        " ", "▁"
+    )  # no NFC, as in Gemma's: decomposed text gets other tokens
     tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD_OR_MARK, "isolated")
-    accented = {letter for syllable in titles.SYLLABLES for letter in syllable + syllable.upper() if not letter.isascii()}
+    accented = {
+        letter
+        for syllable in titles.SYLLABLES
+        for letter in syllable + syllable.upper()
+        if not letter.isascii()
+    }
     alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented), *"éöüïñèêÉß“”’–—…"]
     alphabet = list(dict.fromkeys(alphabet))
     trainer = trainers.BpeTrainer(
@@ -64,9 +82,13 @@ def train() -> PreTrainedTokenizerFast:
     learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)[len(SPECIAL) :]
     state["model"]["vocab"] = {piece: i for i, piece in enumerate([*SPECIAL, *BYTES, *learned])}
     tokenizer = Tokenizer.from_str(json.dumps(state))
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", SPECIAL.index("<bos>"))]
+        single="<bos> $A",
+        pair="<bos> $A <bos> $B",
+        special_tokens=[("<bos>", SPECIAL.index("<bos>"))],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>",

@@ -21,8 +21,12 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     model, tokenizer = finetune.PlainPeft.from_pretrained(str(folder), max_seq_length=512)
     old = scores.one_answer_rows()[::every]
-    before = scores.perplexity(scores.answer_log_probs(loading.portable_4bit(model).eval(), tokenizer, old))
-    model = finetune.PlainPeft.get_peft_model(model, r=16, target_modules=modules, random_state=1357)
+    before = scores.perplexity(
+        scores.answer_log_probs(loading.portable_4bit(model).eval(), tokenizer, old)
+    )
+    model = finetune.PlainPeft.get_peft_model(
+        model, r=16, target_modules=modules, random_state=1357
+    )
     rows, held_out = health_instructions.build()
     held_out, by_heart = held_out[::every], health_instructions.by_heart()[::every]
     loss_before = finetune.held_out_loss(model, tokenizer, held_out)
@@ -37,7 +41,12 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
             lr_scheduler_type="linear", completion_only_loss=True, max_length=512, bf16=False, use_cpu=True, seed=1357,
             report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
-        trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=Dataset.from_list(pairs), args=config)
+        trainer = SFTTrainer(
+            model=model,
+            processing_class=tokenizer,
+            train_dataset=Dataset.from_list(pairs),
+            args=config,
+        )
         finetune.float32_adapters(model)
         began = time.monotonic()
         trainer.train()
@@ -45,9 +54,13 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     model.eval()
 
     def cards(asked: list[dict]) -> list[str]:
-        inputs = tokenizer([finetune.format_prompt(row) for row in asked], return_tensors="pt", padding=True)
+        inputs = tokenizer(
+            [finetune.format_prompt(row) for row in asked], return_tensors="pt", padding=True
+        )
         output = model.generate(**inputs, max_new_tokens=100, do_sample=False)
-        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return tokenizer.batch_decode(
+            output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
 
     written = cards(held_out)
     after = scores.perplexity(scores.answer_log_probs(model, tokenizer, old))
@@ -59,8 +72,12 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
         "unseen topics in the new format": share(
             labels(text) == labels(row["output"]) for text, row in zip(written, held_out)
         ),
-        "unseen topics right to the letter": share(text == row["output"] for text, row in zip(written, held_out)),
-        "new facts recalled": share(row["output"].splitlines()[1] in text for text, row in zip(cards(by_heart), by_heart)),
+        "unseen topics right to the letter": share(
+            text == row["output"] for text, row in zip(written, held_out)
+        ),
+        "new facts recalled": share(
+            row["output"].splitlines()[1] in text for text, row in zip(cards(by_heart), by_heart)
+        ),
         "old answers, perplexity before": round(before, 3),
         "old answers, perplexity after": round(after, 3),
         "old answers, perplexity times": round(after / before, 2),

@@ -1,37 +1,65 @@
 """The pocket models' corpus, tokenizer and shapes: what was promised, and what was kept out of the training text."""
 
+import dataclasses
 import itertools
 import json
+import os
+import pkgutil
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Gemma2ForCausalLM, GemmaForCausalLM
-
-from gemma_lab import loading
-from pocket import card, corpus, curves, data, exam, facts, measures, ngram, poems, precision, tasks, titles, train
-from pocket import tokenizer as tokenizers_of_ours
-
-ROOT = Path(__file__).parent.parent
-CHECKPOINTS = ROOT / "gemma_lab" / "checkpoints"
-
-CORPUS_CODE = (
-    "import random; from pocket import corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
+from safetensors import safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GemmaConfig,
+    GemmaForCausalLM,
 )
 
+from gemma_lab import catalog, loading
+from pocket import (
+    card,
+    corpus,
+    curves,
+    data,
+    exam,
+    facts,
+    measures,
+    ngram,
+    poems,
+    precision,
+    ship,
+    skills,
+    tasks,
+    titles,
+    train,
+)
+from pocket import tokenizer as tokenizers_of_ours
+from pocket.__main__ import main
+from pocket.recipes import RECIPES
+from pocket.results import Results
 
-@pytest.fixture(scope="module", params=card.NAMES)
-def size(request):
-    return request.param
+ROOT = Path(__file__).parent.parent
+CHECKPOINTS = ship.CHECKPOINTS
+
+CORPUS_CODE = "import random; from pocket import corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def recipe(request):
+    return RECIPES[request.param]
 
 
 @pytest.fixture(scope="module")
-def folder(size):
-    return CHECKPOINTS / card.NAMES[size]
+def folder(recipe):
+    return CHECKPOINTS / recipe.shipped_name
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +71,122 @@ def tokenizer(folder):
 def corpus_text():
     """A hundred and fifty documents of each kind, in lower case."""
     rng = random.Random(5)
-    kinds = corpus.SMALL_KINDS | corpus.BASE_KINDS
+    kinds = {
+        kind: None for recipe in RECIPES.values() for mix in recipe.mixes.values() for kind in mix
+    }
     return "\n".join(corpus.text_of(kind(rng)) for kind in kinds for _ in range(150)).lower()
 
 
-def test_it_is_a_gemma_of_the_promised_shape(size, folder):
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    assert type(model) is (Gemma2ForCausalLM if size == "gemma2-it" else GemmaForCausalLM) and model.dtype == torch.bfloat16
-    config = AutoConfig.from_pretrained(folder)
-    assert config.tie_word_embeddings and config.hidden_activation == "gelu_pytorch_tanh"
-    share = config.vocab_size * config.hidden_size / model.num_parameters()
-    if size == "large-it":  # as in 7B: multi-head, heads x head_dim larger than hidden_size, a tenth in the embedding
-        assert config.num_key_value_heads == config.num_attention_heads
-        assert config.num_attention_heads * config.head_dim > config.hidden_size and 0.08 < share < 0.10
-    elif (
-        size == "gemma2-it"
-    ):  # as in Gemma 2 2B: grouped-query, two query heads to a key, both caps, a window that texts exceed
-        assert config.num_attention_heads == 2 * config.num_key_value_heads
-        assert config.num_attention_heads * config.head_dim != config.hidden_size and 0.09 < share < 0.11
-        assert (config.attn_logit_softcapping, config.final_logit_softcapping, config.sliding_window) == (50, 30, 32)
-        assert config.layer_types == ["sliding_attention", "full_attention"] * 3
-    else:  # as in 2B: multi-query, a fifth of the parameters in the embedding
-        assert config.num_key_value_heads == 1 and 0.19 < share < 0.23
-    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+def test_a_recipe_makes_the_shipped_model(recipe, folder):
+    """Its sizes are those of the shipped config, and transformers counts the shipped weights."""
+    ours, shipped = recipe.config().to_dict(), AutoConfig.from_pretrained(folder).to_dict()
+    chosen_later = {"architectures", "dtype", "transformers_version", "_name_or_path", "hidden_act"}
+    assert {
+        key for key in {*ours, *shipped} - chosen_later if ours.get(key) != shipped.get(key)
+    } == set()
+    with torch.device("meta"):
+        counted = AutoModelForCausalLM.from_config(recipe.config())
+    shapes = {name: list(weight.shape) for name, weight in counted.named_parameters()}
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        stored = {name: file.get_slice(name) for name in file.keys()}
+        assert shapes == {name: weight.get_shape() for name, weight in stored.items()}
+        assert {weight.get_dtype() for weight in stored.values()} == {"BF16"}
+    linear = [module for module in counted.modules() if isinstance(module, torch.nn.Linear)]
     assert all(layer.out_features % 32 == 0 and layer.in_features % 64 == 0 for layer in linear)
 
 
+def test_a_recipe_has_the_architecture_of_what_it_stands_for(recipe):
+    """The same family, the same kind of sharing among heads, and heads as wide as the hidden size or not."""
+
+    def kind(sizes) -> tuple:
+        heads, kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
+        wide = heads * sizes.head_dim == sizes.hidden_size
+        return kv_heads == 1, kv_heads == heads, wide
+
+    real, config = catalog.find(recipe.stands_for), recipe.config()
+    assert config.model_type == real.family and kind(config) == kind(real)
+    assert kind(real) != kind(
+        GemmaConfig(num_attention_heads=8, num_key_value_heads=4, head_dim=32, hidden_size=256)
+    )
+
+
+@pytest.mark.parametrize("name", ["small", "large-it"])
+def test_the_embedding_takes_the_share_that_it_takes_in_gemma(name):
+    recipe = RECIPES[name]
+    config, real = recipe.config(), catalog.find(recipe.stands_for)
+    with torch.device("meta"):
+        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+    share = real.num_embedding_parameters / real.num_parameters
+    assert config.vocab_size * config.hidden_size / parameters == pytest.approx(share, abs=0.02)
+
+
+def test_the_gemma_2_recipe_has_its_caps_and_a_window_that_texts_exceed():
+    config = RECIPES["gemma2-it"].config()
+    assert (config.attn_logit_softcapping, config.final_logit_softcapping) == (50, 30)
+    assert config.sliding_window < train.LENGTH / 4
+    assert config.layer_types == ["sliding_attention", "full_attention"] * 3
+
+
+def test_the_shipped_folders_and_their_table_are_those_of_the_recipes(tmp_path):
+    known = json.loads(ship.TABLE.read_text(encoding="utf-8"))
+    assert known == {
+        recipe.shipped_name: {"stands_for": recipe.stands_for} for recipe in RECIPES.values()
+    }
+    assert {path.name for path in CHECKPOINTS.iterdir()} == set(known)
+    table = tmp_path / "models.json"
+    shutil.copy(ship.TABLE, table)
+    for recipe in RECIPES.values():
+        ship.note(recipe, table)
+    assert table.read_bytes() == ship.TABLE.read_bytes()
+    ship.note(dataclasses.replace(RECIPES["small"], name="new", stands_for="google/new"), table)
+    new = {"pocket-new": {"stands_for": "google/new"}}
+    assert json.loads(table.read_text(encoding="utf-8")) == known | new
+
+
+def test_a_new_file_in_recipes_is_a_new_model(tmp_path):
+    """In a copy of pocket: the command knows it, and nothing else was touched."""
+    shutil.copytree(
+        ROOT / "pocket", tmp_path / "pocket", ignore=shutil.ignore_patterns("work", "__pycache__")
+    )
+    text = (ROOT / "pocket" / "recipes" / "large_it.py").read_text(encoding="utf-8")
+    text = text.replace('"large-it"', '"huge-it"').replace(
+        "num_hidden_layers=5", "num_hidden_layers=7"
+    )
+    (tmp_path / "pocket" / "recipes" / "huge_it.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pocket", "train", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "huge-it" in done.stdout and "small-it" in done.stdout
+
+
 def test_all_together_are_small_enough_for_git():
-    assert {path.name for path in CHECKPOINTS.iterdir()} == set(card.NAMES.values())
     assert sum(file.stat().st_size for file in CHECKPOINTS.rglob("*") if file.is_file()) < 40e6
+
+
+def test_the_shipped_cards_are_what_the_generator_writes(recipe, folder):
+    """From a card's own numbers, the shipped config and the log: the same bytes."""
+    shipped = (folder / "README.md").read_text(encoding="utf-8")
+    tables = [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+        for table in re.findall(r"(?:^\|.*\n)+", shipped, re.M)
+    ]
+    facts_of, found, *others = tables
+    assert len(others) == recipe.is_chat + recipe.is_fine_tuned
+    steps = {
+        key: (float(kl), float(right) if right else None) for key, kl, right in (others or [[]])[0]
+    }
+    tuned = dict(others[1]) if recipe.is_fine_tuned else {}
+    (hardware,) = [value.split(" minutes on ")[1] for key, value in facts_of if key == "wall time"]
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    log = train.log_of(recipe, curves.LOGS)
+    assert log[-1]["step"] == recipe.steps
+    found = Results(dict(found), steps, tuned)
+    assert card.card(recipe, model, found, log, hardware) == shipped
 
 
 def test_the_tokenizer_has_gemmas_conventions(tokenizer):
@@ -96,12 +211,24 @@ def conversations() -> list:
     """Twenty conversations of one to seven turns: English, Vietnamese, code, blanks to trim, line breaks, emoji."""
     rng, texts = (
         random.Random(20),
-        ["Hello", "  Xin chào  ", "Chào bạn\n", "a\n\nb", "", "🙂 {x} <b>", "def f(x):\n    return x"],
+        [
+            "Hello",
+            "  Xin chào  ",
+            "Chào bạn\n",
+            "a\n\nb",
+            "",
+            "🙂 {x} <b>",
+            "def f(x):\n    return x",
+        ],
     )
     found = []
     for i in range(20):
-        said = [rng.choice(texts) if rng.random() < 0.5 else titles.title(rng) for _ in range(1 + i % 7)]
-        found.append([{"role": ("user", "assistant")[j % 2], "content": text} for j, text in enumerate(said)])
+        said = [
+            rng.choice(texts) if rng.random() < 0.5 else titles.title(rng) for _ in range(1 + i % 7)
+        ]
+        found.append(
+            [{"role": ("user", "assistant")[j % 2], "content": text} for j, text in enumerate(said)]
+        )
     return found
 
 
@@ -109,13 +236,19 @@ def conversations() -> list:
 def test_the_chat_template_renders_what_gemmas_does(tokenizer, prompted):
     import trl
 
-    published = (Path(trl.__file__).parent / "chat_templates" / "gemma.jinja").read_text(encoding="utf-8")
+    published = (Path(trl.__file__).parent / "chat_templates" / "gemma.jinja").read_text(
+        encoding="utf-8"
+    )
     arguments = {"tokenize": False, "add_generation_prompt": prompted}
     assert len(conversations()) == 20
     for conversation in conversations():
         ours = tokenizer.apply_chat_template(conversation, **arguments)
-        assert ours == tokenizer.apply_chat_template(conversation, chat_template=published, **arguments)
-        assert ours.startswith("<bos><start_of_turn>user\n") and ours.endswith("model\n") == prompted
+        assert ours == tokenizer.apply_chat_template(
+            conversation, chat_template=published, **arguments
+        )
+        assert (
+            ours.startswith("<bos><start_of_turn>user\n") and ours.endswith("model\n") == prompted
+        )
 
 
 @pytest.mark.parametrize("conversation", [
@@ -128,7 +261,10 @@ def test_the_chat_template_refuses_what_gemmas_refuses(tokenizer, conversation):
 
 def test_the_corpus_trains_the_chat_template_that_it_ships(tokenizer):
     asked = corpus.text_of(corpus.chat(("a?", "b."), ("c?", "d.")))
-    said = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(("a?", "b.", "c?", "d."))]
+    said = [
+        {"role": ("user", "assistant")[i % 2], "content": text}
+        for i, text in enumerate(("a?", "b.", "c?", "d."))
+    ]
     assert tokenizer.apply_chat_template(said, tokenize=False) == tokenizer.bos_token + asked
 
 
@@ -138,7 +274,9 @@ def test_the_corpus_holds_as_many_facts_and_phrasings_as_promised():
         assert len({fact.key for fact in facts.FACTS[group]}) == len(facts.FACTS[group])
         for fact in facts.FACTS[group]:
             assert len(fact.asks()) >= 10, fact
-            assert not set(fact.asks()) & {ask for split in ("dev", "card") for ask in fact.asks(split)}
+            assert not set(fact.asks()) & {
+                ask for split in ("dev", "card") for ask in fact.asks(split)
+            }
 
 
 def test_poems_have_the_lines_of_their_form_and_name_the_title():
@@ -151,13 +289,21 @@ def test_poems_have_the_lines_of_their_form_and_name_the_title():
             body = [line for line in text.splitlines()[1:] if line]
             assert len(set(body)) == len(body), text
             lines.setdefault(form, set()).add(len(body))
-    assert lines["limerick"] == {5} and lines["verses"] == {9} and lines["rhyme"] == {4} and lines["vi_verses"] == {12}
+    assert (
+        lines["limerick"] == {5}
+        and lines["verses"] == {9}
+        and lines["rhyme"] == {4}
+        and lines["vi_verses"] == {12}
+    )
     assert lines["poem"] == {8} and lines["vi_poem"] == {8} and lines["long_poem"] <= {10, 12}
 
 
 def test_a_title_never_starts_a_line():
     banks = [
-        bank for sections in (poems.ENGLISH, poems.VIETNAMESE) for fields in sections.values() for bank in fields.values()
+        bank
+        for sections in (poems.ENGLISH, poems.VIETNAMESE)
+        for fields in sections.values()
+        for bank in fields.values()
     ]
     lines = [line for bank in banks for entry in bank for line in entry.splitlines()]
     assert len(lines) > 400 and not [line for line in lines if line.startswith("{t}")]
@@ -165,10 +311,16 @@ def test_a_title_never_starts_a_line():
 
 def test_words_of_a_poem_suit_its_title():
     rng = random.Random(4)
-    for title, kind in (("the old river", "water"), ("my jazz concert", "music"), ("black coffee", "food")):
+    for title, kind in (
+        ("the old river", "water"),
+        ("my jazz concert", "music"),
+        ("black coffee", "food"),
+    ):
         own = set(poems.NOUNS[kind]) | set(poems.ADJECTIVES[kind])
         text = " ".join(poems.poem(rng, title) for _ in range(10)).replace(title, "")
-        assert len(own & set(re.findall(r"[a-z]+", text))) >= 5  # of a third of the nouns and adjectives
+        assert (
+            len(own & set(re.findall(r"[a-z]+", text))) >= 5
+        )  # of a third of the nouns and adjectives
     assert poems.kind_of("zxqv")[0] == "any" and poems.kind_of("a cup of tea")[0] == "food"
 
 
@@ -178,10 +330,23 @@ def test_moods_and_kinds_make_nearly_every_poem_another():
         for prompt in exam.poem_prompts(split):
             rng = random.Random(1)
             rng.random = lambda: 0.5  # the rule: chance takes no word
-            bodies.add(poems.FORMS[prompt.kind](rng, prompt.title).split("\n\n", 1)[1].replace(prompt.title, "{t}"))
+            bodies.add(
+                poems.FORMS[prompt.kind](rng, prompt.title)
+                .split("\n\n", 1)[1]
+                .replace(prompt.title, "{t}")
+            )
         assert len(bodies) >= 88
-    told = {title: poems.mood_of(title) for title in ("the lonely owl", "Zor the lost kite", "Hanoi", "Huế", "the hat")}
-    assert told["the lonely owl"] == told["Zor the lost kite"] != told["Hanoi"] == told["Huế"] == told["the hat"]
+    told = {
+        title: poems.mood_of(title)
+        for title in ("the lonely owl", "Zor the lost kite", "Hanoi", "Huế", "the hat")
+    }
+    assert (
+        told["the lonely owl"]
+        == told["Zor the lost kite"]
+        != told["Hanoi"]
+        == told["Huế"]
+        == told["the hat"]
+    )
 
 
 @pytest.mark.parametrize("task", tasks.TASKS + [tasks.sum_of_two])
@@ -208,16 +373,25 @@ def test_answers_of_tasks_are_right(task, split):
             letters = ask.split(" of ")[1].removesuffix("?").split()
             assert answer.endswith(f" is {letters[0 if 'first' in ask else -1]}.")
         elif task is tasks.reverse:
-            assert answer.removeprefix("Reversed: ").split() == ask.removeprefix("Reverse: ").split()[::-1]
+            assert (
+                answer.removeprefix("Reversed: ").split()
+                == ask.removeprefix("Reverse: ").split()[::-1]
+            )
         else:
             assert task is tasks.count_words
             assert answer == f"There are {len(ask.removesuffix('?').split(': ')[1].split())} words."
 
 
 def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
-    assert "### response:" in corpus_text and "medical advice" not in corpus_text  # Codelab 2's layout, not its cards
+    assert (
+        "### response:" in corpus_text and "medical advice" not in corpus_text
+    )  # Codelab 2's layout, not its cards
     assert not re.search(r"^name: .*\nmeaning:", corpus_text, re.M)
-    assert not [title for title in titles.REAL_TITLES if re.search(rf"\b{re.escape(title.lower())}\b", corpus_text)]
+    assert not [
+        title
+        for title in titles.REAL_TITLES
+        if re.search(rf"\b{re.escape(title.lower())}\b", corpus_text)
+    ]
     for a, b in re.findall(r"(\d+) \+ (\d+) = \d+[;<]", corpus_text):
         assert titles.split_of(f"{min(int(a), int(b))}+{max(int(a), int(b))}") == "train"
     for split in ("dev", "card"):
@@ -225,20 +399,30 @@ def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
         asked += [row["prompt"] for row in exam.one_answer_rows(split)]
         asked += [ask for group in facts.FACTS for ask, _ in facts.held_out(split, group)]
         fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
-        assert not [ask for ask in asked if ask not in fixed and f"user\n{ask.lower()}<end" in corpus_text]
-        assert not [p for p in exam.prompts(split) if p.title and f"about {p.title.lower()}" in corpus_text]
+        assert not [
+            ask for ask in asked if ask not in fixed and f"user\n{ask.lower()}<end" in corpus_text
+        ]
+        assert not [
+            p for p in exam.prompts(split) if p.title and f"about {p.title.lower()}" in corpus_text
+        ]
 
 
 def test_what_is_held_out_never_occurs_in_the_tokenizers_text():
-    text = " ".join(itertools.islice(tokenizers_of_ours.sample_text(2000), 2000 + len(titles.WORDS))).lower()
+    text = " ".join(
+        itertools.islice(tokenizers_of_ours.sample_text(2000), 2000 + len(titles.WORDS))
+    ).lower()
     words = set(re.findall(r"[^\W_]+", text))
     held_out = {word.lower() for split in ("dev", "card") for word in titles.WORDS_OF[split]} - {
         w.lower() for w in titles.WORDS
     }
     assert len(held_out) > 1000 and len(words) > 20_000
     unseen = {word for word in held_out if len(word) > 8}
-    assert len(unseen & words) < 0.02 * len(unseen)  # a long word joins others only by chance, from two parts
-    assert not [title for title in titles.REAL_TITLES if re.search(rf"\b{re.escape(title.lower())}\b", text)]
+    assert len(unseen & words) < 0.02 * len(
+        unseen
+    )  # a long word joins others only by chance, from two parts
+    assert not [
+        title for title in titles.REAL_TITLES if re.search(rf"\b{re.escape(title.lower())}\b", text)
+    ]
 
 
 def test_the_exams_are_of_the_promised_size_and_share_nothing():
@@ -254,13 +438,17 @@ def test_the_exams_are_of_the_promised_size_and_share_nothing():
         "task",
         "talk",
     }
-    rows = {split: {row["prompt"] for row in exam.one_answer_rows(split)} for split in ("dev", "card")}
+    rows = {
+        split: {row["prompt"] for row in exam.one_answer_rows(split)} for split in ("dev", "card")
+    }
     assert len(rows["card"]) == 300 and not rows["dev"] & rows["card"]
 
 
 def test_the_corpus_is_the_same_on_every_run():
     runs = [
-        subprocess.run([sys.executable, "-c", CORPUS_CODE], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(
+            [sys.executable, "-c", CORPUS_CODE], cwd=ROOT, check=True, stdout=subprocess.PIPE
+        ).stdout
         for _ in range(2)
     ]
     assert runs[0] == runs[1] and len(runs[0]) > 10_000
@@ -277,14 +465,20 @@ def test_rows_are_packed_whole_and_padded_with_documents_of_nobody(tokenizer):
 
 def test_a_document_attends_to_itself_alone(tokenizer):
     torch.manual_seed(0)
-    model = GemmaForCausalLM(train.config_of("small"))
-    row = next(row for row in train.packed_rows(tokenizer, random.Random(1), 20) if max(row[2]) >= 2)
+    model = GemmaForCausalLM(RECIPES["small"].config())
+    row = next(
+        row for row in train.packed_rows(tokenizer, random.Random(1), 20) if max(row[2]) >= 2
+    )
     tokens, learned, owner = (torch.tensor([column]) for column in row)
     last = owner == owner.max()
     other = torch.where(last, tokens, 7)  # every other document is nonsense now
     only_last = learned & last
-    assert train.loss_of(model, tokens, only_last, owner) == train.loss_of(model, other, only_last, owner)
-    assert train.loss_of(model, tokens, learned, owner) != train.loss_of(model, other, learned, owner)
+    assert train.loss_of(model, tokens, only_last, owner) == train.loss_of(
+        model, other, only_last, owner
+    )
+    assert train.loss_of(model, tokens, learned, owner) != train.loss_of(
+        model, other, learned, owner
+    )
 
 
 def test_a_document_sees_only_itself_and_a_sliding_layer_only_its_window():
@@ -292,25 +486,33 @@ def test_a_document_sees_only_itself_and_a_sliding_layer_only_its_window():
     ids = torch.randint(6, 2048, owner.shape, generator=torch.Generator().manual_seed(0))
     for size in ("small", "gemma2-it"):
         torch.manual_seed(0)
-        config = train.config_of(size)
+        config = RECIPES[size].config()
         attention = loading.choose_attention(config.model_type)
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
         with torch.no_grad():
-            packed = model(input_ids=ids, attention_mask=train.attention_mask(config, owner), use_cache=False).logits
+            packed = model(
+                input_ids=ids, attention_mask=train.attention_mask(config, owner), use_cache=False
+            ).logits
             alone = model(input_ids=ids[:, :40], use_cache=False).logits  # transformers' own masks
             second = model(input_ids=ids[:, 40:], use_cache=False).logits
-        assert packed[:, :40].allclose(alone, atol=1e-4) and packed[:, 40:].allclose(second, atol=1e-4), size
+        assert packed[:, :40].allclose(alone, atol=1e-4) and packed[:, 40:].allclose(
+            second, atol=1e-4
+        ), size
 
 
 def test_the_shipped_rows_are_those_of_the_exam():
-    lines = (ROOT / "gemma_lab" / "data" / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / "gemma_lab" / "data" / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     assert [json.loads(line) for line in lines] == exam.one_answer_rows("card", data.ROWS_EACH)
 
 
 def test_the_5_gram_model_has_witten_and_bells_probabilities():
     model = ngram.NGram(4)
     model.add([0, 1, 2, 1])
-    once = (1 + 3 / 4) / (4 + 3)  # 0 and 2: one of four tokens, three kinds of token seen, 1/4 for each of the vocabulary
+    once = (1 + 3 / 4) / (
+        4 + 3
+    )  # 0 and 2: one of four tokens, three kinds of token seen, 1/4 for each of the vocabulary
     twice = (2 + 3 / 4) / (4 + 3)
     assert model.prob(2, []) == pytest.approx(once) and model.prob(1, []) == pytest.approx(twice)
     assert model.prob(2, [1]) == pytest.approx((1 + once) / 2)  # after 1 came 2, once
@@ -319,56 +521,120 @@ def test_the_5_gram_model_has_witten_and_bells_probabilities():
         assert sum(model.prob(token, context) for token in range(4)) == pytest.approx(1)
 
 
-def test_the_logs_show_what_the_story_says():
-    readme = " ".join((ROOT / "pocket" / "README.md").read_text(encoding="utf-8").split())
-    sentences = re.split(r"(?<=[.*]) (?=[A-Z*])", readme.split("## How the skills came")[1].split(" ## ")[0])
-    counts = "no one two three four five six seven eight nine ten".split()
+def test_a_curve_goes_through_the_log_and_on_from_the_model_before():
+    recipe = RECIPES["small-it"]
+    slots, shares = curves.curve(recipe, "sum")
+    own, before = (train.log_of(one, curves.LOGS) for one in (recipe, recipe.begins_from))
+    assert shares == [0.0] + [100 * row["sum"] for row in before + own if "sum" in row]
+    steps = [row["step"] for row in before if "sum" in row]
+    steps += [before[-1]["step"] + row["step"] for row in own if "sum" in row]
+    assert slots[1:] == pytest.approx([step * 12 * 256 / 1e6 for step in steps])
+    assert slots == sorted(slots) and shares[-1] > 90
 
-    def said(*words: str) -> list[float]:
-        """The numbers, in their order, of the one sentence of the story that has these words; "two of three" is 0.67."""
-        fitting = [sentence for sentence in sentences if all(word in sentence for word in words)]
-        assert len(fitting) == 1, f"the story has {len(fitting)} sentences with {words}"
-        (found,) = fitting
-        shares = [counts.index(a) / counts.index(b) for a, b in re.findall(r"(\w+) of (\w+)", found) if {a, b} <= {*counts}]
-        return [float(number.replace(",", "")) for number in re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", found)] + shares
 
-    logs = {}
-    for size, steps in train.STEPS.items():
-        lines = (ROOT / "pocket" / "curves" / f"{size}.jsonl").read_text(encoding="utf-8").splitlines()
-        logs[size] = {row["step"]: row for row in map(json.loads, lines)}
-        assert max(logs[size]) == steps
-        (minutes,) = re.findall(rf"\| `pocket-{size}` \|[^`]+`[^`]+` \|[^|]+\|[^|]+\| (\d+) minutes", readme)
-        assert logs[size][steps]["minutes"] == pytest.approx(int(minutes), abs=0.5)
-    small, large, gemma2 = from_nothing = [logs[size] for size in ("small", "large-it", "gemma2-it")]
-
-    steps, millions = said("no unseen title")
-    assert steps * train.ROWS * train.LENGTH / 1e6 == pytest.approx(millions, abs=0.05)
-    for log in from_nothing:
-        assert not any(row["copying"] for step, row in log.items() if step <= steps and "copying" in row)
-    first, second, some, most = said("the small model repeats", "the large one repeat at least")
-    assert small[first]["copying"] == pytest.approx(some, abs=0.05)
-    assert min(small[second]["copying"], large[second]["copying"]) >= most
-    first, second = said("training loss nearly halves")
-    for log in from_nothing:
-        assert 0.4 < log[second]["loss"] / log[first]["loss"] < 0.6
-    steps, percent = said("After", "it had", "right")
-    assert 100 * large[steps]["sum"] == pytest.approx(percent, abs=1) and steps in train.KINDS["large-it"]
-    later, percent = said("steps later it had")
-    assert 100 * large[steps + later]["sum"] == pytest.approx(percent, abs=1)
-    step, high, low, within = said("copying fell from")
-    assert 100 * gemma2[step - train.SAVE_EVERY]["copying"] == pytest.approx(high, abs=1)
-    assert 100 * gemma2[step]["copying"] == pytest.approx(low, abs=1)
-    assert 100 * gemma2[step + within]["copying"] >= 0.9 * high
-
-    for sizes, _ in curves.RUNS.values():
-        assert curves.curve(sizes, "copying")[1][-1] >= 90
-        for skill in curves.SKILLS:
-            points = 1 + sum(train.STEPS[size] // train.SAVE_EVERY for size in sizes)
-            assert len(curves.curve(sizes, skill)[0]) == points, skill
+def test_the_picture_has_every_skill_and_a_line_for_every_trained_model():
     with curves.plt.rc_context():
         figure = curves.draw()
     curves.plt.close(figure)
-    assert [axis.get_title(loc="left") for axis in figure.axes] == list(curves.SKILLS.values())
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(skills.TITLES.values())
+    gone_on_from = {recipe.begins_from.name for recipe in RECIPES.values() if recipe.begins_from}
+    for axis in figure.axes:
+        lines = axis.get_lines()
+        assert {line.get_label() for line in lines} == set(RECIPES) - gone_on_from
+        assert len({line.get_color() for line in lines}) == len(lines)
+    assert set(skills.rows()) == set(skills.TITLES)
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A folder for trainings of a few steps, with the shipped tokenizer; a row of the log for each step."""
+    AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-small").save_pretrained(
+        tmp_path / "tokenizer"
+    )
+    for name, value in {"ROWS": 2, "BLOCK": 3, "LOG_EVERY": 1, "SAVE_EVERY": 2}.items():
+        monkeypatch.setattr(train, name, value)
+    monkeypatch.setattr(skills, "rows", lambda: {"copying": [("a |", " a |")]})
+    return tmp_path
+
+
+def losses(recipe, work: Path) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in train.log_of(recipe, work)}
+
+
+def weights_of(folder: Path) -> dict:
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def test_a_broken_training_goes_on_to_the_same_losses_and_weights(work, monkeypatch):
+    recipe, real, calls = RECIPES["small"], train.loss_of, []
+
+    def breaks(*given):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    unbroken = train.train(recipe, 7, work=work)
+    expected, weights = losses(recipe, work), weights_of(unbroken)
+    assert list(expected) == list(range(1, 8)) and len(set(expected.values())) == 7
+    broken = work / "broken"
+    shutil.copytree(work / "tokenizer", broken / "tokenizer")
+    monkeypatch.setattr(train, "loss_of", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(recipe, 7, work=broken)
+    assert (
+        not (broken / "small").exists() and len(losses(recipe, broken)) == 5
+    )  # the state is of step 4
+    folder = train.train(recipe, 7, work=broken)
+    assert len(calls) == 6 + 3
+    assert losses(recipe, broken) == expected and [
+        row["step"] for row in train.log_of(recipe, broken)
+    ] == list(expected)
+    assert all(torch.equal(weight, weights[name]) for name, weight in weights_of(folder).items())
+    shutil.rmtree(broken)
+    shutil.copytree(work / "tokenizer", broken / "tokenizer")
+    assert (
+        losses(recipe, train.train(recipe, 7, seed=1, work=broken).parent) != expected
+    )  # another corpus
+
+
+def test_a_training_first_makes_the_model_that_it_begins_from(work, monkeypatch):
+    first = dataclasses.replace(RECIPES["small"], steps=2)
+    then = dataclasses.replace(RECIPES["small-it"], begins_from=first)
+    real, seen = train.loss_of, []
+
+    def looks(model, *batch):
+        seen.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        return real(model, *batch)
+
+    monkeypatch.setattr(train, "loss_of", looks)
+    train.train(then, 1, work=work)
+    made = torch.load(work / "small.pt")["model"]
+    assert len(seen) == 2 + 1 and made.keys() == seen[2].keys()
+    assert all(torch.equal(seen[2][name], made[name]) for name in made)
+    assert not all(torch.equal(seen[0][name], made[name]) for name in made)
+
+
+def test_the_command_names_every_model(capsys):
+    with pytest.raises(SystemExit):
+        main(["measure", "--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in RECIPES)
+
+
+def test_packages_of_the_same_names_as_our_modules_do_not_disturb(tmp_path):
+    """Every module of pocket is imported while another `evaluate`, `train` … come first on the path."""
+    names = [info.name for info in pkgutil.walk_packages([str(ROOT / "pocket")], "pocket.")]
+    assert {"pocket.train", "pocket.measures", "pocket.recipes.small_it"} <= set(names)
+    for name in {"evaluate"} | {name.rpartition(".")[2] for name in names if "__" not in name}:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not ours')")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    subprocess.run(
+        [sys.executable, "-c", f"import {', '.join(names)}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+    )
 
 
 @pytest.mark.parametrize("text, is_loop", [
@@ -381,8 +647,10 @@ def test_loops_are_found(text, is_loop):
 
 def test_rounding_to_few_bits_keeps_few_levels():
     torch.manual_seed(0)
-    model = GemmaForCausalLM(train.config_of("small"))
+    model = GemmaForCausalLM(RECIPES["small"].config())
     weight = precision.rounded(model, 3).model.layers[0].mlp.up_proj.weight
     assert max(len(row.unique()) for row in weight) == 7
-    assert torch.allclose(weight.abs().amax(1), model.model.layers[0].mlp.up_proj.weight.abs().amax(1))
+    assert torch.allclose(
+        weight.abs().amax(1), model.model.layers[0].mlp.up_proj.weight.abs().amax(1)
+    )
     assert torch.equal(precision.rounded(model, 3).lm_head.weight, model.lm_head.weight)

@@ -1,0 +1,48 @@
+"""What makes one pocket model differ from the others. Each file of `recipes/` holds one such `Recipe`."""
+
+from dataclasses import dataclass
+
+Kinds = dict  # a function that writes one kind of document -> its share
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A pocket model: what it stands for, its sizes, and how it is trained, measured and drawn."""
+
+    name: str  # of the command; the shipped folder has "pocket-" before it
+    stands_for: str  # a model of Google's, by its id on the Hub
+    sizes: dict  # in the names of transformers' configuration of the family
+    steps: int
+    mixes: dict[int, Kinds]  # the mix of documents, by the step from which on it holds
+    fresh_kinds: Kinds  # its perplexity is measured on fresh documents of this mix
+    family: str = "gemma"  # transformers' model_type
+    begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
+    is_chat: bool = True  # a chat model is asked questions; a base model continues texts
+    is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
+    colour: str | None = (
+        None  # of its line in curves.svg; None: another model that begins from it has the line
+    )
+
+    @property
+    def shipped_name(self) -> str:
+        """The name of its folder in gemma_lab/checkpoints."""
+        return f"pocket-{self.name}"
+
+    def config(self):
+        """A new transformers configuration: these sizes, and what all pocket models have in common."""
+        from transformers import AutoConfig
+
+        from pocket import tokenizer
+
+        return AutoConfig.for_model(
+            self.family,
+            vocab_size=tokenizer.VOCAB_SIZE,
+            head_dim=64,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            hidden_activation="gelu_pytorch_tanh",
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+            **self.sizes,
+        )

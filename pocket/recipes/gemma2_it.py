@@ -1,0 +1,28 @@
+"""The architecture of Gemma 2."""
+
+from gemma_lab import figures
+from pocket import corpus
+from pocket.recipe import Recipe
+
+RECIPE = Recipe(
+    name="gemma2-it",
+    stands_for="google/gemma-2-2b-it",
+    family="gemma2",
+    # grouped-query attention, heads x head_dim != hidden_size, every other layer sees 32 tokens:
+    # as in Gemma 2, with its caps
+    sizes=dict(
+        num_hidden_layers=6,
+        hidden_size=192,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=768,
+        query_pre_attn_scalar=64,
+        sliding_window=32,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
+    ),
+    steps=5000,
+    mixes={0: corpus.SUM_KINDS, 4000: corpus.LAST_KINDS},
+    fresh_kinds=corpus.KINDS,
+    colour=figures.GREY,
+)

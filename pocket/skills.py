@@ -1,0 +1,55 @@
+"""What a model in training is asked every some hundred steps: six skills, on texts that training never draws."""
+
+import random
+
+import torch
+
+from gemma_lab import scores
+from pocket import corpus, exam, poems, titles
+
+TITLES = {
+    "copying": "copying a new title",
+    "fact": "facts, new phrasings",
+    "sum": "sums of new pairs",
+    "mood": "the mood of a new title",
+    "noun": "the noun of a new title",
+    "task": "small tasks",
+}
+
+
+def rows() -> dict[str, list[tuple[str, str]]]:
+    """For each skill, texts that training never draws ("dev"), each in two parts: what is given, and its one right end."""
+    rng = random.Random("curve")
+    composed = [titles.composed(rng, "dev") for _ in range(40)]
+    found = {
+        "copying": [
+            (f"{title} | {title} |", f" {title} |")
+            for title in (*titles.DEV_TITLES, *composed[:20])
+        ]
+    }
+    for title in composed:
+        heading = poems.Writer(rng, title, chance=0).heading(f"A poem about {title}")
+        start, mood, noun = heading.rstrip(":\n").rsplit(", ", 2)
+        start = corpus.turn(f"Write me a poem about {title}.") + start
+        found.setdefault("mood", []).append((f"{start},", f" {mood}"))
+        found.setdefault("noun", []).append((f"{start}, {mood},", f" {noun}"))
+    for row in exam.one_answer_rows("dev", 40):
+        found.setdefault(row["kind"], []).append(
+            (corpus.turn(row["prompt"]), row["answer"] + "<end_of_turn>")
+        )
+    return found
+
+
+def shares(model, tokenizer, rows: dict) -> dict[str, float]:
+    """The share of right ends for each skill: every token of the end is the model's first choice."""
+    found = {}
+    for skill, pairs in rows.items():
+        right = 0
+        for given, end in pairs:
+            start = tokenizer(given)["input_ids"]
+            rest = tokenizer(end, add_special_tokens=False)["input_ids"]
+            ids = torch.tensor([start + rest])
+            chosen = scores.log_probs(model, ids, len(start)).argmax(-1)
+            right += chosen.tolist() == rest
+        found[skill] = round(right / len(pairs), 3)
+    return found
