@@ -6,69 +6,89 @@ import math
 
 import matplotlib.pyplot as plt
 
-from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, VERMILION, use_style
+from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, PALE, SMALL, VERMILION, WIDTH, use_style
 
 
-def _box(axis, x, y, width, height, text, fill=PALE, edge=BLUE, **font) -> None:
+def _box(axis, x, y, width, height, text, fill=PALE, edge=BLUE) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    style = "round,pad=0,rounding_size=0.06"
-    axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor=fill, edgecolor=edge, linewidth=1))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", **({"fontsize": 9} | font))
+    style = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": fill, "edgecolor": edge}
+    axis.add_patch(FancyBboxPatch((x, y), width, height, **style, linewidth=1))
+    _write(axis, x + width / 2, y + height / 2, text)
+
+
+def _write(axis, x, y, text, **font) -> None:
+    axis.text(x, y, text, **({"ha": "center", "va": "center", "fontsize": SMALL} | font))
 
 
 def _arrow(axis, start, end) -> None:
-    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0})
+    style = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", end, start, arrowprops=style)
 
 
-def _canvas(width: float, height: float):
+def _canvas(height: float):
     use_style()
-    figure, axis = plt.subplots(figsize=(width, height))
-    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    figure, axis = plt.subplots(figsize=(WIDTH, height))
+    axis.set(xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
     axis.axis("off")
     return figure, axis
 
 
 def fields_of_ai():
-    """Where language models sit: AI holds machine learning, that holds deep learning; language processing cuts across."""
+    """Where language models sit among AI, machine learning, deep learning, language processing."""
     from matplotlib.patches import Ellipse
 
-    figure, axis = _canvas(7.0, 3.3)
-    circles = [(6.5, 3.2, 3.5, "artificial intelligence"), (4.9, 2.45, 3.1, "machine learning"),
-               (3.4, 1.7, 2.7, "deep learning")]  # fmt: skip
-    for (width, height, x, name), fill in zip(circles, ("#F4F6F8", "#E3ECF4", "#C9DDED")):
-        axis.add_patch(Ellipse((x, 1.65), width, height, facecolor=fill, edgecolor=BLUE))
-        axis.text(x, 1.65 + height / 2 - 0.2, name, ha="center", va="center", fontsize=9)
-    axis.add_patch(Ellipse((4.25, 1.45), 4.1, 1.15, facecolor="none", edgecolor=VERMILION, linestyle="--", linewidth=1.5))
-    axis.text(5.62, 1.45, "natural language\nprocessing", ha="center", va="center", fontsize=9, color=VERMILION)
-    _box(axis, 2.45, 1.1, 1.65, 0.7, "large language\nmodels, Gemma", fill="white", edge=VERMILION, fontsize=8.5)
+    figure, axis = _canvas(3.2)
+    fields = {
+        "artificial intelligence": (5.3, 3.1, 2.75, "#F4F6F8"),
+        "machine learning": (4.1, 2.4, 2.4, "#E3ECF4"),
+        "deep learning": (2.9, 1.7, 2.05, "#C9DDED"),
+    }
+    for name, (width, height, x, fill) in fields.items():
+        axis.add_patch(Ellipse((x, 1.6), width, height, facecolor=fill, edgecolor=BLUE))
+        _write(axis, x, 1.6 + height / 2 - 0.2, name, fontsize=NORMAL)
+    style = {"facecolor": "none", "edgecolor": VERMILION, "linestyle": "--", "linewidth": 1.5}
+    axis.add_patch(Ellipse((3.2, 1.4), 3.8, 1.15, **style))
+    _write(axis, 4.3, 1.4, "natural language\nprocessing", color=VERMILION)
+    _box(axis, 1.62, 1.07, 1.45, 0.66, "large language\nmodels, Gemma", "white", VERMILION)
     return figure
 
 
 def transformer():
-    """The Transformer's encoder and decoder blocks, and what a decoder-only model such as Gemma keeps of them."""
-    figure, axis = _canvas(7.0, 3.4)
+    """The Transformer's encoder and decoder, and what a decoder-only model such as Gemma keeps."""
+    figure, axis = _canvas(3.4)
     columns = {
-        "encoder": (0.1, "the whole input", ["self-attention", "feed-forward"], None),
-        "decoder": (2.45, "the output so far", ["masked self-attention", "attention to the encoder", "feed-forward"], None),
-        "decoder only: Gemma": (4.8, "the text so far", ["masked self-attention", "feed-forward"], ORANGE),
+        "encoder": (0.02, "the whole input", ["self-attention", "feed-forward"], None),
+        "decoder": (
+            1.95,
+            "the output so far",
+            ["masked self-attention", "attention to encoder", "feed-forward"],
+            None,
+        ),
+        "Gemma: decoder only": (
+            3.86,
+            "the text so far",
+            ["masked self-attention", "feed-forward"],
+            ORANGE,
+        ),
     }
     for name, (x, below, parts, colour) in columns.items():
-        top = 0.75 + 0.55 * len(parts)
-        axis.add_patch(plt.Rectangle((x, 0.6), 2.0, top - 0.45, facecolor="white", edgecolor=colour or GREY, linewidth=1.2))
+        top, middle = 0.75 + 0.55 * len(parts), x + 0.85
+        style = {"facecolor": "white", "edgecolor": colour or GREY, "linewidth": 1.2}
+        axis.add_patch(plt.Rectangle((x, 0.6), 1.7, top - 0.45, **style))
         for at, part in enumerate(parts):
-            _box(axis, x + 0.1, 0.75 + 0.55 * at, 1.8, 0.4, part)
+            _box(axis, x + 0.06, 0.75 + 0.55 * at, 1.58, 0.4, part)
             if at:
-                _arrow(axis, (x + 1, 0.6 + 0.55 * at), (x + 1, 0.75 + 0.55 * at))
-        axis.text(x + 1.95, 0.52, "x N", ha="right", va="top", fontsize=8, color=GREY)
-        axis.text(x + 1, 0.12, below, ha="center", fontsize=8.5, color=GREY)
-        _arrow(axis, (x + 1, 0.3), (x + 1, 0.75))
-        axis.text(x + 1, 3.15, name, ha="center", fontsize=10, color=colour or "black", weight="bold")
+                _arrow(axis, (middle, 0.6 + 0.55 * at), (middle, 0.75 + 0.55 * at))
+        _write(axis, x + 1.65, 0.52, "x N", ha="right", va="top", color=GREY)
+        _write(axis, middle, 0.18, below, color=GREY)
+        _arrow(axis, (middle, 0.3), (middle, 0.75))
+        _write(axis, middle, 3.2, name, fontsize=NORMAL, color=colour or "black", weight="bold")
         if name != "encoder":
-            _arrow(axis, (x + 1, top), (x + 1, 2.62))
-            axis.text(x + 1, 2.7, "next token", ha="center", fontsize=8.5, color=GREY)
-    axis.plot([1.1, 1.1, 2.28, 2.28], [1.85, 2.2, 2.2, 1.5], color=GREY, linewidth=1)
-    _arrow(axis, (2.28, 1.5), (2.55, 1.5))
+            _arrow(axis, (middle, top), (middle, 2.62))
+            _write(axis, middle, 2.75, "next token", color=GREY)
+    axis.plot([0.87, 0.87, 1.84, 1.84], [1.85, 2.2, 2.2, 1.5], color=GREY, linewidth=1)
+    _arrow(axis, (1.84, 1.5), (2.01, 1.5))
     return figure
 
 
@@ -77,45 +97,60 @@ def _count(number: int) -> str:
 
 
 def _rows(info) -> tuple[list, list]:
-    """The boxes of one model, from the bottom up: rows of (name, shape); first those of one block, then all."""
+    """The boxes of one model, from the bottom up: rows of (name, shape); one block's, then all."""
 
     def linear(*names):
         return [(f"{name}_proj", info.linear_shapes[f"{name}_proj"][::-1]) for name in names]
 
-    norm, table = [("RMSNorm", (info.hidden_size,))], [("embedding", (info.vocab_size, info.hidden_size))]
+    norm = [("RMSNorm", (info.hidden_size,))]
+    table = [("embedding", (info.vocab_size, info.hidden_size))]
     after = [norm] if info.family == "gemma2" else []
-    block = [norm, linear("q", "k", "v"), linear("o"), *after, norm, linear("gate", "up"), linear("down"), *after]
-    return block, [table, *block, norm, [("head: the embedding table again, +0", ())]]
+    attention = [norm, linear("q"), linear("k", "v"), linear("o"), *after]
+    block = [*attention, norm, linear("gate", "up"), linear("down"), *after]
+    return block, [table, *block, norm, [("head: the embedding again", ())]]
+
+
+def _words(part: str, shape: tuple, is_wide: bool) -> str:
+    """What a box says: its name, shape (in, out) and number of parameters; norms have few."""
+    size = "×".join(f"{number:,}" for number in shape)
+    if len(shape) < 2:
+        return f"{part}: {size}" if shape else part
+    count = _count(math.prod(shape))
+    return f"{part}: {size} · {count}" if is_wide else f"{part} {count}\n{size}"
 
 
 def architecture(models: dict):
-    """Models side by side, generated from their sizes: every box with its shape (in, out) and its number of parameters.
+    """Models side by side, from their sizes: every box with its shape (in, out) and parameters.
 
     Args: models: name -> `catalog.ModelInfo`, two of them.    Returns: the matplotlib figure.
     """
-    figure, axis = _canvas(7.0, 3.5)
-    for left, (name, info) in zip((0.05, 3.6), models.items(), strict=True):
+    figure, axis = _canvas(4.2)
+    for left, (name, info) in zip((0.0, 2.83), models.items(), strict=True):
         block, rows = _rows(info)
-        step = 3.22 / len(rows)
-        for at, row in enumerate(rows):
-            width, is_wide = 2.95 / len(row), len(row) == 1
+        step = 3.75 / sum(_height(row) for row in rows)
+        y, edges = 0.02, []
+        for row in rows:
+            height, width = step * _height(row), 2.55 / len(row)
             for column, (part, shape) in enumerate(row):
-                numbers = ["×".join(f"{size:,}" for size in shape), _count(math.prod(shape))]
-                words = " · ".join(numbers[: len(shape)])
-                text = f"{part} · {words}" if is_wide else f"{part}\n{words}"
-                _box(axis, left + 0.15 + column * width, 0.02 + at * step, width - 0.06, 0.82 * step,
-                     text if shape else part, fill="#F4F6F8" if part == "RMSNorm" else PALE,
-                     fontsize=7 if is_wide else 5.5)  # fmt: skip
-        low, high = 0.02 + 0.91 * step, 0.02 + (len(block) + 0.91) * step
-        axis.add_patch(
-            plt.Rectangle((left + 0.05, low), 3.25, high - low, facecolor="none", edgecolor=ORANGE, linewidth=1.2)
-        )
-        half = len(block) // 2  # attention below, MLP above; the stream passes by each and its result is added
-        for begin, end in ((1, half), (half + 1, 2 * half)):
-            x, bottom, top = left + 3.17, 0.02 + (begin - 0.05) * step, 0.02 + (end + 0.5) * step
+                fill = "#F4F6F8" if part == "RMSNorm" else PALE
+                words = _words(part, shape, len(row) == 1)
+                x = left + 0.04 + column * width
+                _box(axis, x, y, width - 0.05, 0.84 * height, words, fill)
+            edges.append(y)
+            y += height
+        low, high = edges[1] - 0.09 * step, edges[len(block) + 1] - 0.09 * step
+        style = {"facecolor": "none", "edgecolor": ORANGE, "linewidth": 1.2}
+        axis.add_patch(plt.Rectangle((left, low), 2.77, high - low, **style))
+        half = len(block) // 2 + 1  # attention below, MLP above: the stream passes by each
+        for begin, end in ((1, half), (half + 1, len(block))):
+            x, bottom, top = left + 2.67, edges[begin] + 0.03, edges[end + 1] - 0.3 * step
             axis.plot([x, x], [bottom, top], color=GREY, linewidth=1)
             axis.plot(x, top, "o", color="white", markeredgecolor=GREY, markersize=8)
-            axis.text(x, top, "+", ha="center", va="center", fontsize=8, color=GREY)
-        title = f"{name}: {_count(info.num_parameters)} parameters, block × {info.num_hidden_layers}"
-        axis.text(left + 0.1, 3.38, title, va="center", fontsize=9, weight="bold")
+            _write(axis, x, top, "+", color=GREY)
+        title = f"{name}: {_count(info.num_parameters)}, block × {info.num_hidden_layers}"
+        _write(axis, left + 0.05, 4.05, title, ha="left", fontsize=NORMAL, weight="bold")
     return figure
+
+
+def _height(row: list) -> float:
+    return 1.0 if len(row) == 1 else 1.55

@@ -1,6 +1,7 @@
 """One visual style, and the plots of the course; notebooks and slides draw with the same functions.
 
-Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
+Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart. A page scales a
+picture down to its own width: 8.6 points in a picture of WIDTH inches are 8.5 pixels at 400.
 """
 
 from __future__ import annotations
@@ -12,30 +13,53 @@ import matplotlib.pyplot as plt
 
 BLUE, ORANGE, VERMILION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#5F6673"
 PALE = "#E8F1F8"
-WIDTH, HEIGHT = 7.0, 2.8  # inches
-LET_GO = {
-    "continuous_update": False
-}  # a picture takes a tenth of a second: draw it when the slider is let go  # a picture takes a tenth of a second: draw it when the slider is let go
+WIDTH, HEIGHT = 5.6, 2.6  # inches
+SMALL, NORMAL = 8.6, 9.0  # points: no text is smaller
+LET_GO = {"continuous_update": False}  # drawing takes a tenth of a second: not while a slider moves
 
 
 def use_style() -> None:
     """Set the course's style for all following plots."""
-    plt.rcParams.update({
-        "figure.figsize": (WIDTH, HEIGHT), "figure.dpi": 90, "figure.constrained_layout.use": True, "font.size": 10,
-        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titlelocation": "left",
-        "axes.edgecolor": GREY, "axes.labelcolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
-        "svg.hashsalt": "gemma-course", "legend.frameon": False,
-    })  # fmt: skip
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, HEIGHT),
+            "figure.dpi": 90,
+            "figure.constrained_layout.use": True,
+            "font.size": NORMAL,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 10,
+            "axes.titlelocation": "left",
+            "axes.edgecolor": GREY,
+            "axes.labelcolor": GREY,
+            "xtick.color": GREY,
+            "ytick.color": GREY,
+            "svg.hashsalt": "gemma-course",
+            "legend.frameon": False,
+        }
+    )
+
+
+def headline(figure, title: str) -> None:
+    """Put one title over all panels of a figure, at the left."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+
+
+def note(axis, text: str, at: tuple, dx: float, **font) -> None:
+    """Write `text` beside a point, `dx` points to its right; to its left if `dx` is negative."""
+    side = "left" if dx > 0 else "right"
+    font = {"fontsize": SMALL, "va": "center", "ha": side} | font
+    axis.annotate(text, at, (dx, 0), textcoords="offset points", **font)
 
 
 def share_bars(shares: dict[str, float], title: str, highlight=(), unit: str = "%"):
-    """Horizontal bars, the first name on top; those in `highlight` in another colour. Shares of 1 are drawn in percent.
+    """Horizontal bars, the first name on top; those in `highlight` in another colour.
 
-    Args: shares: the length of each bar; with another `unit` than "%" the numbers are drawn as they are.
+    Args: shares: the length of each bar; in percent, 1 is 100 %; in another `unit`, as they are.
     Returns: the matplotlib figure.
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(WIDTH, 0.6 + 0.24 * len(shares)))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.6 + 0.22 * len(shares)))
     values = [100 * share if unit == "%" else share for share in shares.values()]
     colours = [ORANGE if name in highlight else BLUE for name in shares]
     axis.barh(range(len(shares)), values, color=colours, height=0.7)
@@ -43,23 +67,25 @@ def share_bars(shares: dict[str, float], title: str, highlight=(), unit: str = "
     axis.invert_yaxis()
     form = "{:.1f} %" if unit == "%" else "{:.1f}"
     for at, value in enumerate(values):
-        axis.annotate(form.format(value), (value, at), (4 if value >= 0 else -4, 0), textcoords="offset points",
-                      va="center", ha="left" if value >= 0 else "right", fontsize=8, color=GREY)  # fmt: skip
+        note(axis, form.format(value), (value, at), 4 if value >= 0 else -4, color=GREY)
     axis.spines["bottom"].set_visible(False)
-    axis.set(xticks=[], title=title)
-    axis.margins(x=0.12)
+    axis.set(xticks=[])
+    axis.margins(x=0.14)
+    headline(figure, title)  # not over the bars alone: long names leave them little width
     return figure
 
 
 def attention_map(weights, words: list[str], title: str):
-    """Attention weights as a grid: a row for each word that looks, a column for each word that is looked at.
+    """Attention weights as a grid: a row for each word that looks, a column for each looked at.
 
-    Args: weights: (T, T), each row sums to 1; up to ten words the numbers are written into the grid.
+    Args: weights: (T, T), each row sums to 1; up to ten words with the numbers in the grid.
     Returns: the matplotlib figure.
     """
     use_style()
-    weights, is_small = [[float(weight) for weight in row] for row in weights], len(words) <= 10
-    figure, axis = plt.subplots(figsize=(4.6, 3.2) if is_small else (WIDTH, 3.5))
+    weights = [[float(weight) for weight in row] for row in weights]
+    is_small = len(words) <= 10
+    side = max(3.2, min(4.2, 1.1 + 0.14 * len(words)))
+    figure, axis = plt.subplots(figsize=(4.6, 3.2) if is_small else (WIDTH, side))
     axis.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="equal" if is_small else "auto")
     for row in range(len(words) if is_small else 0):
         for column in range(len(words)):
@@ -68,9 +94,10 @@ def attention_map(weights, words: list[str], title: str):
             axis.text(
                 column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour
             )
-    font = {} if is_small else {"fontsize": 7}
-    axis.set_xticks(range(len(words)), words, rotation=0 if is_small else 90, **font)
-    axis.set_yticks(range(len(words)), words, **font)
+    every = 1 if len(words) <= 22 else 2  # a label needs 9 points of its own
+    ticks = range(0, len(words), every)
+    axis.set_xticks(ticks, words[::every], rotation=0 if is_small else 90)
+    axis.set_yticks(ticks, words[::every])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set(xlabel="is looked at", ylabel="looks", title=title)
@@ -78,80 +105,72 @@ def attention_map(weights, words: list[str], title: str):
 
 
 def masks(panels: dict, title: str):
-    """Attention masks side by side: a filled square where the token of that row may look at the token of that column.
+    """Attention masks side by side: filled where the row's token may look at the column's.
 
     Args: panels: name -> (T, T) of True and False.    Returns: the matplotlib figure.
     """
     use_style()
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.8), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.0), squeeze=False)
+    style = {"cmap": "Blues", "vmin": 0, "vmax": 1.4, "edgecolors": "white", "linewidth": 0.8}
     for axis, (name, visible) in zip(axes[0], panels.items()):
-        axis.pcolormesh([[float(cell) for cell in row] for row in visible], cmap="Blues", vmin=0, vmax=1.4,
-                        edgecolors="white", linewidth=0.8)  # fmt: skip
+        axis.pcolormesh([[float(cell) for cell in row] for row in visible], **style)
         axis.invert_yaxis()
         axis.spines[:].set_visible(False)
         axis.set(aspect="equal", xticks=[], yticks=[], xlabel="is looked at", ylabel="looks")
-        axis.set_title(name, fontsize=9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        axis.set_title(name, fontsize=NORMAL)
+    headline(figure, title)
     return figure
 
 
 def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "linear", ylim=None):
     """Named lines over a common axis, at most six.
 
-    Args: lines: name -> (x, y); scale: of both axes, "linear" or "log".    Returns: the matplotlib figure.
+    Args: lines: name -> (x, y); scale: of both axes, "linear" or "log".
+    Returns: the matplotlib figure.
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(6.3, 2.5))
-    colours, styles = (
-        (BLUE, ORANGE, VERMILION, GREY, "black", GREEN),
-        ("-", "--", "-.", ":", "-", (0, (5, 1))),
-    )
-    for (name, (x, y)), colour, style in zip(
-        lines.items(), colours, styles, strict=len(lines) > len(colours)
-    ):
+    figure, axis = plt.subplots()
+    colours = (BLUE, ORANGE, VERMILION, GREY, "black", GREEN)
+    styles = ("-", "--", "-.", ":", "-", (0, (5, 1)))
+    strict = len(lines) > len(colours)
+    for (name, (x, y)), colour, style in zip(lines.items(), colours, styles, strict=strict):
         axis.plot(x, y, linestyle=style, color=colour, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale=scale, yscale=scale, ylim=ylim)
-    axis.legend(fontsize=8.5)
+    axis.legend(fontsize=SMALL)
     return figure
 
 
 def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
-    """RoPE: a query and an equal key, turned to their positions; beside the wheels the mean cosine over all pairs by distance.
+    """RoPE: a query and an equal key, turned to their places; below, the mean cosine by distance.
 
-    Args: speeds: radians a position for each pair; three of them get a wheel.    Returns: the matplotlib figure.
+    Args: speeds: radians a position for each pair; three of them get a wheel.
+    Returns: the matplotlib figure.
     """
     use_style()
     shown = [speeds[0], speeds[len(speeds) // 4], speeds[len(speeds) // 2]]
-    figure, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.3), width_ratios=(1, 1, 1, 2.1))
-    for axis, speed in zip(axes, shown):
+    figure = plt.figure(figsize=(WIDTH, 3.6))
+    rows = figure.add_gridspec(2, 3, height_ratios=(1.1, 1))
+    for at, speed in enumerate(shown):
+        axis = figure.add_subplot(rows[0, at])
         axis.add_patch(plt.Circle((0, 0), 1, facecolor=PALE, edgecolor=GREY))
         for position, colour in ((query_at, BLUE), (key_at, VERMILION)):
             end = (math.cos(position * speed), math.sin(position * speed))
-            axis.annotate(
-                "",
-                end,
-                (0, 0),
-                arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0},
-            )
+            arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0}
+            axis.annotate("", end, (0, 0), arrowprops=arrow)
         axis.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
-        axis.set_title(f"{speed:.3g} rad a token", fontsize=8, color=GREY)
+        axis.set_title(f"{speed:.3g} rad a token", fontsize=SMALL, color=GREY, loc="center")
         axis.axis("off")
-    distances = range(65)
-    axes[3].plot(
-        distances,
-        [sum(math.cos(d * s) for s in speeds) / len(speeds) for d in distances],
-        color=GREY,
-    )
+    axis, distances = figure.add_subplot(rows[1, :]), range(65)
+    axis.plot(distances, [_mean_cosine(distance, speeds) for distance in distances], color=GREY)
     here = abs(query_at - key_at)
-    axes[3].plot(here, sum(math.cos(here * s) for s in speeds) / len(speeds), "o", color=ORANGE)
-    axes[3].set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
-    figure.suptitle(
-        f"Query at {query_at} (blue), key at {key_at} (red): distance {here}",
-        x=0.01,
-        ha="left",
-        fontsize=10,
-    )
+    axis.plot(here, _mean_cosine(here, speeds), "o", color=ORANGE)
+    axis.set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
+    headline(figure, f"Query at {query_at} (blue), key at {key_at} (red): distance {here}")
     return figure
+
+
+def _mean_cosine(distance: int, speeds: list[float]) -> float:
+    return sum(math.cos(distance * speed) for speed in speeds) / len(speeds)
 
 
 def differences(rows: dict[str, float], title: str, left: str, right: str):
@@ -162,15 +181,15 @@ def differences(rows: dict[str, float], title: str, left: str, right: str):
     """
     use_style()
     ranked = dict(sorted(rows.items(), key=lambda row: row[1]))
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
-    values = list(ranked.values())
-    axis.barh(range(len(ranked)), values, color=[BLUE if value > 0 else ORANGE for value in values])
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.8 + 0.17 * len(ranked)))
+    colours = [BLUE if value > 0 else ORANGE for value in ranked.values()]
+    axis.barh(range(len(ranked)), list(ranked.values()), color=colours)
     axis.axvline(0, color=GREY, linewidth=0.8)
     for at, (name, value) in enumerate(ranked.items()):
-        axis.annotate(f"{name} {value:+.1f}", (0, at), (-4 if value > 0 else 4, 0), textcoords="offset points",
-                      va="center", ha="right" if value > 0 else "left", fontsize=7.5)  # fmt: skip
+        note(axis, f"{name} {value:+.1f}", (0, at), -4 if value > 0 else 4)
     axis.spines["left"].set_visible(False)
     axis.set(yticks=[], xlabel=f"points; left: {left}, right: {right}", title=title)
+    axis.margins(y=0.01)
     return figure
 
 
@@ -183,15 +202,12 @@ def png(figure) -> bytes:
 
 
 def show(view, figure, text: str) -> None:
-    """Display `view`; readers without a kernel see `figure` (matplotlib), or `text` where there are no pictures."""
+    """Display a widget; without a kernel its readers see `figure`, or `text` without pictures."""
     from IPython.display import display
 
+    model = {"version_major": 2, "version_minor": 0, "model_id": view.model_id}
     bundle = {
-        "application/vnd.jupyter.widget-view+json": {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": view.model_id,
-        },
+        "application/vnd.jupyter.widget-view+json": model,
         "image/png": png(figure),
         "text/plain": text,
     }
@@ -199,7 +215,7 @@ def show(view, figure, text: str) -> None:
 
 
 def with_controls(controls: list, draw):
-    """Controls over a picture that `draw`, a function without arguments that returns a figure, makes anew at each change."""
+    """Widgets over a picture that `draw`, which returns a figure, makes anew at each change."""
     import ipywidgets
 
     image = ipywidgets.Image(format="png", value=png(draw()))

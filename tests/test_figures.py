@@ -1,16 +1,14 @@
 """The plots show the numbers they are given, within the size that a page has room for."""
 
 import re
-import sys
-from pathlib import Path
 
 import matplotlib
 import pandas
 import pytest
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.text import Text
 
 matplotlib.use("Agg")
-ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "slides"))
 from gemma_lab import catalog, diagrams, figures
 from gemma_lab.lessons import nb02, nb04, nb05
 
@@ -68,19 +66,57 @@ def test_fit_table_marks_what_fits():
     assert texts == ["m", "40.0", "20.0", "10.0 fits", "5.0 fits"]
 
 
-def test_figures_fit_a_page():
-    bars = {str(i): 0.1 for i in range(10)}
-    for figure in (
-        nb04.precision_plot({"one": TABLE}, "t"), nb05.loss_curve([1], [1], "t"), figures.share_bars(bars, "t"),
-        diagrams.fields_of_ai(), diagrams.transformer(), figures.attention_map([[1.0]], ["x"], "t"),
-        figures.differences(bars, "t", "a", "b"), nb02.gains({"x": (1, 2)}, "t", ("a", "b")),
-        nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
-        figures.curves({"a": ([1], [1])}, "t", "x", "y"), figures.masks({"a": [[True]]}, "t"), figures.rope_wheels(1, 2, [1.0]),
-        figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
-        diagrams.architecture({name: catalog.find(f"google/gemma-{name}") for name in ("2b", "2-2b")}),
-    ):  # fmt: skip
-        width, height = figure.get_size_inches()
-        assert width <= 7 and height <= 3.5
+BARS = {f"name {i}": 0.1 for i in range(18)}
+DRAWN = {
+    "precision_plot": lambda: nb04.precision_plot({"one": TABLE}, "t"),
+    "loss_curve": lambda: nb05.loss_curve([1], [1], "t", {0: 1}),
+    "share_bars": lambda: figures.share_bars(dict(list(BARS.items())[:12]), "t"),
+    "differences": lambda: figures.differences(BARS, "t", "a", "b"),
+    "gains": lambda: nb02.gains({name: (1, 2) for name in BARS}, "t", ("a", "b")),
+    "fit_table": lambda: nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
+    "curves": lambda: figures.curves({"a": ([1], [1])}, "t", "x", "y"),
+    "masks": lambda: figures.masks({"a": [[True]], "b": [[True]]}, "t"),
+    "rope_wheels": lambda: figures.rope_wheels(1, 2, [1.0]),
+    "attention_map": lambda: figures.attention_map([[1.0]], ["x"], "t"),
+    "long attention_map": lambda: figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
+    "fields_of_ai": diagrams.fields_of_ai,
+    "transformer": diagrams.transformer,
+    "architecture": lambda: diagrams.architecture(
+        {f"Gemma {name}": catalog.find(f"google/gemma-{name}") for name in ("7b", "2-2b")}
+    ),
+}
+
+
+def too_small(figure, page_px: int = 400) -> list[str]:
+    """The texts of a figure that are less than 8.3 pixels high on a page of `page_px`."""
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    points_px = min(page_px / (72 * figure.get_size_inches()[0]), 1.25)
+    return [text.get_text() for text in texts if text.get_fontsize() * points_px < 8.3]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_fit_a_page_and_can_be_read_at_400_pixels(name):
+    figure = DRAWN[name]()
+    width, height = figure.get_size_inches()
+    assert width <= 5.6 and height <= 4.2
+    assert too_small(figure) == []
+    figure.set_size_inches(7, 3.5)  # as they once were
+    assert too_small(figure)
+
+
+@pytest.mark.parametrize("name", ["fields_of_ai", "transformer", "architecture"])
+def test_words_stay_in_their_boxes(name):
+    figure = DRAWN[name]()
+    figure.canvas.draw()
+    boxes = [box.get_window_extent() for box in figure.findobj(FancyBboxPatch)]
+    texts = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    inside = 0
+    for text in texts:
+        x, y = (text.x0 + text.x1) / 2, (text.y0 + text.y1) / 2
+        for box in (box for box in boxes if box.contains(x, y)):
+            inside += 1
+            assert box.x0 <= text.x0 and text.x1 <= box.x1 and text.height <= box.height
+    assert inside == len(boxes) > 0
 
 
 def test_a_long_sentence_gets_a_map_without_numbers():
@@ -89,13 +125,17 @@ def test_a_long_sentence_gets_a_map_without_numbers():
 
 
 def test_masks_show_every_square():
-    figure = figures.masks({"one": [[True, False], [True, True]], "two": [[True, False], [False, True]]}, "t")
+    figure = figures.masks(
+        {"one": [[True, False], [True, True]], "two": [[True, False], [False, True]]}, "t"
+    )
     cells = [axis.collections[0].get_array().flatten().tolist() for axis in figure.axes]
     assert cells == [[1, 0, 1, 1], [1, 0, 0, 1]]
 
 
 def test_curves_name_their_lines():
-    axis = figures.curves({"a": ([1, 10], [1, 2]), "b": ([1, 10], [3, 4])}, "t", "x", "y", scale="log").axes[0]
+    axis = figures.curves(
+        {"a": ([1, 10], [1, 2]), "b": ([1, 10], [3, 4])}, "t", "x", "y", scale="log"
+    ).axes[0]
     assert [line.get_label() for line in axis.lines] == ["a", "b"] and axis.get_xscale() == "log"
     assert len({line.get_linestyle() for line in axis.lines}) == 2  # told apart without colour
 
@@ -110,19 +150,24 @@ def test_rope_wheels_mark_the_dot_product_of_the_distance():
 
 def test_architecture_is_drawn_from_the_sizes():
     small, second = catalog.find("google/gemma-2b"), catalog.find("google/gemma-2-2b")
-    texts = [text.get_text() for text in diagrams.architecture({"one": small, "two": second}).axes[0].texts]
-    assert "embedding · 256,000×2,048 · 524.3 M" in texts and "k_proj\n2,048×256 · 0.5 M" in texts
-    assert "one: 2.51 B parameters, block × 18" in texts
-    assert texts.count("RMSNorm · 2,048") == 3 and texts.count("RMSNorm · 2,304") == 5
+    texts = [
+        text.get_text()
+        for text in diagrams.architecture({"one": small, "two": second}).axes[0].texts
+    ]
+    assert "embedding: 256,000×2,048 · 524.3 M" in texts and "k_proj 0.5 M\n2,048×256" in texts
+    assert "one: 2.51 B, block × 18" in texts
+    assert texts.count("RMSNorm: 2,048") == 3 and texts.count("RMSNorm: 2,304") == 5
 
 
 def test_the_drawings_of_the_slides_say_what_the_functions_draw(tmp_path):
-    import draw
+    from tools import draw
 
     words = lambda file: re.findall(r"<!-- (.*?) -->", file.read_text(encoding="utf-8"))  # noqa: E731  # every text, drawn as paths
     for name, function in draw.drawings().items():
         function().savefig(tmp_path / "new.svg", metadata={"Date": None})
-        assert words(draw.FIGURES / f"{name}.svg") == words(tmp_path / "new.svg") != [], f"run python slides/draw.py: {name}"
+        assert words(draw.FIGURES / f"{name}.svg") == words(tmp_path / "new.svg") != [], (
+            f"run python -m tools.draw: {name}"
+        )
 
 
 def test_a_figure_with_more_than_it_can_show_is_refused():

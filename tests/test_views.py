@@ -13,7 +13,9 @@ from gemma_lab import figures
 from gemma_lab.lessons import nb01, nb02, nb03
 
 WORDS = ["Linh", "bảo", "sao"]
-SCORES = {" ".join(order).lower(): -float(i) for i, order in enumerate(itertools.permutations(WORDS))}
+SCORES = {
+    " ".join(order).lower(): -float(i) for i, order in enumerate(itertools.permutations(WORDS))
+}
 
 
 def test_pressing_the_words_tells_their_sense_and_place():
@@ -23,7 +25,11 @@ def test_pressing_the_words_tells_their_sense_and_place():
     assert "order of your own" in said.value
     for button in buttons:
         button.click()
-    assert "Linh bảo sao" in said.value and "Linh asks &lt;why&gt;." in said.value and "place 1 of 6" in said.value
+    assert (
+        "Linh bảo sao" in said.value
+        and "Linh asks &lt;why&gt;." in said.value
+        and "place 1 of 6" in said.value
+    )
     assert all(button.disabled for button in buttons)
     again.click()
     assert not any(button.disabled for button in buttons) and "order of your own" in said.value
@@ -33,7 +39,8 @@ def test_pressing_the_words_tells_their_sense_and_place():
 
 
 @pytest.mark.parametrize(
-    "temperature, top_k, top_p", [(1.0, 0, 1.0), (0.7, 0, 1.0), (2.0, 5, 1.0), (1.3, 0, 0.8), (0.5, 4, 0.6)]
+    "temperature, top_k, top_p",
+    [(1.0, 0, 1.0), (0.7, 0, 1.0), (2.0, 5, 1.0), (1.3, 0, 0.8), (0.5, 4, 0.6)],
 )
 def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
     torch.manual_seed(0)
@@ -52,11 +59,15 @@ def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
 def test_the_sliders_change_the_bars():
     view = nb01.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
     temperature, top_k, top_p, chart = view.children
-    assert "4 tokens are left" in chart.value and "&lt;d&gt;" in chart.value and "Entropy 1.75 bits" in chart.value
+    assert (
+        "4 tokens are left" in chart.value
+        and "&lt;d&gt;" in chart.value
+        and "Entropy 1.75 bits" in chart.value
+    )
     top_k.value = 2
     assert "2 tokens are left" in chart.value and "66.7 %" in chart.value
     top_k.value, top_p.value = 0, 0.5
-    assert "1 tokens are left" in chart.value and "100.0 %" in chart.value
+    assert "1 token is left" in chart.value and "100.0 %" in chart.value
     top_p.value, temperature.value = 1.0, 0.1
     assert "99.9 %" in chart.value
 
@@ -68,7 +79,9 @@ def drawn(monkeypatch):
 
     def png(figure, right=figures.png):
         words = [text.get_text() for axis in figure.axes for text in axis.texts]
-        found.append([figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes), *words])
+        found.append(
+            [figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes), *words]
+        )
         return right(figure)
 
     monkeypatch.setattr(figures, "png", png)
@@ -95,7 +108,9 @@ def test_rope_sliders_turn_the_wheels(drawn):
 def test_attention_heads_show_the_chosen_head(drawn):
     first = [torch.eye(2)[None, None].repeat(1, 2, 1, 1) for _ in range(3)]
     second = [torch.full((1, 2, 2, 2), 0.25) for _ in range(3)]
-    sentence, layer, head, _ = nb03.attention_heads({"a b": (["a", "b"], first), "c d": (["c", "d"], second)}).children
+    sentence, layer, head, _ = nb03.attention_heads(
+        {"a b": (["a", "b"], first), "c d": (["c", "d"], second)}
+    ).children
     assert (layer.max, head.max) == (2, 1)
     layer.value, head.value, sentence.value = 1, 1, "c d"
     assert "Layer 0, head 0" in drawn[0] and "1.00" in drawn[0]

@@ -93,13 +93,15 @@ SOLUTIONS = {
 
 
 def bars(shares: dict[str, float], highlight=()) -> str:
-    """Horizontal bars in HTML, one for each name, with its share in percent; names in `highlight` stand out."""
+    """Horizontal bars in HTML, a name and a share in percent each; `highlight` stands out."""
     rows = []
     for name, share in shares.items():
         colour = figures.ORANGE if name in highlight else figures.BLUE
         rows.append(
-            f'<div style="display:flex;align-items:center;line-height:1.5"><span style="width:7em">{html.escape(name)}'
-            f'</span><span style="width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}"></span>'
+            '<div style="display:flex;align-items:center;line-height:1.5">'
+            f'<span style="width:7em">{html.escape(name)}</span>'
+            f'<span style="width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}">'
+            "</span>"
             f'<span style="margin-left:.5em">{100 * share:.1f} %</span></div>'
         )
     return "".join(rows)
@@ -108,7 +110,7 @@ def bars(shares: dict[str, float], highlight=()) -> str:
 def word_order(
     words: list[str], scores: dict[str, float], senses: dict[str, str]
 ) -> ipywidgets.VBox:
-    """Buttons that put `words` in an order; below it the sense of that order and what a model thinks of it.
+    """Buttons that put `words` in an order; below, its sense and what a model thinks of it.
 
     Args:
         scores: log-probability in nats of every order, as words in lower case joined by spaces.
@@ -123,11 +125,8 @@ def word_order(
     def tell() -> None:
         text = " ".join(order)
         if len(order) < len(words):
-            said.value = (
-                f"<b>{html.escape(text)}</b> …"
-                if order
-                else "Press the words in an order of your own."
-            )
+            begun = f"<b>{html.escape(text)}</b> …"
+            said.value = begun if order else "Press the words in an order of your own."
             return
         key = text.lower()
         sense = html.escape(senses.get(key, "No sense that we know of."))
@@ -151,21 +150,20 @@ def word_order(
         button.on_click(press)
     again.on_click(restart)
     tell()
-    return ipywidgets.VBox(
-        [ipywidgets.HBox([*buttons, again], layout={"flex_flow": "row wrap"}), said]
-    )
+    row = ipywidgets.HBox([*buttons, again], layout={"flex_flow": "row wrap"})
+    return ipywidgets.VBox([row, said])
 
 
 def reshape(
     probabilities: dict[str, float], temperature=1.0, top_k=0, top_p=1.0
 ) -> dict[str, float]:
-    """The distribution that is sampled from: first temperature, then top-k, then top-p, as `generate` does it.
+    """The distribution that `generate` samples from: temperature first, then top-k, then top-p.
 
     Args:
         probabilities: of each token; they may sum to less than 1 if the rest is left out.
-        temperature: logits are divided by it, so p becomes p^(1/temperature), and all are scaled together.
+        temperature: logits are divided by it, so p becomes p^(1/temperature), then all are scaled.
         top_k: keep the k likeliest tokens; 0 keeps all.
-        top_p: keep the likeliest tokens until their sum reaches top_p, the one that reaches it included.
+        top_p: keep the likeliest until their sum reaches top_p, and the one that reaches it.
     Returns: the kept tokens with their new probabilities, which sum to 1, the likeliest first.
     """
     powers = {token: p ** (1 / temperature) for token, p in probabilities.items()}
@@ -182,7 +180,7 @@ def reshape(
 
 
 def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidgets.VBox:
-    """Sliders for temperature, top-k and top-p over a next-token distribution; bars show what is left to sample from."""
+    """Sliders for temperature, top-k and top-p; bars show what is left of the distribution."""
     style = {"description_width": "8em"}
     temperature = ipywidgets.FloatSlider(
         value=1.0, min=0.1, max=3.0, step=0.1, description="temperature", style=style
@@ -199,10 +197,10 @@ def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidget
         left = reshape(probabilities, temperature.value, top_k.value, top_p.value)
         shown = dict(list(left.items())[:num_shown])
         rest = sum(left.values()) - sum(shown.values())
-        entropy = -sum(p * math.log2(p) for p in left.values() if p > 0)
-        chart.value = bars(shown) + (
-            f"<p>{len(left)} tokens are left; all others together: {100 * rest:.1f} %. Entropy {entropy:.2f} bits.</p>"
-        )
+        entropy = sum(p * math.log2(1 / p) for p in left.values() if p > 0)
+        count = "1 token is left" if len(left) == 1 else f"{len(left)} tokens are left"
+        others = f"all others together: {100 * rest:.1f} %"
+        chart.value = f"{bars(shown)}<p>{count}; {others}. Entropy {entropy:.2f} bits.</p>"
 
     for slider in (temperature, top_k, top_p):
         slider.observe(draw, "value")

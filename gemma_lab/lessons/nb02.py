@@ -6,7 +6,7 @@ import ipywidgets
 
 from gemma_lab import catalog, figures, memory
 from gemma_lab.exercises import Verdict, exercise, number, plain, right, text, wrong
-from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, WIDTH, plt, use_style
+from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, WIDTH, plt, use_style
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
@@ -89,41 +89,45 @@ my_count = (table["Gemma 7B"] > best_other).sum()""",
 
 
 def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
-    """A slider for memory in GiB over a table of models and precisions: which fit, with a 1024-token cache."""
+    """A slider for GiB of memory over a table: which model and precision fit, with 1,024 tokens."""
     needs = {
         id_: {p: memory.needed_gib(catalog.find(id_), p) for p in PRECISIONS} for id_ in hub_ids
     }
-    start, style = min(max(memory_gib, 2), 80), {"description_width": "7em"}
     slider = ipywidgets.FloatSlider(
-        start, min=2, max=80, step=1, description="memory, GiB", style=style, **figures.LET_GO
+        min(max(memory_gib, 2), 80),
+        min=2,
+        max=80,
+        step=1,
+        description="memory, GiB",
+        style={"description_width": "7em"},
+        **figures.LET_GO,
     )
-    return figures.with_controls(
-        [slider], lambda: fit_table(needs, slider.value, f"What fits {slider.value:.1f} GiB")
-    )
+
+    def draw():
+        return fit_table(needs, slider.value, f"What fits {slider.value:.1f} GiB")
+
+    return figures.with_controls([slider], draw)
 
 
 def fit_table(needs: dict[str, dict[str, float]], memory_gib: float, title: str):
-    """Models by precision: GiB needed, blue where it fits `memory_gib` and grey where it does not.
+    """Models by precision: GiB needed, blue where it fits `memory_gib`, grey where it does not.
 
     Args: needs: model -> precision -> GiB.    Returns: the matplotlib figure.
     """
     use_style()
     figure, axis = plt.subplots(figsize=(WIDTH, 0.7 + 0.27 * len(needs)))
     for row, (name, of_precision) in enumerate(needs.items()):
-        axis.text(-0.62, row, name, ha="right", va="center", fontsize=9)
+        axis.text(-0.62, row, name, ha="right", va="center")
         for column, gib in enumerate(of_precision.values()):
             does = gib <= memory_gib
-            axis.add_patch(
-                plt.Rectangle(
-                    (column - 0.46, row - 0.4), 0.92, 0.8, color=PALE if does else "#F2F2F2"
-                )
-            )
-            axis.text(column, row, f"{gib:.1f}" + (" fits" if does else ""), ha="center", va="center", fontsize=8.5,
-                      color=BLUE if does else GREY)  # fmt: skip
-    axis.set(
-        xlim=(-2.6, len(PRECISIONS) - 0.4), ylim=(len(needs) - 0.5, -0.6), title=title, yticks=[]
-    )
-    axis.set_xticks(range(len(PRECISIONS)), PRECISIONS)
+            corner, fill = (column - 0.46, row - 0.4), PALE if does else "#F2F2F2"
+            axis.add_patch(plt.Rectangle(corner, 0.92, 0.8, color=fill))
+            words, colour = f"{gib:.1f}" + (" fits" if does else ""), BLUE if does else GREY
+            font = {"ha": "center", "va": "center", "fontsize": SMALL, "color": colour}
+            axis.text(column, row, words, **font)
+    width, height = len(PRECISIONS), len(needs)
+    axis.set(xlim=(-2.6, width - 0.4), ylim=(height - 0.5, -0.6), title=title, yticks=[])
+    axis.set_xticks(range(width), PRECISIONS)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -138,19 +142,15 @@ def gains(pairs: dict[str, tuple[float, float]], title: str, names: tuple[str, s
     """
     use_style()
     ranked = sorted(pairs.items(), key=lambda row: row[1][1] - row[1][0])
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.4))
+    figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.175 * len(ranked)))
     for at, (_, (low, high)) in enumerate(ranked):
         axis.plot([low, high], [at, at], color=GREY, linewidth=1, zorder=1)
-        axis.annotate(f"+{high - low:.1f}" if high >= low else f"{high - low:.1f}", (max(low, high), at), (7, 0),
-                      textcoords="offset points", va="center", fontsize=7.5, color=GREY)  # fmt: skip
-    rows = range(len(ranked))
-    axis.scatter(
-        [low for _, (low, _) in ranked], rows, color=ORANGE, s=22, label=names[0], zorder=2
-    )
-    axis.scatter(
-        [high for _, (_, high) in ranked], rows, color=BLUE, s=22, label=names[1], zorder=2
-    )
-    axis.set_yticks(rows, [name for name, _ in ranked], fontsize=7.5)
+        figures.note(axis, f"{high - low:+.1f}", (max(low, high), at), 6, color=GREY)
+    rows, style = range(len(ranked)), {"s": 22, "zorder": 2}
+    axis.scatter([low for _, (low, _) in ranked], rows, color=ORANGE, label=names[0], **style)
+    axis.scatter([high for _, (_, high) in ranked], rows, color=BLUE, label=names[1], **style)
+    axis.set_yticks(rows, [name for name, _ in ranked], fontsize=SMALL)
     axis.set(xlabel="score, %", title=title)
-    figure.legend(loc="outside right upper")
+    axis.margins(x=0.08, y=0.02)
+    figure.legend(loc="outside lower right", ncols=2, fontsize=SMALL)
     return figure

@@ -66,34 +66,30 @@ SOLUTIONS = {"cache_bytes": "my_bytes = 2 * 18 * 1 * 256 * 2", "rotate_half": my
 
 
 def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
-    """Two sliders that move a query and a key along a text; wheels show how RoPE turns them (`figures.rope_wheels`)."""
-    style = {"description_width": "7em"}
-    query = ipywidgets.IntSlider(
-        value=query_at, min=0, max=64, description="query at", style=style, **figures.LET_GO
-    )
-    key = ipywidgets.IntSlider(
-        value=key_at, min=0, max=64, description="key at", style=style, **figures.LET_GO
-    )
-    return figures.with_controls(
-        [query, key], lambda: figures.rope_wheels(query.value, key.value, speeds)
-    )
+    """Two sliders that move a query and a key along a text; wheels show how RoPE turns them."""
+    common = {"min": 0, "max": 64, "style": {"description_width": "7em"}} | figures.LET_GO
+    query = ipywidgets.IntSlider(query_at, description="query at", **common)
+    key = ipywidgets.IntSlider(key_at, description="key at", **common)
+
+    def draw():
+        return figures.rope_wheels(query.value, key.value, speeds)
+
+    return figures.with_controls([query, key], draw)
 
 
 def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBox:
     """Choose a sentence, a layer and a head, and see where its tokens look.
 
-    Args: maps: sentence -> (its tokens, the attention weights of each layer, (1, H, T, T)); `layer`, `head`: the first view.
+    Args:
+        maps: sentence -> (its tokens, the attention weights of each layer, (1, H, T, T)).
+        layer, head: the first view.
     """
-    layers = next(iter(maps.values()))[1]
-    sentence = ipywidgets.Dropdown(
-        options=list(maps), description="sentence", layout={"width": "95%"}
-    )
-    which_layer = ipywidgets.IntSlider(
-        value=layer, min=0, max=len(layers) - 1, description="layer", **figures.LET_GO
-    )
-    which_head = ipywidgets.IntSlider(
-        value=head, min=0, max=layers[0].shape[1] - 1, description="head", **figures.LET_GO
-    )
+    layers, common = next(iter(maps.values()))[1], {"min": 0} | figures.LET_GO
+    wide = {"width": "95%"}
+    sentence = ipywidgets.Dropdown(options=list(maps), description="sentence", layout=wide)
+    which_layer = ipywidgets.IntSlider(layer, max=len(layers) - 1, description="layer", **common)
+    last = layers[0].shape[1] - 1
+    which_head = ipywidgets.IntSlider(head, max=last, description="head", **common)
 
     def draw():
         tokens, weights = maps[sentence.value]

@@ -14,7 +14,7 @@ from gemma_lab.exercises import (
     text,
     wrong,
 )
-from gemma_lab.figures import BLUE, ORANGE, plt, use_style
+from gemma_lab.figures import BLUE, ORANGE, headline, plt, use_style
 
 GEMMA_7B = catalog.find("google/gemma-7b-it")
 
@@ -95,10 +95,10 @@ my_gigabytes = (info.num_linear_parameters * 1 + others * 2) / 1e9""",
 
 
 def precision_plot(tables: dict, title: str):
-    """Size against damage, a panel each: weights as a share of fp32, and KL to fp32 on a logarithmic axis.
+    """Size and damage, a panel each: weights as a share of fp32; KL to fp32, logarithmic.
 
-    Args: tables: for each model's name a table (pandas) with a row for each precision, the reference first, and the
-        columns "ratio" (of the reference's bytes) and "KL" (nats a token).
+    Args: tables: for each model's name a table (pandas), a row for each precision, the reference
+        first, with the columns "ratio" (of the reference's bytes) and "KL" (nats a token).
     Returns: the matplotlib figure.
     """
     use_style()
@@ -109,5 +109,5 @@ def precision_plot(tables: dict, title: str):
     left.set(ylabel="weights, % of fp32", ylim=(0, 108))
     left.legend()
     right.set(ylabel="KL to fp32, nats a token")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    headline(figure, title)
     return figure

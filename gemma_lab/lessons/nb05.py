@@ -73,14 +73,8 @@ def loss_curve(steps, losses, title: str, held_out: dict | None = None):
     figure, axis = plt.subplots()
     axis.plot(steps, losses, color=BLUE, label="training rows")
     if held_out:
-        axis.plot(
-            list(held_out),
-            list(held_out.values()),
-            "D",
-            color=VERMILION,
-            label="held-out rows",
-            clip_on=False,
-        )
+        style = {"color": VERMILION, "label": "held-out rows", "clip_on": False}
+        axis.plot(list(held_out), list(held_out.values()), "D", **style)
     axis.set(xlabel="step", ylabel="loss, nats a token", title=title, ylim=(0, None))
     axis.legend()
     return figure
