@@ -98,8 +98,11 @@ def test_the_text_s_reading_of_all_generations():
 @pytest.fixture(scope="module")
 def caches():
     """The names after the cells of sections 3 and 6 that need configurations only."""
+    from transformers import AutoModelForCausalLM  # as the cell that loads the pocket model does
+
     tags = ("talk-table", "claims", "masks", "generations", "window-saves", "all-generations")
-    return run_cells(NAME, *tags, "cache-lengths", "cache-formula")
+    known = {"AutoModelForCausalLM": AutoModelForCausalLM}
+    return run_cells(NAME, *tags, "cache-lengths", "cache-formula", **known)
 
 
 def test_the_window_saves_a_quarter_at_8192_tokens_and_nothing_before(caches):
