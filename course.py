@@ -26,7 +26,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gemma_lab import failures
+from gemma_lab import failures, install
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks
 from tools.fork import fork, offer_fork
 
@@ -85,11 +85,14 @@ def digest(requirements: Path) -> str:
 
 
 def install_with_uv(python: Path, requirements: Path, run) -> None:
-    """Everything in `requirements` and this package; [tool.uv] is for the course's own list."""
+    """Everything in `requirements`, and this package; what Unsloth asks for in vain is left out."""
     uv = [str(python), "-m", "uv", "pip", "install", "--python", str(python)]
     command = [*uv, "--compile-bytecode", "-r", str(requirements.relative_to(ROOT))]
-    if requirements != REQUIREMENTS:
-        command += ["--no-config"]
+    if requirements == REQUIREMENTS:
+        overrides = python.parent.parent / "overrides.txt"
+        overrides.parent.mkdir(exist_ok=True)
+        overrides.write_text("\n".join(install.overrides()), encoding="utf-8")
+        command += ["--overrides", str(overrides)]
     has_torch_elsewhere = os.environ.get("PIP_FIND_LINKS") or os.environ.get("UV_FIND_LINKS")
     if sys.platform == "linux" and not shutil.which("nvidia-smi") and not has_torch_elsewhere:
         try:

@@ -69,13 +69,9 @@ class Machine:
         return f"{where}no GPU, {cores}."
 
 
-# Described machines, for "what would a T4 do?" and for the tests.
+# Described machines, for "what would a T4 do?".
 T4 = Machine("Linux", True, 2, 12.7, "cuda", "Tesla T4", 15.36e9 / GIB, (7, 5), 1)
-L4 = Machine("Linux", True, 12, 53, "cuda", "NVIDIA L4", 22.2, (8, 9), 1)
 A100 = Machine("Linux", True, 12, 83, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8, 0), 1)
-H100 = Machine("Linux", False, 26, 200, "cuda", "NVIDIA H100 80GB HBM3", 79.1, (9, 0), 1)
-MAC = Machine("Darwin", False, 8, 16, "mps")
-LAPTOP = Machine("Linux", False, 4, 8, "cpu")
 
 
 def describe_machine() -> Machine:

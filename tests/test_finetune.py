@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import finetune, loading, profile
+from pocket import health_instructions
 
 ROOT = Path(__file__).parent.parent
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -92,11 +93,7 @@ def test_the_talks_own_question_is_not_a_training_row():
 
 
 def test_the_files_are_what_the_generator_writes():
-    code = "import health_instructions, json; print(json.dumps(health_instructions.build()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "pocket", check=True, stdout=subprocess.PIPE
-    )
-    assert json.loads(done.stdout) == [rows("train"), rows("held_out")]
+    assert [rows("train"), rows("held_out")] == list(health_instructions.build())
 
 
 def test_plain_peft_trains_what_peft_trains_and_in_float32():

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from machines import H100, L4, LAPTOP, MAC
 
 from gemma_lab import hardware
-from gemma_lab.hardware import A100, H100, L4, LAPTOP, MAC, T4
+from gemma_lab.hardware import A100, T4
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def traces():
     return {
         "picture": bool(plt.get_fignums()), "variable": "LEFT" in os.environ, "token": "HF_TOKEN" in os.environ,
         "folder": Path.cwd().name == "elsewhere", "path": "left" in sys.path,
-        "profile": profile._profile.cache_info().currsize > 0, "secret": access.colab_secret.cache_info().currsize > 0,
+        "profile": bool(profile._state.chosen), "secret": access.colab_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
         "dtype": torch.get_default_dtype() == torch.float64, "file": Path(os.environ["HF_HOME"], "left").exists(),
     }

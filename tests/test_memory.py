@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from machines import LAPTOP
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -11,7 +12,7 @@ from transformers import (
 )
 
 from gemma_lab import catalog, loading, memory, profile, scores
-from gemma_lab.hardware import A100, LAPTOP, T4
+from gemma_lab.hardware import A100, T4
 
 TINY = dict(vocab_size=512, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             head_dim=64, intermediate_size=256)  # fmt: skip
@@ -100,7 +101,7 @@ def tokenizer(path):
 def nf4(path):
     return loading.portable_4bit(
         AutoModelForCausalLM.from_pretrained(
-            path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs()
+            path, **loading.plan_loading(path, "nf4", LAPTOP).kwargs()
         )
     )
 

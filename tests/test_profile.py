@@ -7,11 +7,12 @@ import sys
 import pytest
 import torch
 from hub_stand_in import Hub
+from machines import LAPTOP, MAC
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
 
 from gemma_lab import catalog, loading, memory, profile
 from gemma_lab.access import Access
-from gemma_lab.hardware import LAPTOP, MAC, T4
+from gemma_lab.hardware import T4
 
 OK = Access("ok", "fine")
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from machines import LAPTOP
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import loading, profile, scores
@@ -36,7 +37,7 @@ def log_probs(model, tokenizer):
 def nf4(path):
     return loading.portable_4bit(
         AutoModelForCausalLM.from_pretrained(
-            path, **loading.plan_loading(path, "nf4", loading.hardware.LAPTOP).kwargs()
+            path, **loading.plan_loading(path, "nf4", LAPTOP).kwargs()
         )
     )
 

@@ -1,4 +1,4 @@
-"""The shelves of `gemma_lab`: their size, their public names, and what they import."""
+"""The three shelves of `gemma_lab`: their size, who imports whom, and what an import costs."""
 
 import ast
 import subprocess
@@ -8,16 +8,67 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "gemma_lab"
+HELPERS = sorted(PACKAGE.glob("*.py"))
+SCRATCH = sorted((PACKAGE / "scratch").glob("*.py"))
+LESSONS = sorted((PACKAGE / "lessons").glob("*.py"))
+HEAVY = ("torch", "transformers", "peft", "trl", "unsloth", "pandas", "numpy")
 
 
-def test_gemma_lab_keeps_its_budget():
-    """Counted by reader: code that is a lesson itself, what one lesson needs, and the helpers of all notebooks."""
-    lines = {
-        path.name: len(path.read_text().splitlines()) for path in (ROOT / "gemma_lab").glob("*.py")
-    }
-    read, lessons = {"model.py"}, {"check.py", "check_model.py", "widgets.py"}
-    assert sum(count for name, count in lines.items() if name not in read | lessons) <= 2200
-    assert {name: count for name, count in lines.items() if count > 320} == {}  # about 300
+def num_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of gemma_lab that a file imports anywhere, such as "catalog" or "lessons.nb01"."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gemma_lab":
+            inside = node.module.removeprefix("gemma_lab").strip(".")
+            if inside in ("", "lessons", "scratch"):
+                found |= {f"{inside}.{name.name}".strip(".") for name in node.names}
+            else:
+                found.add(inside)
+        elif isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+            found |= {name.removeprefix("gemma_lab.") for name in names if "gemma_lab." in name}
+    return found
+
+
+def test_each_shelf_keeps_its_budget():
+    """Counted by reader, and a file is to be read at one sitting; DESIGN of the shelves."""
+    assert sum(map(num_lines, HELPERS)) <= 2200
+    limits = {300: HELPERS, 420: SCRATCH, 220: LESSONS}
+    too_long = [path for limit, paths in limits.items() for path in paths if num_lines(path) > limit]
+    assert too_long == []
+
+
+def test_arrows_point_one_way():
+    """Notebooks import lessons, lessons helpers, helpers what is from scratch; none looks back."""
+    helpers = {path.stem for path in HELPERS}
+    for path in LESSONS:
+        assert imported(path) <= helpers | {"scratch.gemma"}, path
+    for path in HELPERS:
+        assert not any(name.startswith("lessons") for name in imported(path)), path
+    for path in SCRATCH:
+        assert imported(path) == set(), path
+
+
+def test_helpers_import_each_other_without_a_circle():
+    arrows = {path.stem: imported(path) for path in HELPERS if path.stem != "__init__"}
+    while arrows:
+        leaves = {name for name, asked in arrows.items() if not asked & arrows.keys() - {name}}
+        assert leaves, f"a circle among {sorted(arrows)}"
+        arrows = {name: asked for name, asked in arrows.items() if name not in leaves}
+
+
+def test_the_list_of_imports_sees_every_way_to_write_one(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import gemma_lab.catalog\nfrom gemma_lab import access, memory as m\n"
+        "from gemma_lab.profile import forget\ndef f():\n    from gemma_lab.lessons import nb01\n"
+    )
+    expected = {"catalog", "access", "memory", "profile", "lessons.nb01"}
+    assert imported(tmp_path / "a.py") == expected
 
 
 def test_gemma_lab_has_about_25_public_names():
@@ -25,29 +76,31 @@ def test_gemma_lab_has_about_25_public_names():
 
     assert len(gemma_lab.__all__) <= 25
     assert [name for name in gemma_lab.__all__ if getattr(gemma_lab, name, None) is None] == []
-
-
-def test_importing_gemma_lab_loads_no_heavy_library():
-    """Unsloth has to come before transformers, trl and peft, so neither the package nor its light rooms load them."""
-    script = (
-        "import sys, gemma_lab\n"
-        "from gemma_lab import access, catalog, check, hardware, start\n"
-        "print([name for name in ('torch', 'transformers', 'peft', 'trl', 'unsloth') if name in sys.modules])"
-    )
-    command = [sys.executable, "-c", script]
-    assert (
-        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        == "[]"
-    )
+    assert gemma_lab.scores.perplexity and gemma_lab.scratch.gemma and gemma_lab.lessons.nb01
+    with pytest.raises(AttributeError, match="gemma_lab has no 'scorse'"):
+        _ = gemma_lab.scorse
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "gemma_lab").glob("*.py")), ids=lambda path: path.name
+    "code",
+    [
+        "import gemma_lab",
+        "from gemma_lab import access, catalog, exercises, failures, hardware, install, loading",
+        "from gemma_lab import memory, profile, start",
+    ],
 )
+def test_light_helpers_load_no_heavy_library(code):
+    """Unsloth has to come before transformers, trl and peft."""
+    script = f"import sys\n{code}\nprint([name for name in {HEAVY} if name in sys.modules])"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", [*HELPERS, *SCRATCH, *LESSONS], ids=lambda path: path.name)
 def test_no_bare_except_and_no_blanket_filter(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), (
-            f"line {node.lineno}"
-        )
+        where = f"line {getattr(node, 'lineno', 0)}"
+        assert not (isinstance(node, ast.ExceptHandler) and node.type is None), where
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("filterwarnings"):
-            assert len(node.args) + len(node.keywords) > 1, f"line {node.lineno}"
+            assert len(node.args) + len(node.keywords) > 1, where
