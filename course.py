@@ -33,10 +33,6 @@ from tools.fork import fork, offer_fork
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
 AGAIN = "run the same command again"
-INSTALL_ALL = """
-from gemma_lab.install import LEFT_OUT, install, pins
-install([pin for name, pin in pins().items() if name not in LEFT_OUT])
-"""
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -109,7 +105,7 @@ def install_with_pip(python: Path, run) -> None:
     pip = [str(python), "-m", "pip", "install", "-q"]
     run([*pip, "packaging"])
     run([*pip, "--no-deps", "-e", "."])
-    run([str(python), "-c", INSTALL_ALL])
+    run([str(python), "-m", "tools.install"])
 
 
 def stream(command: list[str]) -> None:
@@ -186,7 +182,7 @@ def test(arguments: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     check_python()
-    if words[:1] == ["test"] and not {"-h", "--help"} & {*words}:  # the rest belongs to pytest
+    if words[:1] == ["test"]:  # what follows belongs to pytest
         return test(words[1:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
