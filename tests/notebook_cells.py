@@ -59,6 +59,15 @@ def run_cells(notebook: str, *wanted: str, **names) -> dict:
     return names
 
 
+def shown(cell: dict) -> str:
+    """The text that a code cell shows: streams and plain-text results."""
+    parts = []
+    for output in cell.get("outputs", []):
+        text = output.get("text") or output.get("data", {}).get("text/plain", "")
+        parts.append("".join(text))
+    return "".join(parts)
+
+
 def printed(source: str, folder: Path, **environment) -> str:
     """What a fresh process prints that runs `source`, with no token but one in `environment`."""
     return finished(source, folder, **environment).stdout

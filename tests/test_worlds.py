@@ -6,10 +6,9 @@ import shutil
 import nbformat
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, tags
+from notebook_cells import ROOT, shown, tags
 
 from tools import find_notebooks
-from tools.compare import shown
 from tools.execute import execute
 
 TOKEN = "hf_" + "x" * 34

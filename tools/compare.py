@@ -106,15 +106,6 @@ def is_stale(notebook: dict) -> bool:
         return True
 
 
-def shown(cell: dict) -> str:
-    """The text that a code cell shows: streams and plain-text results."""
-    parts = []
-    for output in cell.get("outputs", []):
-        text = output.get("text") or output.get("data", {}).get("text/plain", "")
-        parts.append("".join(text))
-    return "".join(parts)
-
-
 def main(names: list[str]) -> int:
     stale = [
         path.name
