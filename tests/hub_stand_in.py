@@ -13,7 +13,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-ROUTE = re.compile(r"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/(auth-check|revision|tree|resolve)(?:/([^/]+))?(?:/(.*))?)?")
+ROUTE = re.compile(
+    r"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/(auth-check|revision|tree|resolve)(?:/([^/]+))?(?:/(.*))?)?"
+)
 PORTAL = b"<!DOCTYPE html><title>Log in</title>Welcome to this network."
 
 
@@ -48,7 +50,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in ({"Content_Type": "application/json", "Content_Length": len(content)} | headers).items():
+        for name, value in (
+            {"Content_Type": "application/json", "Content_Length": len(content)} | headers
+        ).items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
@@ -75,33 +79,58 @@ class Handler(BaseHTTPRequestHandler):
         if token and token not in hub.tokens:
             return self.refuse(401, "Invalid credentials in Authorization header")
         if path == "/api/whoami-v2":
-            return self.answer(200, {"type": "user", "name": "learner"}) if token else self.refuse(401, "Invalid username")
+            return (
+                self.answer(200, {"type": "user", "name": "learner"})
+                if token
+                else self.refuse(401, "Invalid username")
+            )
         match = ROUTE.fullmatch(path)
         repo, verb, _, name = match.groups() if match else (None,) * 4
         folder = hub.root / (repo or "")
         if not repo or not folder.is_dir():
             return self.refuse(404 if token else 401, "Repository not found", "RepoNotFound")
         if repo in hub.gated and verb in ("auth-check", "resolve") and token not in hub.accepted:
-            return self.refuse(403 if token else 401, f"Access to model {repo} is restricted", "GatedRepo")
+            return self.refuse(
+                403 if token else 401, f"Access to model {repo} is restricted", "GatedRepo"
+            )
         if verb == "auth-check":
             return self.answer(200, {})
-        files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+        files = sorted(
+            file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+        )
         if verb == "resolve":
-            return self.serve_file(folder / name) if name in files else self.refuse(404, "Not found", "EntryNotFound")
+            return (
+                self.serve_file(folder / name)
+                if name in files
+                else self.refuse(404, "Not found", "EntryNotFound")
+            )
         if verb == "tree":
             inside = [file for file in files if not name or file.startswith(f"{name}/")]
             sizes = {file: (folder / file).stat().st_size for file in inside}
-            entries = [{"type": "file", "path": file, "size": size, "oid": file} for file, size in sizes.items()]
-            return self.answer(200, entries) if entries else self.refuse(404, "Not found", "EntryNotFound")
+            entries = [
+                {"type": "file", "path": file, "size": size, "oid": file}
+                for file, size in sizes.items()
+            ]
+            return (
+                self.answer(200, entries)
+                if entries
+                else self.refuse(404, "Not found", "EntryNotFound")
+            )
         siblings = [{"rfilename": file} for file in files]
-        return self.answer(200, {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings})
+        return self.answer(
+            200, {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings}
+        )
 
     do_HEAD = do_GET
 
     def serve_file(self, file: Path):
         """The whole file, or from the byte on that the client has reached; half of that where the connection is cut."""
         content, hub = file.read_bytes(), self.server
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
+        headers = {
+            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X_Repo_Commit": COMMIT,
+            "Accept_Ranges": "bytes",
+        }
         status, size = 200, len(content)
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             hub.ranges.append(match[0])
@@ -111,7 +140,12 @@ class Handler(BaseHTTPRequestHandler):
             status, content = 206, content[first : last + 1]
             headers["Content_Range"] = f"bytes {first}-{last}/{size}"
         headers["Content_Length"] = len(content)
-        if hub.fault == "cut" and hub.cuts and self.command == "GET" and file.suffix == ".safetensors":
+        if (
+            hub.fault == "cut"
+            and hub.cuts
+            and self.command == "GET"
+            and file.suffix == ".safetensors"
+        ):
             hub.cuts -= 1
             self.close_connection = True
             content = content[: len(content) // 2]

@@ -67,7 +67,9 @@ def test_the_public_copy_answers_without_a_token(hub, tmp_path):
     assert "Hub" not in said and any(path.endswith("model.safetensors") for path in hub.asked)
 
 
-@pytest.mark.parametrize("gated, fault, says", [(True, None, "Make a Read token"), (False, 503, "wait a minute")])
+@pytest.mark.parametrize(
+    "gated, fault, says", [(True, None, "Make a Read token"), (False, 503, "wait a minute")]
+)
 def test_a_copy_that_cannot_be_had_gives_one_sentence(hub, tmp_path, gated, fault, says):
     hub.gated, hub.fault = {MIRROR} if gated else set(), fault
     try:

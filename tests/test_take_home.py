@@ -24,7 +24,12 @@ def run(source: str, hub, folder: Path):
     assert "gemma_lab" not in source
     blocked = "import sys; sys.modules['gemma_lab'] = None\n"
     return finished(
-        blocked + source, folder / "home", cwd=folder, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN, HF_HUB_DISABLE_XET="1"
+        blocked + source,
+        folder / "home",
+        cwd=folder,
+        HF_ENDPOINT=hub.url,
+        HF_TOKEN=TOKEN,
+        HF_HUB_DISABLE_XET="1",
     )
 
 
@@ -33,14 +38,18 @@ def test_codelab_1_alone_writes_a_poem_and_no_warning_for_each_layer(hub, tmp_pa
     source = tagged("04_quantized_inference", "take-home")
     if bits == "int8":  # what a learner tries next
         assert source.count("quantization_config=nf4") == 1
-        source = source.replace("quantization_config=nf4", "quantization_config=BitsAndBytesConfig(load_in_8bit=True)")
+        source = source.replace(
+            "quantization_config=nf4", "quantization_config=BitsAndBytesConfig(load_in_8bit=True)"
+        )
     done = run(source, hub, tmp_path)
     assert "Google I/O event" in done.stdout and len(done.stdout.splitlines()) > 8
     assert "cast" not in done.stderr and "bitsandbytes" not in done.stderr
 
 
 def test_codelab_2_alone_trains_on_a_file_and_saves_an_adapter(hub, tmp_path):
-    shutil.copy(ROOT / "gemma_lab" / "data" / "health_instructions_held_out.jsonl", tmp_path / "rows.jsonl")
+    shutil.copy(
+        ROOT / "gemma_lab" / "data" / "health_instructions_held_out.jsonl", tmp_path / "rows.jsonl"
+    )
     done = run(tagged("05_lora_finetuning", "take-home"), hub, tmp_path)
     assert "train_loss" in done.stdout
     (saved,) = tmp_path.glob("outputs/home/**/adapter_model.safetensors")
