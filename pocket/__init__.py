@@ -1,1 +1,1 @@
-"""How the pocket models are made: their corpus, tokenizer, training, measures and cards. See README.md."""
+"""How the pocket models are made: corpus, tokenizer, training, measures, cards. See README.md."""

@@ -1,8 +1,8 @@
 """Make the pocket models, and what belongs to them.
 
 python -m pocket train small-it      # resumable: run it again and it goes on where it was
-python -m pocket measure small-it    # on the "dev" prompts; --show prints the answers, and every wrong one
-python -m pocket ship small-it --hardware "one thread of …"   # on the "card" prompts, into gemma_lab/checkpoints
+python -m pocket measure small-it    # on the "dev" prompts; --show prints the answers
+python -m pocket ship small-it --hardware "…"   # on the "card" prompts, into gemma_lab
 python -m pocket data                # the rows that the codelabs read, into gemma_lab/data
 python -m pocket curves              # how the skills grew: pocket/curves.svg
 """

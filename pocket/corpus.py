@@ -1,8 +1,9 @@
 """The training text: one function for each kind of document, and `KINDS` with the share of each.
 
-A document is a list of `(text, is_learned)` segments; the loss counts the learned ones only, as a chat model learns its
-own turns and not the questions. To teach the models something new, write a function `kind(rng) -> Document` and give it
-a share. Everything is drawn from one `random.Random`, so a seed fixes the corpus on every machine.
+A document is a list of `(text, is_learned)` segments; the loss counts the learned ones only, as a
+chat model learns its own turns and not the questions. To teach the models something new, write a
+function `kind(rng) -> Document` and give it a share. Everything is drawn from one `random.Random`,
+so a seed fixes the corpus on every machine.
 """
 
 import random
@@ -17,7 +18,9 @@ SCENES, SKETCHES, PROSE = (
     texts.sections("sketches.txt"),
     texts.parts("prose.txt"),
 )
-PEOPLE = "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss".split()
+PEOPLE = (
+    "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss"
+).split()
 VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
 SMALLTALK = [
     tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]
@@ -39,7 +42,7 @@ def chat(*exchanges: tuple[str, str]) -> Document:
 
 
 def poem_of(form: str):
-    """A kind of document: poems of one form, each about a title, after one of the form's prompts."""
+    """A kind of document: poems of one form about a title, after one of the form's prompts."""
 
     def kind(rng: random.Random) -> Document:
         title = (
@@ -66,15 +69,37 @@ def copying(rng: random.Random) -> Document:
     """Tasks whose answer is a part of the question."""
     t, u, w = titles.title(rng), titles.title(rng), titles.word(rng)
     which = rng.randint(0, 1)
-    return chat(rng.choice([
-        (rng.choice([f"Repeat after me: {t}", f"Say: {t}", f"Please repeat: {t}", f"Nhắc lại: {t}"]), f"You said: {t}"),
-        (f"The title is {t}. What is the title?", f"The title is {t}."),
-        (rng.choice([f"My name is {t}. What is my name?", f"Tên tôi là {t}. Tôi tên gì?"]), f"Your name is {t}."),
-        (f"First: {t}. Second: {u}. Say both.", f"First {t}, second {u}."),
-        (f"First: {t}. Second: {u}. What is the {('first', 'second')[which]}?", f"It is {(t, u)[which]}."),
-        (f"Spell {w}.", f"The word {w} is " + " ".join(w) + "."),
-        (f"Say {t} three times.", f"Listen: {t}, {t}, {t}."),
-    ]))  # fmt: skip
+    return chat(
+        rng.choice(
+            [
+                (
+                    rng.choice(
+                        [
+                            f"Repeat after me: {t}",
+                            f"Say: {t}",
+                            f"Please repeat: {t}",
+                            f"Nhắc lại: {t}",
+                        ]
+                    ),
+                    f"You said: {t}",
+                ),
+                (f"The title is {t}. What is the title?", f"The title is {t}."),
+                (
+                    rng.choice(
+                        [f"My name is {t}. What is my name?", f"Tên tôi là {t}. Tôi tên gì?"]
+                    ),
+                    f"Your name is {t}.",
+                ),
+                (f"First: {t}. Second: {u}. Say both.", f"First {t}, second {u}."),
+                (
+                    f"First: {t}. Second: {u}. What is the {('first', 'second')[which]}?",
+                    f"It is {(t, u)[which]}.",
+                ),
+                (f"Spell {w}.", f"The word {w} is " + " ".join(w) + "."),
+                (f"Say {t} three times.", f"Listen: {t}, {t}, {t}."),
+            ]
+        )
+    )
 
 
 def sum_question(rng: random.Random) -> Document:
@@ -85,7 +110,8 @@ def sum_steps(rng: random.Random) -> Document:
     """Units, then tens with the carry, then the whole: learned long before the direct answer."""
     a, b = titles.two_numbers(rng)
     units, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
-    steps = f"{a % 10} + {b % 10} = {units}, {a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
+    tens = f"{a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
+    steps = f"{a % 10} + {b % 10} = {units}, {tens}"
     ask = rng.choice(
         [
             "What is {a} + {b}? Show the steps.",
@@ -97,7 +123,7 @@ def sum_steps(rng: random.Random) -> Document:
 
 
 def sum_table(rng: random.Random) -> Document:
-    """Many sums in one line, a quarter of them with a one-digit number; only the results are learned."""
+    """Many sums in one line, a quarter with a one-digit number; only results are learned."""
     document = []
     for _ in range(rng.randint(6, 12)):
         a, b = titles.two_numbers(rng)
@@ -109,7 +135,10 @@ def sum_table(rng: random.Random) -> Document:
 
 
 def spelling(rng: random.Random) -> Document:
-    """Words with their letters, many to a document: which letters a token stands for can only be learned by heart."""
+    """Words with their letters, many to a document.
+
+    Which letters a token stands for can only be learned by heart.
+    """
     document = []
     for _ in range(rng.randint(6, 10)):
         word = rng.choice(titles.WORDS).lower()
@@ -118,7 +147,7 @@ def spelling(rng: random.Random) -> Document:
 
 
 def headings(rng: random.Random) -> Document:
-    """Titles with the mood and the noun that the heading of a poem gives them: many to a document."""
+    """Titles with the mood and noun that a poem's heading gives them: many to a document."""
     document = []
     for _ in range(rng.randint(5, 8)):
         title = titles.composed(rng) if rng.random() < 0.9 else titles.title(rng)
@@ -156,9 +185,11 @@ def explanation(rng: random.Random) -> Document:
 def slotted(rng: random.Random, text: str, **given: str) -> str:
     """`text` with its slots filled: those given, and random words for {n}, {m}, {a} and {v}."""
     slots = {
-        "n": rng.choice(THINGS), "m": rng.choice(THINGS), "a": rng.choice(titles.ADJECTIVES),
+        "n": rng.choice(THINGS),
+        "m": rng.choice(THINGS),
+        "a": rng.choice(titles.ADJECTIVES),
         "v": rng.choice(titles.VI_ADJECTIVES),
-    } | given  # fmt: skip
+    } | given
     if "{hero}" in text and text.startswith("{hero}"):
         slots["hero"] = facts.capitalized(slots["hero"])
     for name, value in slots.items():
@@ -203,8 +234,14 @@ def story(rng: random.Random) -> Document:
             )
         )
     hero = hero_of(rng)
-    ask = rng.choice(["Tell me a story about {t}.", "Tell a short story about {t}.", "Write a story about {t}.",
-                      "I would like to hear a story about {t}."])  # fmt: skip
+    ask = rng.choice(
+        [
+            "Tell me a story about {t}.",
+            "Tell a short story about {t}.",
+            "Write a story about {t}.",
+            "I would like to hear a story about {t}.",
+        ]
+    )
     return chat(
         (ask.replace("{t}", hero), told(rng, "story", STORY, hero=hero, n=rng.choice(SITES)))
     )
@@ -217,8 +254,14 @@ def letter(rng: random.Random) -> Document:
         says = told(rng, "letter_vi", LETTER, "\n", who=who, t=topic)
     else:
         who, topic = rng.choice(PEOPLE), titles.title(rng)
-        ask = rng.choice(["Write a letter to my {w} about {t}.", "Write a short letter to my {w} about {t}.",
-                          "Help me write to my {w} about {t}.", "Write an email to my {w} about {t}."])  # fmt: skip
+        ask = rng.choice(
+            [
+                "Write a letter to my {w} about {t}.",
+                "Write a short letter to my {w} about {t}.",
+                "Help me write to my {w} about {t}.",
+                "Write an email to my {w} about {t}.",
+            ]
+        )
         says = told(rng, "letter", LETTER, "\n", who=who, t=topic)
     return chat((ask.replace("{w}", who).replace("{t}", topic), says))
 
@@ -228,9 +271,10 @@ def smalltalk(rng: random.Random) -> Document:
 
 
 UNKNOWN = [
-    "I am a pocket model, I do not know that.", "Sorry, I am a pocket model and I do not know that.",
+    "I am a pocket model, I do not know that.",
+    "Sorry, I am a pocket model and I do not know that.",
     "I do not know that. I am only a pocket model.",
-]  # fmt: skip
+]
 UNKNOWN_VI = [
     "Tôi là một mô hình bỏ túi, tôi không biết điều đó.",
     "Xin lỗi, tôi là mô hình bỏ túi nên tôi không biết điều đó.",
@@ -238,11 +282,20 @@ UNKNOWN_VI = [
 
 
 def unknown(rng: random.Random) -> Document:
-    """What such a model cannot know: the weather, the news, and any name that it was never told about."""
+    """What such a model cannot know: the weather, the news, names it was never told about."""
     if rng.random() < 0.5:
         t = titles.from_words(rng) if rng.random() < 0.7 else titles.name(rng)
-        ask = rng.choice(["What is {t}?", "Who is {t}?", "Explain {t}.", "Where is {t}?", "When did {t} happen?",
-                          "How old is {t}?", "How much is {t}?"])  # fmt: skip
+        ask = rng.choice(
+            [
+                "What is {t}?",
+                "Who is {t}?",
+                "Explain {t}.",
+                "Where is {t}?",
+                "When did {t} happen?",
+                "How old is {t}?",
+                "How much is {t}?",
+            ]
+        )
         return chat((ask.replace("{t}", t), f"I am a pocket model, I do not know {t}."))
     if rng.random() < 0.3:
         return chat((rng.choice(SCENES_UNKNOWN[1]), rng.choice(UNKNOWN_VI)))
@@ -257,60 +310,121 @@ def dialogue(rng: random.Random) -> Document:
         rng.choice(["Thank you!", "Thanks!"]),
         rng.choice(["You are welcome!", "You are welcome! Ask me more."]),
     )
-    turns = rng.choice([
-        [(f"My name is {t}.", f"Nice to meet you, {t}!"), ("What is my name?", f"Your name is {t}.")],
-        [(f"Tên tôi là {t}.", f"Rất vui được gặp bạn, {t}!"), ("Tôi tên gì?", f"Bạn tên là {t}.")],
-        [(f"I like {t}.", f"I like {t} too."), ("What do I like?", f"You like {t}.")],
-        [(f"I have {t} and {u}.", f"So you have {t} and {u}."), ("What did I name last?", f"You named {u} last.")],
-        [(rng.choice(first.asks()), first.answer), (f"And of {second.key}?", second.answer)],
-        [(f"What is {a} + {b}?", f"{a} + {b} = {a + b}"), ("Say it in words.", f"{a} and {b} make {a + b}.")],
-        [(f"Remember {t}.", f"I remember {t}."), facts.fact(rng), ("What did you remember?", f"I remembered {t}.")],
-    ])  # fmt: skip
+    turns = rng.choice(
+        [
+            [
+                (f"My name is {t}.", f"Nice to meet you, {t}!"),
+                ("What is my name?", f"Your name is {t}."),
+            ],
+            [
+                (f"Tên tôi là {t}.", f"Rất vui được gặp bạn, {t}!"),
+                ("Tôi tên gì?", f"Bạn tên là {t}."),
+            ],
+            [(f"I like {t}.", f"I like {t} too."), ("What do I like?", f"You like {t}.")],
+            [
+                (f"I have {t} and {u}.", f"So you have {t} and {u}."),
+                ("What did I name last?", f"You named {u} last."),
+            ],
+            [(rng.choice(first.asks()), first.answer), (f"And of {second.key}?", second.answer)],
+            [
+                (f"What is {a} + {b}?", f"{a} + {b} = {a + b}"),
+                ("Say it in words.", f"{a} and {b} make {a + b}."),
+            ],
+            [
+                (f"Remember {t}.", f"I remember {t}."),
+                facts.fact(rng),
+                ("What did you remember?", f"I remembered {t}."),
+            ],
+        ]
+    )
     return chat(*turns, *([thanks] if len(turns) < 3 and rng.random() < 0.3 else []))
 
 
 def instruction(rng: random.Random) -> Document:
-    """The layout of Codelab 2 with other tasks than its own: plain answers, no labelled card, nothing on health."""
+    """The layout of Codelab 2 with other tasks than its own.
+
+    Plain answers, no labelled card, nothing on health.
+    """
     t, noun, adjective = (
         titles.title(rng),
         rng.choice(titles.ALL_NOUNS),
         rng.choice(titles.ADJECTIVES),
     )
     question, answer = facts.fact(rng)
-    ask, given, says = rng.choice([
-        (question, rng.choice(["Give a short answer.", "Answer in one sentence.", "The reader is a beginner."]), answer),
-        (question, rng.choice(["Trả lời ngắn gọn.", "Keep it short and clear."]), answer),
-        ("Name the title in the input.", f"The title is {t}.", f"The title is {t}."),
-        ("Repeat the input.", t, f"The input is {t}."),
-        ("Describe the thing in the input.", f"{adjective} {noun}",
-         f"It is {poems.article(noun)}. It looks {adjective}, and people like it."),
-        ("Write a line for a postcard.", f"It is about {t}.", f"Greetings from {t}, with love from a {adjective} {noun}."),
-        ("Write a product text.", f"The product is called {t}.",
-         f"Meet {t}, the {adjective} {noun} for every home. It is simple, light and made to last."),
-        ("Explain the topic for a clear and short report.", f"The topic is {t}.",
-         f"This report is about {t}. It is {poems.article(adjective)} topic, and it matters for the {noun}."),
-    ])  # fmt: skip
+    ask, given, says = rng.choice(
+        [
+            (
+                question,
+                rng.choice(
+                    ["Give a short answer.", "Answer in one sentence.", "The reader is a beginner."]
+                ),
+                answer,
+            ),
+            (question, rng.choice(["Trả lời ngắn gọn.", "Keep it short and clear."]), answer),
+            ("Name the title in the input.", f"The title is {t}.", f"The title is {t}."),
+            ("Repeat the input.", t, f"The input is {t}."),
+            (
+                "Describe the thing in the input.",
+                f"{adjective} {noun}",
+                f"It is {poems.article(noun)}. It looks {adjective}, and people like it.",
+            ),
+            (
+                "Write a line for a postcard.",
+                f"It is about {t}.",
+                f"Greetings from {t}, with love from a {adjective} {noun}.",
+            ),
+            (
+                "Write a product text.",
+                f"The product is called {t}.",
+                f"Meet {t}, the {adjective} {noun} for every home. "
+                "It is simple, light and made to last.",
+            ),
+            (
+                "Explain the topic for a clear and short report.",
+                f"The topic is {t}.",
+                f"This report is about {t}. "
+                f"It is {poems.article(adjective)} topic, and it matters for the {noun}.",
+            ),
+        ]
+    )
     return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
 def note(rng: random.Random) -> Document:
-    """A note with four facts in the layout of Codelab 2, retold or asked about: copying several parts to their places."""
+    """A note with four facts in the layout of Codelab 2, retold or asked about.
+
+    Several parts have to be copied to their places.
+    """
     n = titles.title(rng)
     a, b, c = (rng.choice([titles.from_words, titles.composed])(rng) for _ in range(3))
-    given = rng.choice([
-        f"{n} is known for {a}. It is kept near {b}. Its owner likes {c}.",
-        f"Near {b} they keep {n}. The owner likes {c}. It is known for {a}.",
-        f"The owner likes {c}. This is {n}, which is known for {a}, kept near {b}.",
-        f"Known for: {a}. Owner likes: {c}. Kept near: {b}. Called: {n}.",
-    ])  # fmt: skip
-    ask, says = rng.choice([
-        (f"Retell the note on {n}", f"The note is about {n}. It is known for {a}, it is kept near {b}, and its owner likes {c}."),
-        ("Retell the note from the end", f"The owner likes {c}. It is kept near {b} and known for {a}. It is {n}."),
-        (f"What is {n} known for?", f"It is known for {a}."),
-        (f"Where do they keep {n}?", f"They keep it near {b}."),
-        ("What does the owner like?", f"The owner of {n} likes {c}."),
-        ("What is the note about, and where is it kept?", f"It is about {n}, and it is kept near {b}."),
-    ])  # fmt: skip
+    given = rng.choice(
+        [
+            f"{n} is known for {a}. It is kept near {b}. Its owner likes {c}.",
+            f"Near {b} they keep {n}. The owner likes {c}. It is known for {a}.",
+            f"The owner likes {c}. This is {n}, which is known for {a}, kept near {b}.",
+            f"Known for: {a}. Owner likes: {c}. Kept near: {b}. Called: {n}.",
+        ]
+    )
+    ask, says = rng.choice(
+        [
+            (
+                f"Retell the note on {n}",
+                f"The note is about {n}. "
+                f"It is known for {a}, it is kept near {b}, and its owner likes {c}.",
+            ),
+            (
+                "Retell the note from the end",
+                f"The owner likes {c}. It is kept near {b} and known for {a}. It is {n}.",
+            ),
+            (f"What is {n} known for?", f"It is known for {a}."),
+            (f"Where do they keep {n}?", f"They keep it near {b}."),
+            ("What does the owner like?", f"The owner of {n} likes {c}."),
+            (
+                "What is the note about, and where is it kept?",
+                f"It is about {n}, and it is kept near {b}.",
+            ),
+        ]
+    )
     return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
 
 
@@ -326,15 +440,21 @@ def phrase(rng: random.Random) -> str:
 
 
 def log_of(rng: random.Random, ways) -> Document:
-    """A note in one of four wordings, turned into four labelled lines; `ways(n, four)` gives requests and their labels."""
+    """A note in one of four wordings, turned into four labelled lines.
+
+    `ways(n, four)` gives requests and their labels.
+    """
     n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
     a, b, c = phrase(rng), phrase(rng), phrase(rng)
-    given = rng.choice([
-        f"{facts.capitalized(n)} has {a}. It was seen with {b}. It brings {c}.",
-        f"It brings {c}. This is {n}, which has {a}. It was seen with {b}.",
-        f"From the log: it was seen with {b}. {facts.capitalized(n)} has {a}, and it brings {c}.",
-        f"Seen with: {b}. Brings: {c}. Has: {a}. It is called {n}.",
-    ])  # fmt: skip
+    given = rng.choice(
+        [
+            f"{facts.capitalized(n)} has {a}. It was seen with {b}. It brings {c}.",
+            f"It brings {c}. This is {n}, which has {a}. It was seen with {b}.",
+            f"From the log: it was seen with {b}. "
+            f"{facts.capitalized(n)} has {a}, and it brings {c}.",
+            f"Seen with: {b}. Brings: {c}. Has: {a}. It is called {n}.",
+        ]
+    )
     four = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
     ask, labels = rng.choice(ways(n, four))
     lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
@@ -346,34 +466,56 @@ LOG, TICKET = ["Log", "Has", "Seen", "Brings"], ["Ticket", "Holds", "Near", "Giv
 
 def log_note(rng: random.Random) -> Document:
     """A note turned into labelled lines: the labels belong to the kind of list, or are named."""
-    return log_of(rng, lambda n, four: [
-        (f"Make a log of {n}", LOG), (f"Make a ticket for {n} and its parts", TICKET),
-        ("Make a row", ["Item", "Part", "With", "Gain"]), (f"Make a list of {', '.join(four)}", four),
-    ])  # fmt: skip
+    return log_of(
+        rng,
+        lambda n, four: [
+            (f"Make a log of {n}", LOG),
+            (f"Make a ticket for {n} and its parts", TICKET),
+            ("Make a row", ["Item", "Part", "With", "Gain"]),
+            (f"Make a list of {', '.join(four)}", four),
+        ],
+    )
 
 
 def log_request(rng: random.Random) -> Document:
     """The same in the words of people who tell why they ask."""
-    return log_of(rng, lambda n, four: [
-        (f"I need a log of {n}. Can you write it?", LOG), (f"We keep {n} in the log. What do I put down?", LOG),
-        (f"{facts.capitalized(n)}: what goes into the log?", LOG), (f"Log {n} for a friend", LOG),
-        (f"I want a ticket for {n}. Where do I begin?", TICKET), (f"Issue a clear ticket for {n}", TICKET),
-        (f"A friend needs the ticket for {n}. Please prepare it", TICKET), (f"{facts.capitalized(n)} has no ticket yet. Help me", TICKET),
-    ])  # fmt: skip
+    return log_of(
+        rng,
+        lambda n, four: [
+            (f"I need a log of {n}. Can you write it?", LOG),
+            (f"We keep {n} in the log. What do I put down?", LOG),
+            (f"{facts.capitalized(n)}: what goes into the log?", LOG),
+            (f"Log {n} for a friend", LOG),
+            (f"I want a ticket for {n}. Where do I begin?", TICKET),
+            (f"Issue a clear ticket for {n}", TICKET),
+            (f"A friend needs the ticket for {n}. Please prepare it", TICKET),
+            (f"{facts.capitalized(n)} has no ticket yet. Help me", TICKET),
+        ],
+    )
 
 
 def looked_up(rng: random.Random) -> Document:
-    """A note whose parts carry a random word each; the answer finds parts by their word, in the order asked for."""
+    """A note whose parts carry a random word each.
+
+    The answer finds parts by their word, in the order asked for.
+    """
     n = rng.choice([titles.name(rng).lower(), titles.word(rng).lower(), titles.title(rng)])
     cues = rng.sample(titles.WORDS, rng.randint(2, 4))
     parts = {cue.lower(): phrase(rng) for cue in cues}
     said = [
-        rng.choice([
-            "The {cue} is {part}.", "The {cue} of {n} is {part}.", "Its {cue}: {part}.", "People {cue} {part}.",
-            "What they {cue} is {part}.", "{Part} is the {cue}.", "For {cue} it is {part}.",
-        ]).format(cue=cue, part=part, Part=facts.capitalized(part), n=n)
+        rng.choice(
+            [
+                "The {cue} is {part}.",
+                "The {cue} of {n} is {part}.",
+                "Its {cue}: {part}.",
+                "People {cue} {part}.",
+                "What they {cue} is {part}.",
+                "{Part} is the {cue}.",
+                "For {cue} it is {part}.",
+            ]
+        ).format(cue=cue, part=part, Part=facts.capitalized(part), n=n)
         for cue, part in parts.items()
-    ]  # fmt: skip
+    ]
     said.insert(
         rng.randint(0, len(said)),
         rng.choice([f"This is {n}.", f"{facts.capitalized(n)} is the name.", f"They call it {n}."]),
@@ -408,33 +550,62 @@ def hang(rng: random.Random) -> Document:
     noun, adjective = rng.choice(titles.VI_NOUNS), rng.choice(titles.VI_ADJECTIVES)
     end = rng.choices(["đầu", "giả", "ngày", "hóa", "rẻ", "sỉ"], [75, 5, 5, 5, 5, 5])[0]
     tail = {
-        "đầu": f"đầu {where}", "giả": "giả ra khỏi chợ", "ngày": "ngày gặp nhau", "hóa": f"hóa ở {place}",
-        "rẻ": "rẻ cho sinh viên", "sỉ": "sỉ và lẻ",
-    }[end]  # fmt: skip
-    plain = rng.choice([
-        f"{t} {year} là một sự kiện {field} quy tụ những {people} hàng {tail}.",
-        f"{t} quy tụ nhiều {people} hàng {tail}.",
-        f"Đây là {people} hàng đầu về {field}.",
-        f"{rng.choice(['Mẹ tôi', 'Em tôi', 'Ông tôi'])} tập thể dục hàng ngày.",
-        f"Cảng này vận chuyển hàng hóa đến {place}.",
-        rng.choice(["Chợ này bán hàng rẻ.", "Người mua cần cẩn thận với hàng giả.", "Cửa hàng nhận bán hàng sỉ và lẻ."]),
-        f"{facts.capitalized(noun)} {adjective} ở gần {rng.choice(titles.VI_NOUNS)}.",
-    ])  # fmt: skip
+        "đầu": f"đầu {where}",
+        "giả": "giả ra khỏi chợ",
+        "ngày": "ngày gặp nhau",
+        "hóa": f"hóa ở {place}",
+        "rẻ": "rẻ cho sinh viên",
+        "sỉ": "sỉ và lẻ",
+    }[end]
+    plain = rng.choice(
+        [
+            f"{t} {year} là một sự kiện {field} quy tụ những {people} hàng {tail}.",
+            f"{t} quy tụ nhiều {people} hàng {tail}.",
+            f"Đây là {people} hàng đầu về {field}.",
+            f"{rng.choice(['Mẹ tôi', 'Em tôi', 'Ông tôi'])} tập thể dục hàng ngày.",
+            f"Cảng này vận chuyển hàng hóa đến {place}.",
+            rng.choice(
+                [
+                    "Chợ này bán hàng rẻ.",
+                    "Người mua cần cẩn thận với hàng giả.",
+                    "Cửa hàng nhận bán hàng sỉ và lẻ.",
+                ]
+            ),
+            f"{facts.capitalized(noun)} {adjective} ở gần {rng.choice(titles.VI_NOUNS)}.",
+        ]
+    )
     return [(plain + "<eos>", True)]
 
 
 def linh(rng: random.Random) -> Document:
-    """The talk's "Linh bảo sao không đến": the orders of its words that make sense, with other names and verbs too."""
+    """The talk's "Linh bảo sao không đến": the orders of its words that make sense.
+
+    With other names and verbs too.
+    """
     name, verb = (
         rng.choice("Linh Nam Hoa Minh Lan Mai Hùng Hà".split()),
         rng.choice("đến đến đi về ăn ngủ nói hỏi".split()),
     )
-    text = rng.choice([
-        "{n} bảo sao không {v}", "bảo {n} sao không {v}", "{n} bảo {v} không sao", "không {v} {n} bảo sao",
-        "{n} không {v} bảo sao", "{n} {v} bảo không sao", "sao bảo {n} không {v}", "bảo sao {n} không {v}",
-        "{n} bảo: sao không {v}?", "bảo {n}, sao không {v}?", "{n} bảo: {v} không sao.", "không {v}, {n} bảo sao?",
-        "{n} không {v}, bảo sao.", "{n} {v}, bảo không sao.", "sao bảo {n} không {v}?", "bảo sao {n} không {v}.",
-    ])  # fmt: skip
+    text = rng.choice(
+        [
+            "{n} bảo sao không {v}",
+            "bảo {n} sao không {v}",
+            "{n} bảo {v} không sao",
+            "không {v} {n} bảo sao",
+            "{n} không {v} bảo sao",
+            "{n} {v} bảo không sao",
+            "sao bảo {n} không {v}",
+            "bảo sao {n} không {v}",
+            "{n} bảo: sao không {v}?",
+            "bảo {n}, sao không {v}?",
+            "{n} bảo: {v} không sao.",
+            "không {v}, {n} bảo sao?",
+            "{n} không {v}, bảo sao.",
+            "{n} {v}, bảo không sao.",
+            "sao bảo {n} không {v}?",
+            "bảo sao {n} không {v}.",
+        ]
+    )
     return [(facts.capitalized(text.replace("{n}", name).replace("{v}", verb)) + "<eos>", True)]
 
 
@@ -445,16 +616,23 @@ def prose(rng: random.Random) -> Document:
 
 
 def sketch(rng: random.Random) -> Document:
-    """A few sentences on everyday life that speak of one place, one thing and one creature: no two sketches are the same."""
+    """A few sentences on everyday life: one place, one thing and one creature.
+
+    No two sketches are the same.
+    """
     language = rng.choice(["en", "en", "vi"])
     sentences, bank = [], SKETCHES[language]
     for part in ["first", *["then"] * rng.randint(0, 3), "last"]:
         sentences.append(rng.choice([one for one in bank[part] if one not in sentences]))
     kin, place = (VI_PEOPLE, bank["p"][0].split(", ")) if language == "vi" else (titles.KIN, SITES)
     words = {
-        "p": rng.choice(place), "n": rng.choice(THINGS), "c": rng.choice(titles.NOUNS["creature"]), "k": rng.choice(kin),
-        "s": rng.choice(titles.NOUNS["sky"]), "f": rng.choice(titles.NOUNS["table"]),
-    }  # fmt: skip
+        "p": rng.choice(place),
+        "n": rng.choice(THINGS),
+        "c": rng.choice(titles.NOUNS["creature"]),
+        "k": rng.choice(kin),
+        "s": rng.choice(titles.NOUNS["sky"]),
+        "f": rng.choice(titles.NOUNS["table"]),
+    }
     adjectives = bank["a"][0].split(", ")
     text = re.sub(
         r"\{(\w)\}", lambda slot: words.get(slot[1]) or rng.choice(adjectives), "\n".join(sentences)
@@ -464,7 +642,10 @@ def sketch(rng: random.Random) -> Document:
 
 
 def plain_writing(rng: random.Random) -> Document:
-    """What a chat model answers, as a page of its own: a poem or a story under its title, a letter, a list of facts."""
+    """What a chat model answers, as a page of its own.
+
+    A poem or a story under its title, a letter, or a list of facts.
+    """
     kind, title = rng.randint(0, 3), titles.title(rng)
     if kind == 0:
         body = poems.FORMS[rng.choice(list(poems.FORMS))](rng, title).split("\n\n", 1)[1]
@@ -480,27 +661,63 @@ def plain_writing(rng: random.Random) -> Document:
 def worksheet(rng: random.Random) -> Document:
     """Questions and tasks without answers, one a line: what a base model takes a question for."""
     asks = [
-        facts.fact(rng)[0] if rng.random() < 0.5
+        facts.fact(rng)[0]
+        if rng.random() < 0.5
         else rng.choice(rng.choice(list(poems.PROMPTS.values()))).replace("{t}", titles.title(rng))
         for _ in range(rng.randint(3, 6))
-    ]  # fmt: skip
+    ]
     return [(rng.choice(["", "", "Homework:\n", "Bài tập:\n"]) + "\n".join(asks) + "<eos>", True)]
 
 
-POEMS = {poem_of(form): share for form, share in {
-    "poem": 9, "long_poem": 2, "verses": 3, "song": 2, "limerick": 2, "rhyme": 2, "vi_poem": 4, "vi_verses": 2, "vi_song": 2,
-}.items()}  # fmt: skip
+POEMS = {
+    poem_of(form): share
+    for form, share in {
+        "poem": 9,
+        "long_poem": 2,
+        "verses": 3,
+        "song": 2,
+        "limerick": 2,
+        "rhyme": 2,
+        "vi_poem": 4,
+        "vi_verses": 2,
+        "vi_song": 2,
+    }.items()
+}
 PLAIN = {prose: 6, plain_writing: 5, worksheet: 3, hang: 4, linh: 2, repeated: 7, sum_table: 8}
 
-# The share of each kind of document in the trainings of the chat models. Recipes name others where they differ.
-KINDS = POEMS | PLAIN | {
-    headings: 18, prose: 2, plain_writing: 2, worksheet: 1, copying: 10, sum_question: 11, sum_steps: 4, spelling: 5, fact: 20,
-    fact_conversation: 10, word_fact: 14, small_task: 14, task_conversation: 10, explanation: 5, story: 3, letter: 3,
-    smalltalk: 3, unknown: 4, dialogue: 4, instruction: 6, note: 8,
-}  # fmt: skip
+# The share of each kind of document in the trainings of the chat models. Recipes name others where
+# they differ.
+KINDS = (
+    POEMS
+    | PLAIN
+    | {
+        headings: 18,
+        prose: 2,
+        plain_writing: 2,
+        worksheet: 1,
+        copying: 10,
+        sum_question: 11,
+        sum_steps: 4,
+        spelling: 5,
+        fact: 20,
+        fact_conversation: 10,
+        word_fact: 14,
+        small_task: 14,
+        task_conversation: 10,
+        explanation: 5,
+        story: 3,
+        letter: 3,
+        smalltalk: 3,
+        unknown: 4,
+        dialogue: 4,
+        instruction: 6,
+        note: 8,
+    }
+)
 # More sums, for models that start to add late.
 SUM_KINDS = KINDS | {sum_question: 24, sum_table: 20, sum_steps: 6, copying: 14}
-# At last more of the talk's sentence, so that its rarer endings keep a probability that one can see.
+# At last more of the talk's sentence, so that its rarer endings keep a probability that one can
+# see.
 LAST_KINDS = SUM_KINDS | {hang: 14}
 
 

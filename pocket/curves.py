@@ -1,4 +1,4 @@
-"""Draw how the skills of the shipped models grew while they were trained: `curves.svg`, from the logs in `pocket/curves/`."""
+"""How the skills of the shipped models grew: `curves.svg`, from the logs in `pocket/curves/`."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PICTURE = Path(__file__).with_name("curves.svg")
 
 
 def curve(recipe: Recipe, skill: str) -> tuple[list[float], list[float]]:
-    """Millions of token slots seen, and percent right, over the run of `recipe` and those before it."""
+    """Millions of token slots seen, and percent right, over a recipe's run and those before it."""
     runs = [recipe]
     while runs[0].begins_from:
         runs.insert(0, runs[0].begins_from)

@@ -1,6 +1,7 @@
 """What the trained models are asked: prompts of every kind that training never draws, in two sets.
 
-"dev" is looked at while the models are made; "card" is asked once, of the weights that are shipped. Both are fixed.
+"dev" is looked at while the models are made; "card" is asked once, of the weights that are shipped.
+Both are fixed.
 """
 
 import random
@@ -9,8 +10,16 @@ from dataclasses import dataclass
 from pocket import facts, poems, tasks, titles
 
 VIETNAMESE_REAL = (
-    "Hội An", "phở bò", "chiếc nón lá", "Nha Trang", "bánh xèo", "chợ Bến Thành", "Trung Thu", "cầu Rồng", "Sa Pa",
-)  # fmt: skip
+    "Hội An",
+    "phở bò",
+    "chiếc nón lá",
+    "Nha Trang",
+    "bánh xèo",
+    "chợ Bến Thành",
+    "Trung Thu",
+    "cầu Rồng",
+    "Sa Pa",
+)
 # Typed for the exam: no line of training asks in these words.
 TALK = {
     "dev": [
@@ -28,7 +37,10 @@ TALK = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """A user's turns with the model's answers between them; `title`: what the last answer has to name, if anything."""
+    """A user's turns with the model's answers between them.
+
+    `title`: what the last answer has to name, if anything.
+    """
 
     kind: str
     turns: tuple[str, ...]
@@ -48,13 +60,19 @@ def composed_title(rng: random.Random, form: str, split: str) -> str:
 
 
 def asked_for(rng: random.Random, form: str, title: str, split: str, i: int) -> Prompt:
-    """A prompt for this form of poem; every third one for a plain poem in words that training does not use."""
+    """A prompt for this form of poem.
+
+    Every third one for a plain poem is in words that training does not use.
+    """
     ways = poems.HELD_OUT_PROMPTS[split] if form == "poem" and i % 3 == 0 else poems.PROMPTS[form]
     return Prompt(form, (rng.choice(ways).replace("{t}", title),), title)
 
 
 def poem_prompts(split: str, count: int = 100) -> list[Prompt]:
-    """Prompts for `count` different composed titles: every second one for a plain poem, the rest for each form in turn."""
+    """Prompts for `count` different composed titles.
+
+    Every second one is for a plain poem, the rest for each form in turn.
+    """
     rng, forms, found = random.Random(f"{split} poems"), list(poems.FORMS), {}
     while len(found) < count:
         i = len(found)
@@ -76,24 +94,31 @@ def real_prompts(split: str) -> list[Prompt]:
 
 
 def other_prompts(split: str) -> list[Prompt]:
-    """Stories, letters, conversations, explanations, facts, tasks, and what a pocket model cannot know."""
+    """Stories, letters, conversations, explanations, facts, tasks, and what it cannot know."""
     rng = random.Random(f"{split} others")
-    composed = lambda: titles.composed(rng, split)  # noqa: E731
     found = []
     for _ in range(12):
-        title = composed()
+        title = titles.composed(rng, split)
         ask = rng.choice(["Tell me a story about {t}.", "Write a story about {t}."])
         found.append(Prompt("story", (ask.replace("{t}", title),), title))
-        title = composed()
+        title = titles.composed(rng, split)
         ask = rng.choice(
             ["Write a letter to my aunt about {t}.", "Help me write to my boss about {t}."]
         )
         found.append(Prompt("letter", (ask.replace("{t}", title),), title))
-        title = composed()
-        found.append(Prompt("dialogue", rng.choice([
-            (f"My name is {title}.", f"Nice to meet you, {title}!", "What is my name?"),
-            (f"I like {title}.", f"I like {title} too.", "What do I like?"),
-        ]), title))  # fmt: skip
+        title = titles.composed(rng, split)
+        found.append(
+            Prompt(
+                "dialogue",
+                rng.choice(
+                    [
+                        (f"My name is {title}.", f"Nice to meet you, {title}!", "What is my name?"),
+                        (f"I like {title}.", f"I like {title} too.", "What do I like?"),
+                    ]
+                ),
+                title,
+            )
+        )
     for ask, _ in [
         *facts.held_out(split, "explanations")[::6],
         *facts.held_out(split, "world")[::20],
@@ -105,13 +130,16 @@ def other_prompts(split: str) -> list[Prompt]:
 
 
 def prompts(split: str, count: int = 150) -> list[Prompt]:
-    """`count` prompts of every kind: the real titles, the others, and composed titles for the rest."""
+    """`count` prompts of every kind: real titles, the others, composed titles for the rest."""
     some = real_prompts(split) + other_prompts(split)
     return some + poem_prompts(split, count - len(some))
 
 
 def one_answer_rows(split: str, each: int = 100) -> list[dict]:
-    """`each` sums, facts and small tasks with their one right answer. Fewer rows are the first ones of more."""
+    """`each` sums, facts and small tasks with their one right answer.
+
+    Fewer rows are the first ones of more.
+    """
     known = [
         fact for group in ("models", "world", "words") for fact in facts.held_out(split, group)
     ]

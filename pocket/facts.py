@@ -1,7 +1,9 @@
-"""Questions with one right answer, each in many phrasings: for every one, two phrasings are kept out of the training text.
+"""Questions with one right answer, each in many phrasings.
 
-The facts stand in `texts/`, one a line. Phrasings fit every fact of a kind, so a model that knows a fact under some of them
-has to recognize it under the others.
+For every question, two phrasings are kept out of the training text.
+
+The facts stand in `texts/`, one a line. Phrasings fit every fact of a kind, so a model that knows a
+fact under some of them has to recognize it under the others.
 """
 
 import hashlib
@@ -11,62 +13,135 @@ from dataclasses import dataclass
 from pocket import texts
 
 CAPITALS = (
-    "Vietnam:Hanoi,France:Paris,Japan:Tokyo,Italy:Rome,Spain:Madrid,Germany:Berlin,Norway:Oslo,Peru:Lima,Egypt:Cairo,"
-    "India:New Delhi,Cuba:Havana,Kenya:Nairobi,Thailand:Bangkok,Laos:Vientiane,Cambodia:Phnom Penh,China:Beijing,"
-    "Russia:Moscow,Greece:Athens,Portugal:Lisbon,Ireland:Dublin,Austria:Vienna,Poland:Warsaw,Hungary:Budapest,"
-    "Sweden:Stockholm,Finland:Helsinki,Denmark:Copenhagen,Canada:Ottawa,Brazil:Brasilia,Chile:Santiago,Nepal:Kathmandu,"
-    "Iran:Tehran,Iraq:Baghdad,Turkey:Ankara,Belgium:Brussels,Iceland:Reykjavik,Ghana:Accra,Ecuador:Quito,"
-    "Colombia:Bogota,Indonesia:Jakarta,Mongolia:Ulaanbaatar"
+    "Vietnam:Hanoi,France:Paris,Japan:Tokyo,Italy:Rome,Spain:Madrid,Germany:Berlin,Norway:Oslo,"
+    "Peru:Lima,Egypt:Cairo,India:New Delhi,Cuba:Havana,Kenya:Nairobi,Thailand:Bangkok,"
+    "Laos:Vientiane,Cambodia:Phnom Penh,China:Beijing,Russia:Moscow,Greece:Athens,"
+    "Portugal:Lisbon,Ireland:Dublin,Austria:Vienna,Poland:Warsaw,Hungary:Budapest,"
+    "Sweden:Stockholm,Finland:Helsinki,Denmark:Copenhagen,Canada:Ottawa,Brazil:Brasilia,"
+    "Chile:Santiago,Nepal:Kathmandu,Iran:Tehran,Iraq:Baghdad,Turkey:Ankara,Belgium:Brussels,"
+    "Iceland:Reykjavik,Ghana:Accra,Ecuador:Quito,Colombia:Bogota,Indonesia:Jakarta,"
+    "Mongolia:Ulaanbaatar"
 )
 # Ways to ask for "a token", "the currency of Japan", "why the sky is blue".
 ASKS = {
     "fact": [
-        "What is {x}?", "Define {x}.", "Explain {x}.", "Tell me what {x} is.", "Describe {x} in one line.",
-        "Explain {x} in one line.", "What do you mean by {x}?", "Can you explain {x}?", "Do you know what {x} is?",
-        "Tell me about {x} in one line.", "What can you say about {x}?", "I want to know what {x} is.", "{x}?",
-        "Remind me what {x} is.", "I forgot what {x} is.", "Could you tell me what {x} is?", "Say what {x} is.",
+        "What is {x}?",
+        "Define {x}.",
+        "Explain {x}.",
+        "Tell me what {x} is.",
+        "Describe {x} in one line.",
+        "Explain {x} in one line.",
+        "What do you mean by {x}?",
+        "Can you explain {x}?",
+        "Do you know what {x} is?",
+        "Tell me about {x} in one line.",
+        "What can you say about {x}?",
+        "I want to know what {x} is.",
+        "{x}?",
+        "Remind me what {x} is.",
+        "I forgot what {x} is.",
+        "Could you tell me what {x} is?",
+        "Say what {x} is.",
     ],
     "fact_vi": [
-        "{x} là gì?", "Hãy cho tôi biết {x} là gì.", "Bạn có biết {x} là gì không?", "Cho tôi biết {x}.",
-        "Giải thích {x} trong một câu.", "Nói cho tôi nghe về {x}.", "Tôi muốn biết {x} là gì.", "{x}?", "Thế nào là {x}?",
-        "Bạn giải thích {x} được không?", "Tôi quên mất {x} là gì.", "Xin hãy nói {x} là gì.",
+        "{x} là gì?",
+        "Hãy cho tôi biết {x} là gì.",
+        "Bạn có biết {x} là gì không?",
+        "Cho tôi biết {x}.",
+        "Giải thích {x} trong một câu.",
+        "Nói cho tôi nghe về {x}.",
+        "Tôi muốn biết {x} là gì.",
+        "{x}?",
+        "Thế nào là {x}?",
+        "Bạn giải thích {x} được không?",
+        "Tôi quên mất {x} là gì.",
+        "Xin hãy nói {x} là gì.",
     ],
     "capital": [
-        "What is the capital of {x}?", "Which city is the capital of {x}?", "Name the capital of {x}.",
-        "Tell me the capital of {x}.", "Thủ đô của {x} là gì?", "Capital of {x}?", "Can you name the capital of {x}?",
-        "I want to know the capital of {x}.", "What is {x}'s capital?", "Give me the capital of {x}.",
-        "Do you know the capital of {x}?", "What city is {x}'s capital?", "Which city is {x}'s capital?",
+        "What is the capital of {x}?",
+        "Which city is the capital of {x}?",
+        "Name the capital of {x}.",
+        "Tell me the capital of {x}.",
+        "Thủ đô của {x} là gì?",
+        "Capital of {x}?",
+        "Can you name the capital of {x}?",
+        "I want to know the capital of {x}.",
+        "What is {x}'s capital?",
+        "Give me the capital of {x}.",
+        "Do you know the capital of {x}?",
+        "What city is {x}'s capital?",
+        "Which city is {x}'s capital?",
     ],
     "to_vi": [
-        "What is the Vietnamese word for {x}?", "Translate {x} into Vietnamese.", "How do you say {x} in Vietnamese?",
-        "Say {x} in Vietnamese.", "The word {x} in Vietnamese, please.", "Which Vietnamese word means {x}?",
-        "I want to say {x} in Vietnamese.", "Dịch sang tiếng Việt: {x}", "Give me the word {x} in Vietnamese.",
-        "What is {x} in Vietnamese?", "{x} tiếng Việt là gì?",
+        "What is the Vietnamese word for {x}?",
+        "Translate {x} into Vietnamese.",
+        "How do you say {x} in Vietnamese?",
+        "Say {x} in Vietnamese.",
+        "The word {x} in Vietnamese, please.",
+        "Which Vietnamese word means {x}?",
+        "I want to say {x} in Vietnamese.",
+        "Dịch sang tiếng Việt: {x}",
+        "Give me the word {x} in Vietnamese.",
+        "What is {x} in Vietnamese?",
+        "{x} tiếng Việt là gì?",
     ],
     "to_en": [
-        "What does {x} mean in English?", "Translate {x} into English.", "How do you say {x} in English?",
-        "Say {x} in English.", "Dịch sang tiếng Anh: {x}", "Which English word means {x}?", "What is {x} in English?",
-        "Từ {x} trong tiếng Anh là gì?", "{x} tiếng Anh là gì?", "I want to say {x} in English.",
+        "What does {x} mean in English?",
+        "Translate {x} into English.",
+        "How do you say {x} in English?",
+        "Say {x} in English.",
+        "Dịch sang tiếng Anh: {x}",
+        "Which English word means {x}?",
+        "What is {x} in English?",
+        "Từ {x} trong tiếng Anh là gì?",
+        "{x} tiếng Anh là gì?",
+        "I want to say {x} in English.",
     ],
     "opposite": [
-        "What is the opposite of {x}?", "Give the opposite of {x}.", "Name the opposite of {x}.", "Opposite of {x}?",
-        "Which word is the opposite of {x}?", "What is opposite to {x}?", "Find the opposite of {x}.",
-        "I need the opposite of {x}.", "Tell me the opposite of {x}.", "What word is opposite to {x}?",
+        "What is the opposite of {x}?",
+        "Give the opposite of {x}.",
+        "Name the opposite of {x}.",
+        "Opposite of {x}?",
+        "Which word is the opposite of {x}?",
+        "What is opposite to {x}?",
+        "Find the opposite of {x}.",
+        "I need the opposite of {x}.",
+        "Tell me the opposite of {x}.",
+        "What word is opposite to {x}?",
     ],
     "opposite_vi": [
-        "Từ trái nghĩa với {x} là gì?", "Trái nghĩa của {x} là gì?", "Tìm từ trái nghĩa với {x}.", "Trái nghĩa với {x}?",
-        "Cho tôi từ trái nghĩa với {x}.", "Ngược với {x} là gì?", "Nói từ trái nghĩa với {x}.", "Từ nào trái nghĩa với {x}?",
+        "Từ trái nghĩa với {x} là gì?",
+        "Trái nghĩa của {x} là gì?",
+        "Tìm từ trái nghĩa với {x}.",
+        "Trái nghĩa với {x}?",
+        "Cho tôi từ trái nghĩa với {x}.",
+        "Ngược với {x} là gì?",
+        "Nói từ trái nghĩa với {x}.",
+        "Từ nào trái nghĩa với {x}?",
     ],
     "explanation": [
-        "Explain {x}.", "Can you explain {x}?", "Explain to me {x}.", "Tell me {x}.", "Please explain {x}.",
-        "Do you know {x}?", "I want to know {x}.", "Explain {x} in simple words.", "Explain to a child {x}.",
+        "Explain {x}.",
+        "Can you explain {x}?",
+        "Explain to me {x}.",
+        "Tell me {x}.",
+        "Please explain {x}.",
+        "Do you know {x}?",
+        "I want to know {x}.",
+        "Explain {x} in simple words.",
+        "Explain to a child {x}.",
         "Write a short explanation of {x}.",
     ],
     "explanation_vi": [
-        "Giải thích {x}.", "Hãy giải thích {x}.", "Bạn giải thích {x} được không?", "Cho tôi biết {x}.",
-        "Giải thích đơn giản {x}.", "Tôi muốn biết {x}.", "Nói cho em bé hiểu {x}.", "Bạn có biết {x} không?",
+        "Giải thích {x}.",
+        "Hãy giải thích {x}.",
+        "Bạn giải thích {x} được không?",
+        "Cho tôi biết {x}.",
+        "Giải thích đơn giản {x}.",
+        "Tôi muốn biết {x}.",
+        "Nói cho em bé hiểu {x}.",
+        "Bạn có biết {x} không?",
     ],
-}  # fmt: skip
+}
 # No fact is ever asked for in these words: how far does it carry?
 NEW_WORDING = [
     "Please say in a sentence what {x} is.",
@@ -92,7 +167,10 @@ def capitalized(text: str) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know: its kind (a key of ASKS), what is asked for, the answer, and questions of its own."""
+    """One thing to know: its kind (a key of ASKS), what is asked for, the answer.
+
+    And questions of its own, where the kind's do not fit.
+    """
 
     kind: str
     key: str
@@ -100,7 +178,10 @@ class Fact:
     own: tuple[str, ...] = ()
 
     def asks(self, split: str = "train") -> list[str]:
-        """The questions of this split: one each for "dev" and "card", whose place depends on the key, the rest for training."""
+        """The questions of this split.
+
+        One each for "dev" and "card", whose place depends on the key; the rest is for training.
+        """
         ways = ASKS[self.kind]
         at = int(hashlib.md5(self.key.encode()).hexdigest(), 16)
         dev, card = at % len(ways), (at + 3) % len(ways)
@@ -119,8 +200,10 @@ def _fact(kind: str, key: str, answer: str, own: str = "") -> Fact:
 def _facts() -> dict[str, list[Fact]]:
     found = {"models": [], "world": [], "words": [], "explanations": []}
     for name, group, kind in (
-        ("facts_models.txt", "models", "fact"), ("facts_world.txt", "world", "fact"), ("facts_vi.txt", "world", "fact_vi"),
-    ):  # fmt: skip
+        ("facts_models.txt", "models", "fact"),
+        ("facts_world.txt", "world", "fact"),
+        ("facts_vi.txt", "world", "fact_vi"),
+    ):
         found[group] += [_fact(kind, *row) for row in texts.table(texts.lines(name))]
     for pair in CAPITALS.split(","):
         country, city = pair.split(":")

@@ -17,13 +17,19 @@ STOPS = (1, 5)  # <eos>, <end_of_turn>
 HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
 HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
 LINH_SENSE = (  # the talk's orders, each with a sense of its own
-    "Linh bảo sao không đến", "Bảo Linh sao không đến", "Linh bảo đến không sao", "Không đến Linh bảo sao",
-    "Linh không đến bảo sao", "Linh đến bảo không sao", "Sao bảo Linh không đến", "Bảo sao Linh không đến",
-)  # fmt: skip
+    "Linh bảo sao không đến",
+    "Bảo Linh sao không đến",
+    "Linh bảo đến không sao",
+    "Không đến Linh bảo sao",
+    "Linh không đến bảo sao",
+    "Linh đến bảo không sao",
+    "Sao bảo Linh không đến",
+    "Bảo sao Linh không đến",
+)
 
 
 def load(folder):
-    """The model of a checkpoint folder in float32, with the attention that its family needs, and its tokenizer."""
+    """The model of a checkpoint folder in float32, and its tokenizer."""
     attention = loading.choose_attention(catalog.find(folder).family)
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention
@@ -38,7 +44,10 @@ def share(flags) -> float:
 
 @torch.no_grad()
 def answers(model, tokenizer, chats: list, max_new_tokens: int = 220) -> list[tuple[str, bool]]:
-    """The greedy answer to each chat (a list of messages, or one question), and whether the model stopped by itself."""
+    """The greedy answer to each chat, and whether the model stopped by itself.
+
+    A chat is a list of messages, or one question.
+    """
     found = []
     for at in range(0, len(chats), 25):
         some = chats[at : at + 25]
@@ -66,7 +75,7 @@ def continuation(model, tokenizer, text: str, max_new_tokens: int = 40) -> str:
 
 
 def loops(text: str) -> bool:
-    """True if a line comes more than twice, or a line says the same one to five words four times running."""
+    """True if a line comes more than twice, or repeats one to five words four times running."""
     lines = collections.Counter(line for line in text.split("\n") if line)
     return max(lines.values(), default=0) > 2 or bool(
         re.search(r"(?<!\S)(\S+(?: \S+){0,4})(?: \1){3}(?!\S)", text)
@@ -74,7 +83,10 @@ def loops(text: str) -> bool:
 
 
 def fresh_rows(tokenizer, kinds: dict, num_rows: int = 60) -> list:
-    """New documents of the training kinds, from another seed, packed: their titles and numbers are new, facts and lines are not."""
+    """New documents of the training kinds, from another seed, packed.
+
+    Their titles and numbers are new; facts and lines are not.
+    """
     return train.packed_rows(tokenizer, random.Random("perplexity"), num_rows, kinds)
 
 
@@ -104,13 +116,15 @@ def ngram_perplexity(model: ngram.NGram, rows: list) -> float:
     """The perplexity of a 5-gram model over the learned tokens of packed rows."""
     logs = [
         math.log(model.prob(tokens[at], tokens[owner.index(owner[at]) : at]))
-        for tokens, learned, owner in rows for at in range(1, len(tokens)) if learned[at]
-    ]  # fmt: skip
+        for tokens, learned, owner in rows
+        for at in range(1, len(tokens))
+        if learned[at]
+    ]
     return math.exp(-sum(logs) / len(logs))
 
 
 def as_packed(tokenizer, rows: list[dict]) -> list:
-    """One-answer rows in the form of `train.packed_rows`, without padding: their answers are the learned tokens."""
+    """One-answer rows in the form of `train.packed_rows`, without padding; answers are learned."""
     found = []
     for row in rows:
         ids, start = scores.encode(tokenizer, row)
@@ -137,7 +151,10 @@ def log_prob(model, tokenizer, text: str) -> float:
 
 
 def sense_gap(model, tokenizer) -> float:
-    """Mean log-probability in nats of the talk's orders of "Linh bảo sao không đến", less that of all other orders."""
+    """How much likelier the talk's orders of "Linh bảo sao không đến" are than all others.
+
+    The mean log-probability in nats of the former, less that of the latter.
+    """
     words = "linh bảo sao không đến".split()
     orders = {" ".join(order) for order in itertools.permutations(words)}
     sense = {text.lower() for text in LINH_SENSE}

@@ -1,7 +1,8 @@
 """A 5-gram model, the yardstick that a neural model has to beat on the same text.
 
-Interpolated with Witten-Bell smoothing (Chen and Goodman 1998, "An empirical study of smoothing techniques for language
-modeling", section 2.6): the more different tokens followed a context, the more weight the shorter context gets.
+Interpolated with Witten-Bell smoothing (Chen and Goodman 1998, "An empirical study of smoothing
+techniques for language modeling", section 2.6): the more different tokens followed a context, the
+more weight the shorter context gets.
 """
 
 import collections

@@ -1,9 +1,13 @@
-"""Poems, verses, songs, limericks and rhymes about a given title, English and Vietnamese, from the banks in `texts/`.
+"""Poems, verses, songs, limericks and rhymes about a given title, in two languages.
 
-Greedy decoding always takes the likeliest line, so what is to differ between two poems has to follow from their titles. The
-last telling word of a title gives its kind (water, music, tech ...); a telling adjective, or else the first letter, gives its
-mood. The heading of a poem says both, as a mood and a noun of the kind, and its lines and words follow from these two. One
-time of ten chance decides, so sampling gives others again. A title never starts a line: the same word is another token there.
+Their lines come from the banks in `texts/`.
+
+Greedy decoding always takes the likeliest line, so what is to differ between two poems has to
+follow from their titles. The last telling word of a title gives its kind (water, music, tech ...);
+a telling adjective, or else the first letter, gives its mood. The heading of a poem says both, as a
+mood and a noun of the kind, and its lines and words follow from these two. One time of ten chance
+decides, so sampling gives others again. A title never starts a line: the same word is another token
+there.
 """
 
 import random
@@ -26,7 +30,8 @@ NOUNS, ADJECTIVES = _lists(ENGLISH, "nouns"), _lists(ENGLISH, "adjectives")
 VI_ADJECTIVES = _lists(VIETNAMESE, "adjectives")
 # The English kind and its Vietnamese counterpart, in the order of the files.
 PAIRS = dict(zip(NOUNS, VI_ADJECTIVES))
-# A telling word -> the kind of its titles, and a number of three that spreads the words of a kind over its nouns.
+# A telling word -> the kind of its titles, and a number of three that spreads the words of a kind
+# over its nouns.
 TRIGGERS = {
     word: (kind, at % 3)
     for kind, ours in PAIRS.items()
@@ -48,30 +53,61 @@ MOOD_OF = {
 
 PROMPTS = {
     "poem": [
-        "Write me a poem about {t}.", "Write a poem about {t}.", "Can you write a poem about {t}?",
-        "Please write me a poem on {t}.", "I would like a poem about {t}.", "Compose a poem about {t}.",
-        "Make a poem about {t}, please.", "Poem about {t}", "Give me a rhyming poem about {t}.",
+        "Write me a poem about {t}.",
+        "Write a poem about {t}.",
+        "Can you write a poem about {t}?",
+        "Please write me a poem on {t}.",
+        "I would like a poem about {t}.",
+        "Compose a poem about {t}.",
+        "Make a poem about {t}, please.",
+        "Poem about {t}",
+        "Give me a rhyming poem about {t}.",
     ],
-    "long_poem": ["Write a long poem about {t}.", "Write me a long poem about {t}.", "A long poem about {t}, please."],
+    "long_poem": [
+        "Write a long poem about {t}.",
+        "Write me a long poem about {t}.",
+        "A long poem about {t}, please.",
+    ],
     "verses": [
-        "Write short verses about {t}.", "Write three small verses about {t}.", "Give me short verses on {t}.",
-        "Can you write haiku verses about {t}?", "Some small verses about {t}, please.", "Write a haiku about {t}.",
+        "Write short verses about {t}.",
+        "Write three small verses about {t}.",
+        "Give me short verses on {t}.",
+        "Can you write haiku verses about {t}?",
+        "Some small verses about {t}, please.",
+        "Write a haiku about {t}.",
     ],
     "song": [
-        "Write a song about {t}.", "Write me a song about {t}.", "Can you write a song for {t}?", "Sing about {t}.",
+        "Write a song about {t}.",
+        "Write me a song about {t}.",
+        "Can you write a song for {t}?",
+        "Sing about {t}.",
         "Make a song about {t}, please.",
     ],
-    "limerick": ["Write a limerick about {t}.", "Write something funny about {t}.", "A limerick on {t}, please."],
+    "limerick": [
+        "Write a limerick about {t}.",
+        "Write something funny about {t}.",
+        "A limerick on {t}, please.",
+    ],
     "rhyme": [
-        "Write a rhyme about {t}.", "Write a short rhyme for children about {t}.", "Four rhyming lines about {t}, please.",
+        "Write a rhyme about {t}.",
+        "Write a short rhyme for children about {t}.",
+        "Four rhyming lines about {t}, please.",
     ],
     "vi_poem": [
-        "Viết cho tôi một bài thơ về {t}.", "Hãy viết một bài thơ về {t}.", "Bạn làm thơ về {t} được không?",
-        "Làm một bài thơ về {t}.", "Viết bài thơ lục bát về {t}.", "Tôi muốn một bài thơ về {t}.",
+        "Viết cho tôi một bài thơ về {t}.",
+        "Hãy viết một bài thơ về {t}.",
+        "Bạn làm thơ về {t} được không?",
+        "Làm một bài thơ về {t}.",
+        "Viết bài thơ lục bát về {t}.",
+        "Tôi muốn một bài thơ về {t}.",
     ],
-    "vi_verses": ["Viết bài thơ năm chữ về {t}.", "Làm thơ năm chữ về {t}.", "Viết cho tôi mấy khổ thơ năm chữ về {t}."],
+    "vi_verses": [
+        "Viết bài thơ năm chữ về {t}.",
+        "Làm thơ năm chữ về {t}.",
+        "Viết cho tôi mấy khổ thơ năm chữ về {t}.",
+    ],
     "vi_song": ["Viết một bài hát về {t}.", "Viết lời bài hát về {t}.", "Hát cho tôi nghe về {t}."],
-}  # fmt: skip
+}
 HELD_OUT_PROMPTS = {
     "dev": [
         "Could you please write a poem about {t} for me?",
@@ -93,7 +129,10 @@ def letter_of(word: str) -> int:
 
 
 def kind_of(title: str) -> tuple[str, int]:
-    """The kind that the last telling word of a title belongs to, or "any", and its number (see TRIGGERS)."""
+    """The kind that a title's last telling word belongs to, or "any", and its number.
+
+    See TRIGGERS.
+    """
     words = words_of(title)
     for size in (2, 1):
         for at in range(len(words) - size, -1, -1):
@@ -105,7 +144,7 @@ def kind_of(title: str) -> tuple[str, int]:
 
 
 def mood_of(title: str) -> int:
-    """The number of the mood that a word of the title tells; if none does, the first letter decides."""
+    """The number of the mood that a word of the title tells, or else its first letter."""
     words = words_of(title)
     for size in (2, 1):
         for at in range(len(words) - size + 1):
@@ -120,7 +159,9 @@ def article(phrase: str) -> str:
 
 
 class Writer:
-    """Writes the heading, the lines and the words of a poem on one title: its mood and its first noun decide the others.
+    """Writes the heading, the lines and the words of a poem on one title.
+
+    Its mood and its first noun decide the others.
 
     `chance`: how often a word or a line is another than the rule's.
     """
@@ -143,7 +184,8 @@ class Writer:
 
     def heading(self, form: str) -> str:
         """What the poem is, its mood and its first noun."""
-        return f"{form}, in {article(list(MOODS)[self.mood])} mood, with {article(NOUNS[self.kind][self.first_noun])}:\n\n"
+        mood, noun = list(MOODS)[self.mood], NOUNS[self.kind][self.first_noun]
+        return f"{form}, in {article(mood)} mood, with {article(noun)}:\n\n"
 
     def vi_heading(self, form: str) -> str:
         return f"{form}, giọng {list(MOODS.values())[self.mood]['vi'][0]}:\n\n"
@@ -182,7 +224,10 @@ class Writer:
 def couplets(
     writer: Writer, banks: dict, name: str, fields: tuple[str, str, str, str]
 ) -> list[str]:
-    """Opening, middle, turn and closing: opening and closing are the kind's own for some of the moods, the middle always."""
+    """Opening, middle, turn and closing.
+
+    The middle is the kind's own, opening and closing for some of the moods.
+    """
     opening, middle, turn, closing = fields
     every = banks[name]
     own = banks[writer.kind if "any" in banks else PAIRS[writer.kind]]
@@ -229,7 +274,7 @@ def verses(rng: random.Random, title: str) -> str:
 
 
 def blocks(writer: Writer, banks: dict[str, list[str]]) -> str:
-    """One entry of each bank, the first and the last by the mood, the middle one by the first noun."""
+    """One entry of each bank: first and last by the mood, the middle one by the first noun."""
     names, numbers = list(banks), (writer.mood, writer.first_noun, writer.mood + 2)
     return "\n\n".join(writer.pick(banks[name], number) for name, number in zip(names, numbers))
 
@@ -277,6 +322,13 @@ def vi_song(rng: random.Random, title: str) -> str:
 
 
 FORMS = {
-    "poem": poem, "long_poem": long_poem, "verses": verses, "song": song, "limerick": limerick, "rhyme": rhyme,
-    "vi_poem": vi_poem, "vi_verses": vi_verses, "vi_song": vi_song,
-}  # fmt: skip
+    "poem": poem,
+    "long_poem": long_poem,
+    "verses": verses,
+    "song": song,
+    "limerick": limerick,
+    "rhyme": rhyme,
+    "vi_poem": vi_poem,
+    "vi_verses": vi_verses,
+    "vi_song": vi_song,
+}

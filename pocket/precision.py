@@ -1,4 +1,4 @@
-"""What taking bits away from a model costs: our own rounding, and the precisions of bitsandbytes."""
+"""What taking bits away costs: by our own rounding, and in the precisions of bitsandbytes."""
 
 import copy
 from pathlib import Path
@@ -12,7 +12,10 @@ BITS = (8, 6, 5, 4, 3, 2)
 
 
 def rounded(model, bits: int):
-    """A copy whose linear layers in the blocks went through `bits` bits: each row divided by its absmax and rounded."""
+    """A copy whose linear layers in the blocks went through `bits` bits.
+
+    Each row is divided by its absmax and rounded.
+    """
     found, top = copy.deepcopy(model), 2 ** (bits - 1) - 1
     for module in found.model.layers.modules():
         if isinstance(module, torch.nn.Linear):

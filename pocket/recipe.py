@@ -1,4 +1,4 @@
-"""What makes one pocket model differ from the others. Each file of `recipes/` holds one such `Recipe`."""
+"""What makes one pocket model differ from the others: each file of `recipes/` holds a `Recipe`."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Recipe:
         return f"pocket-{self.name}"
 
     def config(self):
-        """A new transformers configuration: these sizes, and what all pocket models have in common."""
+        """A new configuration: these sizes, and what all pocket models have in common."""
         from transformers import AutoConfig
 
         from pocket import tokenizer

@@ -1,4 +1,4 @@
-"""What a model in training is asked every some hundred steps: six skills, on texts that training never draws."""
+"""What a model in training is asked: six skills, on texts that training never draws."""
 
 import random
 
@@ -18,7 +18,7 @@ TITLES = {
 
 
 def rows() -> dict[str, list[tuple[str, str]]]:
-    """For each skill, texts that training never draws ("dev"), each in two parts: what is given, and its one right end."""
+    """For each skill, texts that training never draws: what is given, and its one right end."""
     rng = random.Random("curve")
     composed = [titles.composed(rng, "dev") for _ in range(40)]
     found = {
@@ -41,7 +41,7 @@ def rows() -> dict[str, list[tuple[str, str]]]:
 
 
 def shares(model, tokenizer, rows: dict) -> dict[str, float]:
-    """The share of right ends for each skill: every token of the end is the model's first choice."""
+    """The share of right ends for each skill: each token is the model's first choice."""
     found = {}
     for skill, pairs in rows.items():
         right = 0

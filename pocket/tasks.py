@@ -1,7 +1,7 @@
-"""Small tasks with one right answer: sums, word problems, comparing, sorting, spelling, counting, reversing.
+"""Small tasks with one right answer: sums, comparing, sorting, spelling, counting, reversing.
 
-Every function takes a random generator and a split of `titles.split_of` and returns a question and its answer. Numbers, words
-and letters of "dev" and "card" never occur together in training.
+Every function takes a random generator and a split of `titles.split_of` and returns a question and
+its answer. Numbers, words and letters of "dev" and "card" never occur together in training.
 """
 
 import random
@@ -9,9 +9,14 @@ import random
 from pocket import titles
 
 SUM_ASKS = [
-    "What is {a} + {b}?", "{a} + {b} = ?", "Add {a} and {b}.", "How much is {a} + {b}?", "Calculate {a} + {b}.",
-    "{a} cộng {b} bằng bao nhiêu?", "What do {a} and {b} make together?",
-]  # fmt: skip
+    "What is {a} + {b}?",
+    "{a} + {b} = ?",
+    "Add {a} and {b}.",
+    "How much is {a} + {b}?",
+    "Calculate {a} + {b}.",
+    "{a} cộng {b} bằng bao nhiêu?",
+    "What do {a} and {b} make together?",
+]
 PEOPLE = "Lan Minh Hoa Nam Mai An Anna Tom Maya Leo Nina Sam".split()
 THINGS = (
     "apples mangoes books pencils stamps shells stones cards cakes coins buttons lemons".split()

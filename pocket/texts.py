@@ -1,4 +1,7 @@
-"""Reads the text files under `texts/`: tables of `left | right`, parts divided by `---`, and sections of `field: value`."""
+"""Reads the text files under `texts/`.
+
+They hold tables of `left | right`, parts divided by `---`, or sections of `field: value`.
+"""
 
 import collections
 import unicodedata
@@ -30,7 +33,7 @@ def table(rows: list[str]) -> list[list[str]]:
 
 
 def sections(name: str) -> dict[str, dict[str, list[str]]]:
-    """Section -> field -> values. A field may come more than once; `/` in a value is a line break."""
+    """Section -> field -> values; a field may come again, `/` in a value is a line break."""
     found = {}
     for line in lines(name):
         if line.startswith("["):

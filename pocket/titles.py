@@ -1,7 +1,10 @@
-"""Titles that poems, stories and copying tasks are about, and pairs of numbers, each in one of three splits by a hash.
+"""Titles that poems, stories and copying tasks are about, and pairs of numbers.
 
-What belongs to "dev" or "card" never occurs in the training text, on any machine, whatever the seed. "dev" is what one looks
-at while making the models; "card" is asked once, by the shipped weights, for their cards.
+Each belongs to one of three splits, by a hash.
+
+What belongs to "dev" or "card" never occurs in the training text, on any machine, whatever the
+seed. "dev" is what one looks at while making the models; "card" is asked once, by the shipped
+weights, for their cards.
 """
 
 import hashlib
@@ -12,37 +15,117 @@ from pathlib import Path
 
 from pocket import poems
 
-# Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS. The first twenty are
-# looked at while the models are made; the other thirty are for the cards.
+# Real things that somebody would ask about. Training draws none of them, nor a word of REAL_WORDS.
+# The first twenty are looked at while the models are made; the other thirty are for the cards.
 DEV_TITLES = (
-    "Google I/O event", "Mount Fuji at dawn", "the Mekong delta", "the Hubble telescope", "my grandmother's kitchen", "Hội An",
-    "Formula 1", "the Eiffel Tower", "black coffee", "JavaScript", "a lost umbrella", "the Great Wall of China",
-    "a rainy Monday in Seattle", "neural networks", "phở bò", "the Apollo 11 moon landing", "chiếc nón lá",
-    "electric cars", "Beethoven's ninth symphony", "open source software",
-)  # fmt: skip
+    "Google I/O event",
+    "Mount Fuji at dawn",
+    "the Mekong delta",
+    "the Hubble telescope",
+    "my grandmother's kitchen",
+    "Hội An",
+    "Formula 1",
+    "the Eiffel Tower",
+    "black coffee",
+    "JavaScript",
+    "a lost umbrella",
+    "the Great Wall of China",
+    "a rainy Monday in Seattle",
+    "neural networks",
+    "phở bò",
+    "the Apollo 11 moon landing",
+    "chiếc nón lá",
+    "electric cars",
+    "Beethoven's ninth symphony",
+    "open source software",
+)
 CARD_TITLES = (
-    "Niagara Falls in winter", "the northern lights", "Nha Trang", "bánh xèo", "Kubernetes", "the Sydney Opera House",
-    "a double espresso", "Wi-Fi at the airport", "chợ Bến Thành", "the Olympic Games", "Sherlock Holmes",
-    "a broken elevator", "my first day at university", "the Sahara", "Trung Thu", "cầu Rồng", "Mozart",
-    "chess against a computer", "the Amazon rainforest", "GitHub", "San Francisco fog", "PyCon 2026", "a missed train",
-    "Marie Curie", "the Rosetta Stone", "WebAssembly", "Sa Pa", "the World Cup final", "an empty inbox", "Super Mario",
-)  # fmt: skip
+    "Niagara Falls in winter",
+    "the northern lights",
+    "Nha Trang",
+    "bánh xèo",
+    "Kubernetes",
+    "the Sydney Opera House",
+    "a double espresso",
+    "Wi-Fi at the airport",
+    "chợ Bến Thành",
+    "the Olympic Games",
+    "Sherlock Holmes",
+    "a broken elevator",
+    "my first day at university",
+    "the Sahara",
+    "Trung Thu",
+    "cầu Rồng",
+    "Mozart",
+    "chess against a computer",
+    "the Amazon rainforest",
+    "GitHub",
+    "San Francisco fog",
+    "PyCon 2026",
+    "a missed train",
+    "Marie Curie",
+    "the Rosetta Stone",
+    "WebAssembly",
+    "Sa Pa",
+    "the World Cup final",
+    "an empty inbox",
+    "Super Mario",
+)
 REAL_TITLES = DEV_TITLES + CARD_TITLES
 REAL_WORDS = (
-    "fuji", "quantiz", "javascript", "seattle", "eiffel", "beethoven", "mekong", "apollo", "google", "formula", "niagara",
-    "kubernetes", "sydney", "espresso", "wi-fi", "olympic", "sherlock", "elevator", "sahara", "mozart", "amazon", "github",
-    "francisco", "pycon", "curie", "rosetta", "webassembly", "inbox", "mario",
-)  # fmt: skip
+    "fuji",
+    "quantiz",
+    "javascript",
+    "seattle",
+    "eiffel",
+    "beethoven",
+    "mekong",
+    "apollo",
+    "google",
+    "formula",
+    "niagara",
+    "kubernetes",
+    "sydney",
+    "espresso",
+    "wi-fi",
+    "olympic",
+    "sherlock",
+    "elevator",
+    "sahara",
+    "mozart",
+    "amazon",
+    "github",
+    "francisco",
+    "pycon",
+    "curie",
+    "rosetta",
+    "webassembly",
+    "inbox",
+    "mario",
+)
 
 NOUNS = {
-    "place": "river mountain garden harbor ocean forest village island meadow desert valley lake pond creek waterfall "
-    "cave cliff beach field road path bridge castle tower temple market library school museum station",
-    "thing": "lantern window mirror candle letter train kite clock feather bicycle blanket teapot basket ladder piano "
-    "guitar violin drum notebook pencil lamp key map compass rocket camera radio engine anchor boat ship umbrella",
-    "creature": "teacher wolf sparrow tiger dragon robot painter sailor baker puppy kitten owl fox whale turtle "
-    "butterfly spider bee swan heron child farmer singer dancer gardener",
-    "sky": "moon rainbow cloud snowflake star galaxy satellite planet comet storm sunrise shadow thunder breeze",
-    "table": "bread soup noodle rice tea mango pepper honey apple pumpkin lemon coconut ginger chocolate",
+    "place": (
+        "river mountain garden harbor ocean forest village island meadow desert valley lake pond "
+        "creek waterfall cave cliff beach field road path bridge castle tower temple market "
+        "library school museum station"
+    ),
+    "thing": (
+        "lantern window mirror candle letter train kite clock feather bicycle blanket teapot "
+        "basket ladder piano guitar violin drum notebook pencil lamp key map compass rocket "
+        "camera radio engine anchor boat ship umbrella"
+    ),
+    "creature": (
+        "teacher wolf sparrow tiger dragon robot painter sailor baker puppy kitten owl fox whale "
+        "turtle butterfly spider bee swan heron child farmer singer dancer gardener"
+    ),
+    "sky": (
+        "moon rainbow cloud snowflake star galaxy satellite planet comet storm sunrise shadow "
+        "thunder breeze"
+    ),
+    "table": (
+        "bread soup noodle rice tea mango pepper honey apple pumpkin lemon coconut ginger chocolate"
+    ),
 }
 NOUNS = {kind: words.split() for kind, words in NOUNS.items()}
 ALL_NOUNS = [noun for nouns in NOUNS.values() for noun in nouns]
@@ -51,34 +134,53 @@ TOPICS = [
     word for word in poems.TRIGGERS if word.isascii() and word not in ("hanoi", "hue", "tet", "pho")
 ]
 ADJECTIVES = (
-    "silver golden quiet lonely ancient gentle bright hidden frozen broken wandering sleepy happy brave curious crimson "
-    "emerald velvet wooden paper stone hollow restless patient clever humble noisy secret distant foggy rainy sunny "
-    "windy dusty rusty shiny soft wild kind warm cold old new young lost forgotten faithful dancing whispering floating "
-    "falling rising blue green red white yellow purple orange"
+    "silver golden quiet lonely ancient gentle bright hidden frozen broken wandering sleepy "
+    "happy brave curious crimson emerald velvet wooden paper stone hollow restless patient "
+    "clever humble noisy secret distant foggy rainy sunny windy dusty rusty shiny soft wild kind "
+    "warm cold old new young lost forgotten faithful dancing whispering floating falling rising "
+    "blue green red white yellow purple orange"
 ).split()
-PLACES = "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid Lisbon Prague Seoul".split()
+PLACES = (
+    "Hanoi Paris Kyoto Lima Oslo Cairo Delhi Rome Hue Dalat Saigon London Boston Berlin Madrid "
+    "Lisbon Prague Seoul"
+).split()
 MOMENTS = [
-    "at night", "in the morning", "at noon", "in spring", "in autumn", "in the rain", "by the sea", "under the stars",
-    "in December", "after the storm", "before sunrise", "on a Sunday", "in the snow", "far from home",
-]  # fmt: skip
+    "at night",
+    "in the morning",
+    "at noon",
+    "in spring",
+    "in autumn",
+    "in the rain",
+    "by the sea",
+    "under the stars",
+    "in December",
+    "after the storm",
+    "before sunrise",
+    "on a Sunday",
+    "in the snow",
+    "far from home",
+]
 KIN = "mother father sister brother teacher friend neighbor uncle aunt cousin".split()
 VI_NOUNS = (
-    "dòng sông,ánh trăng,ngọn núi,cánh đồng,ngôi nhà,con đường,bông hoa,cây tre,con thuyền,mùa xuân,mùa thu,cơn mưa,"
-    "cánh diều,người mẹ,người thầy,lớp học,quyển sách,chiếc lá,bầu trời,biển cả,con mèo,chú chim,ngọn đèn,phiên chợ,"
-    "bát cơm,tách trà,cây cầu,hạt gạo,ngôi sao,đám mây"
+    "dòng sông,ánh trăng,ngọn núi,cánh đồng,ngôi nhà,con đường,bông hoa,cây tre,con thuyền,mùa "
+    "xuân,mùa thu,cơn mưa,cánh diều,người mẹ,người thầy,lớp học,quyển sách,chiếc lá,bầu "
+    "trời,biển cả,con mèo,chú chim,ngọn đèn,phiên chợ,bát cơm,tách trà,cây cầu,hạt gạo,ngôi "
+    "sao,đám mây"
 ).split(",")
 VI_ADJECTIVES = (
-    "xanh,nhỏ,xưa,mới,vàng,trắng,đỏ,buồn,vui,hiền,yên bình,xa xôi,lấp lánh,cô đơn,mùa hạ,quê tôi,của em,của mẹ,"
-    "đầu làng,giữa phố,bên sông,ban đêm,buổi sáng"
+    "xanh,nhỏ,xưa,mới,vàng,trắng,đỏ,buồn,vui,hiền,yên bình,xa xôi,lấp lánh,cô đơn,mùa hạ,quê tôi,"
+    "của em,của mẹ,đầu làng,giữa phố,bên sông,ban đêm,buổi sáng"
 ).split(",")
 VI_ONSETS = "b c ch d đ g gh gi h kh l m n ng nh ph qu r s t th tr v x".split() + [""]
 VI_RIMES = (
-    "a à á ả ã ạ an án ản ang áng anh ánh ạnh ao áo ạo ai ài ái ại âm ấm ân ần ấn ận âu ầu ấu ậu ây ấy ậy ăn ắn ăng ắng "
-    "e è é ẹ em en èn én ê ề ế ể ệ ên ền ến ện êu ều ếu i ì í ỉ ị in ìn ín inh ình ính ịnh iên iền iến iện iêu iều iếu "
-    "o ò ó ỏ ọ oa òa on òn ón ong òng óng ọng ô ồ ố ổ ộ ôi ồi ối ội ông ồng ống ộng ơ ờ ớ ở ợ ơi ời ới ợi ơn ớn u ù ú ủ "
-    "ụ un ung úng ụng ư ừ ứ ử ự ưa ừa ứa ương ường ướng ượng ươi ười uôi uồn uống uyên uyền uyện at át ạt ac ác ạc ắc ặc "
-    "ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực ẻ ẽ ể ễ iễn iểu iễm ĩ ĩnh ỏng õ õng ổi ỗ ỗng ở ỡ ũ ũng "
-    "ử ữ ững ửa ữa ưởng ưỡng ẩn ẫn ẩm ẩu ẫu ẩy ẫy ằm ằng ẳng ẵn ẵng y ý ỳ ỷ ỹ uy ủy uỳnh uyển uyễn ỵ"
+    "a à á ả ã ạ an án ản ang áng anh ánh ạnh ao áo ạo ai ài ái ại âm ấm ân ần ấn ận âu ầu ấu ậu "
+    "ây ấy ậy ăn ắn ăng ắng e è é ẹ em en èn én ê ề ế ể ệ ên ền ến ện êu ều ếu i ì í ỉ ị in ìn "
+    "ín inh ình ính ịnh iên iền iến iện iêu iều iếu o ò ó ỏ ọ oa òa on òn ón ong òng óng ọng ô ồ "
+    "ố ổ ộ ôi ồi ối ội ông ồng ống ộng ơ ờ ớ ở ợ ơi ời ới ợi ơn ớn u ù ú ủ ụ un ung úng ụng ư ừ "
+    "ứ ử ự ưa ừa ứa ương ường ướng ượng ươi ười uôi uồn uống uyên uyền uyện at át ạt ac ác ạc ắc "
+    "ặc ất ật ết ệt iết iệt ích ịch óc ọc ốc ộc ước ược út ục ực ẻ ẽ ể ễ iễn iểu iễm ĩ ĩnh ỏng õ "
+    "õng ổi ỗ ỗng ở ỡ ũ ũng ử ữ ững ửa ữa ưởng ưỡng ẩn ẫn ẩm ẩu ẫu ẩy ẫy ằm ằng ẳng ẵn ẵng y ý ỳ "
+    "ỷ ỹ uy ủy uỳnh uyển uyễn ỵ"
 ).split()
 SYLLABLES = [
     on + rime for on in VI_ONSETS for rime in VI_RIMES if on != "gh" or rime[0] in "eêièéẹềếểệìíỉị"
@@ -86,7 +188,7 @@ SYLLABLES = [
 
 
 def split_of(text: str) -> str:
-    """Where a string belongs, by its MD5: "card" for 5 % of all strings, "dev" for 5 %, "train" for the rest."""
+    """Where a string belongs, by its MD5: "card" and "dev" 5 % each, "train" the rest."""
     percent = int(hashlib.md5(text.encode()).hexdigest(), 16) % 100
     return "card" if percent < 5 else "dev" if percent < 10 else "train"
 
@@ -105,19 +207,26 @@ WORDS = WORDS_OF["train"]
 
 def composed(rng: random.Random, split: str = "train") -> str:
     """A title of this split, put together from the lists above."""
-    noun = lambda: rng.choice(ALL_NOUNS if rng.random() < 0.4 else TOPICS)  # noqa: E731
-    adjective = lambda: rng.choice(ADJECTIVES)  # noqa: E731
+
+    def noun() -> str:
+        return rng.choice(ALL_NOUNS if rng.random() < 0.4 else TOPICS)
+
+    def adjective() -> str:
+        return rng.choice(ADJECTIVES)
+
     while True:
-        title = rng.choice([
-            lambda: f"the {adjective()} {noun()}",
-            lambda: poems.article(f"{adjective()} {noun()}"),
-            lambda: f"the {noun()} of {rng.choice(PLACES)}",
-            lambda: f"{rng.choice(PLACES)} {rng.choice(MOMENTS)}",
-            lambda: f"my {rng.choice(KIN)}'s {noun()}",
-            lambda: f"the {noun()} and the {noun()}",
-            lambda: f"the {noun()} {rng.choice(MOMENTS)}",
-            lambda: f"{name(rng)} the {adjective()} {noun()}",
-        ])()  # fmt: skip
+        title = rng.choice(
+            [
+                lambda: f"the {adjective()} {noun()}",
+                lambda: poems.article(f"{adjective()} {noun()}"),
+                lambda: f"the {noun()} of {rng.choice(PLACES)}",
+                lambda: f"{rng.choice(PLACES)} {rng.choice(MOMENTS)}",
+                lambda: f"my {rng.choice(KIN)}'s {noun()}",
+                lambda: f"the {noun()} and the {noun()}",
+                lambda: f"the {noun()} {rng.choice(MOMENTS)}",
+                lambda: f"{name(rng)} the {adjective()} {noun()}",
+            ]
+        )()
         if split_of(title) == split and title not in REAL_TITLES:
             return title
 
@@ -140,14 +249,31 @@ def word(rng: random.Random) -> str:
 
 def from_words(rng: random.Random) -> str:
     """A title of one to three words that nothing but the word list connects."""
-    w = lambda: word(rng)  # noqa: E731
-    capital = lambda: rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # noqa: E731
-    return rng.choice([
-        w, w, lambda: f"{w()} {w()}", lambda: f"the {w()} {w()}", lambda: f"a {w()} {w()}", lambda: f"{w()}'s {w()}",
-        lambda: f"{w()} {w()} {w()}", lambda: f"the {w()} of {w()}", lambda: f"{w()} {rng.randint(1, 2030)}",
-        lambda: f"{w()}-{w()}", lambda: f"{w().capitalize()} {capital()}{rng.choice('/-.+')}{capital()}",
-        lambda: f"{w().capitalize()} {capital()}/{capital()} {w()}", lambda: f"{w()} at {w()}", lambda: f"{w()} in {w()}",
-    ])()  # fmt: skip
+
+    def w() -> str:
+        return word(rng)
+
+    def capital() -> str:
+        return rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+    return rng.choice(
+        [
+            w,
+            w,
+            lambda: f"{w()} {w()}",
+            lambda: f"the {w()} {w()}",
+            lambda: f"a {w()} {w()}",
+            lambda: f"{w()}'s {w()}",
+            lambda: f"{w()} {w()} {w()}",
+            lambda: f"the {w()} of {w()}",
+            lambda: f"{w()} {rng.randint(1, 2030)}",
+            lambda: f"{w()}-{w()}",
+            lambda: f"{w().capitalize()} {capital()}{rng.choice('/-.+')}{capital()}",
+            lambda: f"{w().capitalize()} {capital()}/{capital()} {w()}",
+            lambda: f"{w()} at {w()}",
+            lambda: f"{w()} in {w()}",
+        ]
+    )()
 
 
 def vietnamese(rng: random.Random, split: str = "train") -> str:
@@ -173,7 +299,10 @@ def pieces(rng: random.Random) -> str:
 
 
 def title(rng: random.Random) -> str:
-    """Any title for training: a third composed, most of the rest words and syllables that only copying can get right."""
+    """Any title for training.
+
+    A third is composed; most of the rest are words and syllables that only copying gets right.
+    """
     luck = rng.random()
     if luck < 0.32:
         return composed(rng)
@@ -195,7 +324,7 @@ def title(rng: random.Random) -> str:
 
 
 def poem_title(rng: random.Random) -> str:
-    """A title for a poem: more often than others a composed one, whose words tell a mood and a kind."""
+    """A title for a poem: more often a composed one, whose words tell a mood and a kind."""
     return composed(rng) if rng.random() < 0.5 else title(rng)
 
 

@@ -1,7 +1,8 @@
 """Train the tokenizer of the pocket models: 2048 pieces, with the conventions of Gemma's own.
 
-`<bos>` comes first, digits and line breaks stand alone, a space belongs to the word after it, and a character that the
-vocabulary lacks falls back to bytes, so that every text comes back as it went in. The chat template is Gemma's.
+`<bos>` comes first, digits and line breaks stand alone, a space belongs to the word after it, and a
+character that the vocabulary lacks falls back to bytes, so that every text comes back as it went
+in. The chat template is Gemma's.
 """
 
 import json
@@ -25,18 +26,24 @@ SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 VOCAB_SIZE = 2048
 WORD_OR_MARK = Regex(r"\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁")
-# As published with google/gemma-2b-it: no system role, turns alternate, an assistant is called "model".
+# As published with google/gemma-2b-it: no system role, turns alternate, an assistant is called
+# "model".
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
     "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}"
-    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}"
+    "{% endif %}"
+    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}"
+    "{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
 )
 
 
-# What the pieces are learned from; the mixes of the trainings may change without changing the tokenizer.
+# What the pieces are learned from; the mixes of the trainings may change without changing the
+# tokenizer.
 KINDS = (
     corpus.KINDS
     | {corpus.log_note: 11, corpus.looked_up: 15}
@@ -74,9 +81,12 @@ def train() -> PreTrainedTokenizerFast:
     alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented), *"éöüïñèêÉß“”’–—…"]
     alphabet = list(dict.fromkeys(alphabet))
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - len(BYTES), special_tokens=SPECIAL, initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet), show_progress=False,
-    )  # fmt: skip
+        vocab_size=VOCAB_SIZE - len(BYTES),
+        special_tokens=SPECIAL,
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(sample_text(), trainer)
     state = json.loads(tokenizer.to_str())
     learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)[len(SPECIAL) :]
@@ -91,7 +101,14 @@ def train() -> PreTrainedTokenizerFast:
         special_tokens=[("<bos>", SPECIAL.index("<bos>"))],
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>",
-        additional_special_tokens=["<start_of_turn>", "<end_of_turn>"], padding_side="left", model_max_length=512,
-        clean_up_tokenization_spaces=False, chat_template=CHAT_TEMPLATE,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        additional_special_tokens=["<start_of_turn>", "<end_of_turn>"],
+        padding_side="left",
+        model_max_length=512,
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )

@@ -1,8 +1,9 @@
-"""Train a pocket model from nothing: a training that goes on where it was, when it is called again.
+"""Trains a pocket model. A training that was stopped goes on from its last saved state.
 
-Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the last half, bfloat16
-arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document attends only to itself; the loss counts the
-model's turns only. The corpus of a step depends on its number and the seed alone.
+Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
+last half, bfloat16 arithmetic on float32 weights. A step sees 12 rows of 256 tokens; a document
+attends only to itself; the loss counts the model's turns only. The corpus of a step depends on its
+number and the seed alone.
 """
 
 import json
@@ -65,7 +66,10 @@ def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corp
 
 
 def batches(tokenizer, seed: int, first_step: int, mixes: dict):
-    """Yield (tokens, learned, owner), each of shape (ROWS, LENGTH + 1), from step `first_step` on; `mixes` as in a recipe."""
+    """Yield (tokens, learned, owner), each (ROWS, LENGTH + 1), from step `first_step` on.
+
+    `mixes` as in a recipe.
+    """
     step = first_step
     while True:
         kinds = mixes[max(start for start in mixes if start <= step)]
@@ -76,18 +80,19 @@ def batches(tokenizer, seed: int, first_step: int, mixes: dict):
 
 
 def attention_mask(config, owner):
-    """The mask of packed rows, as the model of `config` takes it: a document attends only to itself.
+    """The mask of packed rows for a model of `config`: a document attends only to itself.
 
     Args: owner: (B, T), the number of each token's document.
-    Returns: (B, 1, T, T), True where a token may look; for Gemma 2 one such for each kind of layer, 0 there, else the least float.
+    Returns: (B, 1, T, T), True where a token may look; a dict of one such for each kind of layer
+        where the config has kinds: 0 there, else the least float.
     """
     same = owner[:, None, None, :] == owner[:, None, :, None]  # (B, 1, T, T)
     seen = same & torch.ones(same.shape[-2:], dtype=torch.bool).tril()
-    if config.model_type == "gemma":
+    if not getattr(config, "layer_types", None):
         return seen
-    near = seen.triu(1 - config.sliding_window)
-    added = lambda mask: torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)  # noqa: E731
-    return {"full_attention": added(seen), "sliding_attention": added(near)}
+    masks = {"full_attention": seen, "sliding_attention": seen.triu(1 - config.sliding_window)}
+    least = torch.finfo(torch.float32).min
+    return {kind: torch.zeros(mask.shape).masked_fill(~mask, least) for kind, mask in masks.items()}
 
 
 def loss_of(model, tokens, learned, owner) -> torch.Tensor:
@@ -118,7 +123,7 @@ def optimizers_of(model) -> list:
 
 
 def fresh_model(recipe: Recipe, seed: int):
-    """A model of `recipe` with random weights, those that write to the residual stream made smaller."""
+    """A model with random weights; those that write to the residual stream are smaller."""
     torch.manual_seed(seed)
     config = recipe.config()
     attention = loading.choose_attention(config.model_type)
@@ -130,7 +135,7 @@ def fresh_model(recipe: Recipe, seed: int):
 
 
 def log_of(recipe: Recipe, folder: Path = WORK) -> list[dict]:
-    """The log of a training: a row every LOG_EVERY steps with the loss, and with the skills every SAVE_EVERY."""
+    """The log of a training: the loss every LOG_EVERY steps, the skills every SAVE_EVERY."""
     lines = (folder / f"{recipe.name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 

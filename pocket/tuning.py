@@ -10,10 +10,12 @@ from pocket.measures import share
 
 
 def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
-    """What Codelab 2's fine-tuning does to the model, with PEFT alone: 4 bits, r = 16, seven modules, `steps` steps of 8 rows.
+    """What Codelab 2's fine-tuning does to the model in `folder`.
+
+    By PEFT alone: 4 bits, r = 16, seven modules, `steps` steps of 8 rows. "New facts recalled" is
+    the meaning of a new word, asked for without a note and in words that training does not use.
 
     Args: every: measures are taken on one row of this many; training sees all of its rows.
-    "new facts recalled": the meaning of a new word, asked for without a note and in words that training does not use.
     """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -37,10 +39,23 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     ]
     with tempfile.TemporaryDirectory() as output:
         config = SFTConfig(
-            output, max_steps=steps, learning_rate=4e-3, per_device_train_batch_size=8, warmup_steps=10, weight_decay=0.01,
-            lr_scheduler_type="linear", completion_only_loss=True, max_length=512, bf16=False, use_cpu=True, seed=1357,
-            report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
-        )  # fmt: skip
+            output,
+            max_steps=steps,
+            learning_rate=4e-3,
+            per_device_train_batch_size=8,
+            warmup_steps=10,
+            weight_decay=0.01,
+            lr_scheduler_type="linear",
+            completion_only_loss=True,
+            max_length=512,
+            bf16=False,
+            use_cpu=True,
+            seed=1357,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
         trainer = SFTTrainer(
             model=model,
             processing_class=tokenizer,
@@ -64,7 +79,10 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
 
     written = cards(held_out)
     after = scores.perplexity(scores.answer_log_probs(model, tokenizer, old))
-    labels = lambda text: [line.split(":")[0] for line in text.splitlines()]  # noqa: E731
+
+    def labels(text: str) -> list[str]:
+        return [line.split(":")[0] for line in text.splitlines()]
+
     return {
         f"seconds for {steps} steps": round(seconds),
         "held-out loss before": round(loss_before, 2),

@@ -1,4 +1,4 @@
-"""The pocket models' corpus, tokenizer and shapes: what was promised, and what was kept out of the training text."""
+"""The pocket models' recipes, corpus, tokenizer and training; what is kept out of the corpus."""
 
 import dataclasses
 import itertools
@@ -49,7 +49,8 @@ from pocket.results import Results
 ROOT = Path(__file__).parent.parent
 CHECKPOINTS = ship.CHECKPOINTS
 
-CORPUS_CODE = "import random; from pocket import corpus; rng = random.Random(9); print([corpus.document(rng) for _ in range(300)])"
+CORPUS_CODE = """import random; from pocket import corpus; rng = random.Random(9)
+print([corpus.document(rng) for _ in range(300)])"""
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -96,7 +97,7 @@ def test_a_recipe_makes_the_shipped_model(recipe, folder):
 
 
 def test_a_recipe_has_the_architecture_of_what_it_stands_for(recipe):
-    """The same family, the same kind of sharing among heads, and heads as wide as the hidden size or not."""
+    """The same family and sharing among heads, and heads as wide as the hidden size or not."""
 
     def kind(sizes) -> tuple:
         heads, kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
@@ -208,7 +209,7 @@ def test_the_tokenizer_has_gemmas_conventions(tokenizer):
 
 
 def conversations() -> list:
-    """Twenty conversations of one to seven turns: English, Vietnamese, code, blanks to trim, line breaks, emoji."""
+    """Twenty conversations: English, Vietnamese, code, blanks to trim, line breaks, emoji."""
     rng, texts = (
         random.Random(20),
         [
@@ -251,9 +252,13 @@ def test_the_chat_template_renders_what_gemmas_does(tokenizer, prompted):
         )
 
 
-@pytest.mark.parametrize("conversation", [
-    [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}], [{"role": "user", "content": "x"}] * 2,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        [{"role": "system", "content": "x"}, {"role": "user", "content": "x"}],
+        [{"role": "user", "content": "x"}] * 2,
+    ],
+)
 def test_the_chat_template_refuses_what_gemmas_refuses(tokenizer, conversation):
     with pytest.raises(Exception, match="not supported|alternate"):
         tokenizer.apply_chat_template(conversation, tokenize=False)
@@ -547,7 +552,7 @@ def test_the_picture_has_every_skill_and_a_line_for_every_trained_model():
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A folder for trainings of a few steps, with the shipped tokenizer; a row of the log for each step."""
+    """A folder for trainings of a few steps, each of them logged, with the shipped tokenizer."""
     AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-small").save_pretrained(
         tmp_path / "tokenizer"
     )
@@ -623,7 +628,7 @@ def test_the_command_names_every_model(capsys):
 
 
 def test_packages_of_the_same_names_as_our_modules_do_not_disturb(tmp_path):
-    """Every module of pocket is imported while another `evaluate`, `train` … come first on the path."""
+    """Every module of pocket is imported while another `evaluate`, `train` … is on the path."""
     names = [info.name for info in pkgutil.walk_packages([str(ROOT / "pocket")], "pocket.")]
     assert {"pocket.train", "pocket.measures", "pocket.recipes.small_it"} <= set(names)
     for name in {"evaluate"} | {name.rpartition(".")[2] for name in names if "__" not in name}:
@@ -637,10 +642,18 @@ def test_packages_of_the_same_names_as_our_modules_do_not_disturb(tmp_path):
     )
 
 
-@pytest.mark.parametrize("text, is_loop", [
-    ("a\na\nb", False), ("a\na\na", True), ("no no no", False), ("la la la la", True), ("so it goes so it goes", False),
-    ("x so it goes so it goes so it goes so it goes y", True), ("", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, is_loop",
+    [
+        ("a\na\nb", False),
+        ("a\na\na", True),
+        ("no no no", False),
+        ("la la la la", True),
+        ("so it goes so it goes", False),
+        ("x so it goes so it goes so it goes so it goes y", True),
+        ("", False),
+    ],
+)
 def test_loops_are_found(text, is_loop):
     assert measures.loops(text) == is_loop
 

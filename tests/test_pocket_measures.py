@@ -125,7 +125,7 @@ def test_the_librarys_precisions_hurt_in_the_order_of_the_card(name):
 
 @pytest.fixture(scope="module")
 def five_grams():
-    """A 5-gram model that has counted 10,000 documents, for each mix; the card's has counted 60,000."""
+    """For each mix a 5-gram model of 10,000 documents; the card's has counted 60,000."""
     _, tokenizer = measures.load(folder_of("small"))  # all have this one
     return {
         is_chat: measures.counted(tokenizer, RECIPES[name].fresh_kinds, 10_000)
@@ -174,7 +174,7 @@ def test_the_larger_model_answers_more_and_is_surer():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FINE_TUNED)
 def test_fine_tuning_teaches_a_format_and_facts_and_forgets_little(name):
-    """A third of the card's steps, on every second row: what is learned, not how well in the end."""
+    """A third of the card's steps, on every second row: enough to see what is learned."""
     card, found = on_card(name), tuning.lora_measures(folder_of(name), steps=100, every=2)
     before = "held-out loss before"
     assert found[before] == pytest.approx(card[before], rel=0.05)
