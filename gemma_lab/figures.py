@@ -136,7 +136,11 @@ def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "line
     for (name, (x, y)), colour, style in zip(lines.items(), colours, styles, strict=strict):
         axis.plot(x, y, linestyle=style, color=colour, label=name)
     axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale=scale, yscale=scale, ylim=ylim)
-    axis.legend(fontsize=SMALL)
+    if len(lines) > 4:  # no corner is free for so many names
+        figure.set_figheight(HEIGHT + 0.5)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=SMALL)
+    else:
+        axis.legend(fontsize=SMALL)
     return figure
 
 

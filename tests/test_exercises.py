@@ -166,39 +166,38 @@ class TextAgrees(Agrees, str):
 
 loop = []
 loop.append(loop)
-words = st.sampled_from(
-    [
-        "th",
-        "an",
-        "g",
-        "thanh",
-        "Gemma 4",
-        "gemma 3n",
-        "C",
-        "a",
-        "6",
-        "10",
-        "18,432",
-        "294,912",
-        "24",
-        "9.32",
-        "nan",
-        "inf",
-        "1e400",
-        "6.0",
-        "1_0",
-        "",
-        " ",
-        "...",
-        "None",
-        "\ud800",
-        "9" * 5000,
-        "line 6",
-        "18432 bytes",
-        "x" * 300,
-        "two\nlines",
-    ]
-)
+WORDS = [
+    "th",
+    "an",
+    "g",
+    "thanh",
+    "Gemma 4",
+    "gemma 3n",
+    "C",
+    "a",
+    "6",
+    "10",
+    "18,432",
+    "294,912",
+    "24",
+    "9.32",
+    "nan",
+    "inf",
+    "1e400",
+    "6.0",
+    "1_0",
+    "",
+    " ",
+    "...",
+    "None",
+    "\ud800",
+    "9" * 5000,
+    "line 6",
+    "18432 bytes",
+    "x" * 300,
+    "two\nlines",
+]
+words = st.sampled_from(WORDS)
 values = st.one_of(
     st.none(),
     st.booleans(),
@@ -281,7 +280,7 @@ nested = st.recursive(
 
 @st.composite
 def functions(draw, name):
-    """(a function, whether it is right): the solution, a changed solution, junk, or errors."""
+    """(a function, what it does): the solution, a changed solution, junk, or errors."""
     solution = SOLVED.get(name, lambda *_: 1)
     what = draw(
         st.sampled_from(
@@ -334,7 +333,7 @@ def functions(draw, name):
         yield solution(*arguments)
 
     function = {"arity": lambda: 1, "generator": yields, "async": waits}.get(what, function)
-    return function, what in ("right", "spoils")
+    return function, what
 
 
 def changed(result, off):
@@ -399,12 +398,40 @@ def test_no_answer_escapes_and_no_wrong_one_passes(name, count):
 @pytest.mark.parametrize("name", SOLVED)
 def test_no_function_escapes_and_no_wrong_one_passes(name, count):
     def one(drawn):
-        function, is_right = drawn
+        function, what = drawn
         text = shown(CHECKS[name], function)
         assert_one_verdict(text)
-        assert text.startswith("Right. ") == is_right
+        assert text.startswith("Right. ") == (what in ("right", "spoils"))
+        told = {"raises": "raised", "arity": "raised", "async": "async", "prints": "returned None"}
+        assert told.get(what, "") in text
 
     tries(count, functions(name), one)
+
+
+OFFSETS = [1, -1, 0.01, -0.03, 1000, math.nan, math.inf]
+
+
+@pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.parametrize("off", OFFSETS)
+def test_a_result_that_is_a_little_off_is_wrong(name, off):
+    verdict = CHECKS[name].judge(lambda *given: changed(SOLVED[name](*given), off))
+    assert verdict.is_right is False
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_answers_that_broke_a_check_once(name):
+    odd = [loop, [loop, loop], Agrees(), SixAgrees(7), TextAgrees("A"), math.nan, 1j, 10**5000]
+    odd += [nasty([method], error) for method in METHODS for error in ERRORS]
+    for answer in [
+        *odd,
+        *WORDS,
+        *((word, "an") for word in WORDS),
+        *(("th", word) for word in WORDS),
+    ]:
+        text = shown(CHECKS[name], answer)
+        assert_one_verdict(text)
+        if text.startswith("Right. "):
+            assert may_be_right(name, answer)
 
 
 KINDS = [
