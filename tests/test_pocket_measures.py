@@ -74,7 +74,7 @@ def test_packed_rows_have_the_perplexity_of_their_documents_alone(name, loaded):
         total += model(ids, labels=labels).loss.item() * sum(learned)
         count += sum(learned)
     expected = math.exp(total / count)
-    assert measures.perplexity(model, rows) == pytest.approx(expected, rel=1e-4)
+    assert measures.perplexity(model, rows) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
