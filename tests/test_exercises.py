@@ -196,6 +196,7 @@ WORDS = [
     "18432 bytes",
     "x" * 300,
     "two\nlines",
+    "a\nb\nc\nd",
 ]
 words = st.sampled_from(WORDS)
 values = st.one_of(
