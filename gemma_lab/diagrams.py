@@ -57,20 +57,16 @@ def fields_of_ai():
 def transformer():
     """The Transformer's encoder and decoder, and what a decoder-only model such as Gemma keeps."""
     figure, axis = _canvas(3.4)
+    masked = "masked self-attention"
     columns = {
         "encoder": (0.02, "the whole input", ["self-attention", "feed-forward"], None),
         "decoder": (
             1.95,
             "the output so far",
-            ["masked self-attention", "attention to encoder", "feed-forward"],
+            [masked, "attention to encoder", "feed-forward"],
             None,
         ),
-        "Gemma: decoder only": (
-            3.86,
-            "the text so far",
-            ["masked self-attention", "feed-forward"],
-            ORANGE,
-        ),
+        "Gemma: decoder only": (3.86, "the text so far", [masked, "feed-forward"], ORANGE),
     }
     for name, (x, below, parts, colour) in columns.items():
         top, middle = 0.75 + 0.55 * len(parts), x + 0.85

@@ -75,10 +75,10 @@ def exercise(judge):
     return check
 
 
-def in_short(thing, most: int = 60) -> str:
+def in_short(thing, most: int = 60, form=repr) -> str:
     """How a thing looks in code, in at most `most` characters; its kind, if it cannot be shown."""
     try:
-        text = " ".join(repr(thing).split())
+        text = " ".join(form(thing).split())
     except KeyboardInterrupt:
         raise
     except BaseException:
@@ -92,14 +92,8 @@ def kind(thing) -> str:
 
 
 def _said(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        text = ""
-    text = text if len(text) <= 100 else text[:99] + "…"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = in_short(error, 100, str)
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def plain(thing):

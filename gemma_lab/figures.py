@@ -20,24 +20,14 @@ LET_GO = {"continuous_update": False}  # drawing takes a tenth of a second: not 
 
 def use_style() -> None:
     """Set the course's style for all following plots."""
-    plt.rcParams.update(
-        {
-            "figure.figsize": (WIDTH, HEIGHT),
-            "figure.dpi": 90,
-            "figure.constrained_layout.use": True,
-            "font.size": NORMAL,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 10,
-            "axes.titlelocation": "left",
-            "axes.edgecolor": GREY,
-            "axes.labelcolor": GREY,
-            "xtick.color": GREY,
-            "ytick.color": GREY,
-            "svg.hashsalt": "gemma-course",
-            "legend.frameon": False,
-        }
-    )
+    style = plt.rcParams
+    style["figure.figsize"], style["figure.dpi"] = (WIDTH, HEIGHT), 90
+    style["font.size"], style["axes.titlesize"], style["axes.titlelocation"] = NORMAL, 10, "left"
+    style["figure.constrained_layout.use"], style["legend.frameon"] = True, False
+    style["axes.spines.top"] = style["axes.spines.right"] = False
+    for part in ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"):
+        style[part] = GREY
+    style["svg.hashsalt"] = "gemma-course"
 
 
 def headline(figure, title: str) -> None:
