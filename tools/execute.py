@@ -85,7 +85,7 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
             del notebook.cells[0]
             for turn in range(passes):
                 for done, index in enumerate(code, 1):
-                    progress(path.stem, done + turn * len(code), passes * len(code))
+                    show_line(bar(path.stem, done + turn * len(code), passes * len(code)))
                     count = done if turn == 0 else None
                     client.execute_cell(notebook.cells[index], index, execution_count=count)
                 if turn == 0:
@@ -100,17 +100,21 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
             )
             result["traceback"] = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         memory.is_over.set()
-    progress("", 0, 0)
+    show_line("")
     result["notebook"] = first_pass or notebook
     return result | {"seconds": time.monotonic() - began, "peak_mb": memory.mb}
 
 
-def progress(name: str, done: int, total: int) -> None:
-    """A progress bar, where the output is a terminal. `total` = 0 clears it."""
-    if not sys.stdout.isatty():
-        return
-    bar = "█" * (24 * done // total) + "·" * (24 - 24 * done // total) if total else ""
-    print(f"\r\x1b[K{name:30} {bar} {done}/{total}" if total else "\r\x1b[K", end="", flush=True)
+def bar(name: str, done: int, total: int) -> str:
+    """A progress bar of 24 places."""
+    full = 24 * done // total
+    return f"{name:30} {'█' * full}{'·' * (24 - full)} {done}/{total}"
+
+
+def show_line(text: str) -> None:
+    """Replace the line that a terminal shows now; nothing where the output goes to a file."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{text}", end="", flush=True)
 
 
 def store(result: dict) -> None:
