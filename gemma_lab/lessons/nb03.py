@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 
 from gemma_lab import figures
-from gemma_lab.exercises import Verdict, compared, exercise, number, right, wrong
+from gemma_lab.lessons.exercises import Verdict, compared, exercise, number, right, wrong
 
 
 @exercise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gemma_lab import catalog
-from gemma_lab.exercises import (
+from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
     in_short,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gemma_lab.exercises import Verdict, exercise, in_short, number, returned, right, text, wrong
+from gemma_lab.lessons.exercises import Verdict, exercise, in_short, number, returned, right, text, wrong
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gemma_lab.exercises import Verdict, compared, exercise, right, wrong
+from gemma_lab.lessons.exercises import Verdict, compared, exercise, right, wrong
 
 
 @exercise
