@@ -8,7 +8,16 @@ import math
 import ipywidgets
 
 from gemma_lab import figures
-from gemma_lab.lessons.exercises import Verdict, exercise, members, number, returned, right, text, wrong
+from gemma_lab.lessons.exercises import (
+    Verdict,
+    exercise,
+    members,
+    number,
+    returned,
+    right,
+    text,
+    wrong,
+)
 
 
 @exercise

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipywidgets
 
 from gemma_lab import catalog, figures, memory
-from gemma_lab.lessons.exercises import Verdict, exercise, number, plain, right, text, wrong
 from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, WIDTH, plt, use_style
+from gemma_lab.lessons.exercises import Verdict, exercise, number, plain, right, text, wrong
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gemma_lab import catalog
+from gemma_lab.figures import BLUE, ORANGE, headline, plt, use_style
 from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
@@ -14,7 +15,6 @@ from gemma_lab.lessons.exercises import (
     text,
     wrong,
 )
-from gemma_lab.figures import BLUE, ORANGE, headline, plt, use_style
 
 GEMMA_7B = catalog.find("google/gemma-7b-it")
 

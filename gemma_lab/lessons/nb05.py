@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from gemma_lab.lessons.exercises import Verdict, exercise, in_short, number, returned, right, text, wrong
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
+from gemma_lab.lessons.exercises import (
+    Verdict,
+    exercise,
+    in_short,
+    number,
+    returned,
+    right,
+    text,
+    wrong,
+)
 
 
 @exercise
