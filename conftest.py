@@ -1,4 +1,4 @@
-"""What every test and every notebook kernel of the tests gets: the pocket profile, no Hub, no token of yours."""
+"""What every test and its notebook kernels get: the pocket profile, no Hub, no token of yours."""
 
 import os
 import tempfile

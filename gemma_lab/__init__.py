@@ -1,7 +1,7 @@
 """Helpers of the Gemma course: thin, lazy, and free of hard dependencies.
 
-`import gemma_lab` imports neither torch nor transformers. A name is loaded from its module when it is first used,
-because Unsloth has to be imported before transformers, trl and peft.
+`import gemma_lab` imports neither torch nor transformers. A name is loaded from its module when it
+is first used, because Unsloth has to be imported before transformers, trl and peft.
 """
 
 from importlib import import_module

@@ -70,9 +70,8 @@ class Token:
             return f"The Hub refused {self}{hint}: make a new Read token at {page} and replace it."
         if value and value.isascii() and value.isprintable() and " " not in value:
             return ""
-        has_blank = any(character.isspace() for character in value)
-        kind = "has a blank inside" if has_blank else "holds a character that no token has"
-        kind = kind if value else "is empty"
+        kind = "holds a character that no token has" if value else "is empty"
+        kind = "has a blank inside" if any(map(str.isspace, value)) else kind
         return f"The token from {self.source} {kind}: copy it again from {page}."
 
 
@@ -114,9 +113,7 @@ def find_token(ask: bool = False) -> Token | None:
             _memory.exported = found = token
             _memory.before = {name: old for name, old in os.environ.items() if name == "HF_TOKEN"}
             if source == FILE[0] and read().strip() == token.value:
-                _memory.exported = (
-                    None  # the client reads it by itself, and a later login() must count
-                )
+                _memory.exported = None  # the client reads it, and a later login() must count
             else:
                 os.environ["HF_TOKEN"] = token.value
             break
@@ -280,12 +277,11 @@ def _take_back() -> None:
 
 
 def _hide_in_tracebacks() -> None:
-    """Takes tokens out of every traceback that IPython shows: `%xmode Verbose` prints all variables."""
+    """Takes tokens out of all tracebacks in IPython: `%xmode Verbose` prints every variable."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or getattr(shell, "hides_tokens", False):
         return
-    show = shell._showtraceback
-    shell.hides_tokens = True
+    show, shell.hides_tokens = shell._showtraceback, True
 
     def show_without(kind, error, lines):
         values = {_memory.exported.value} if _memory.exported else set()

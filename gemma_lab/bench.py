@@ -1,4 +1,4 @@
-"""Speed, memory and quality of a real model on this machine's card: `python -m gemma_lab.bench google/gemma-2b-it`."""
+"""Speed, memory and quality of a real model on this card: `python -m gemma_lab.bench MODEL`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,26 @@ DATA = Path(__file__).with_name("data")
 
 @torch.no_grad()
 def tokens_per_s(model, tokenizer, num_tokens: int = 128, repeats: int = 5) -> float:
-    """Median speed of greedy decoding of `num_tokens` new tokens for one sequence, after one warm-up."""
+    """Median speed of greedy decoding of `num_tokens` for one sequence, after one warm-up."""
     chat = [{"role": "user", "content": "Write me a poem about Google I/O event."}]
-    inputs = tokenizer.apply_chat_template(
-        chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    inputs = inputs.to(model.device)
+    layout = dict(add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = tokenizer.apply_chat_template(chat, **layout).to(model.device)
+    length = dict(max_new_tokens=num_tokens, min_new_tokens=num_tokens)
     speeds = []
     for _ in range(repeats + 1):
         _wait()
         began = time.perf_counter()
-        model.generate(
-            **inputs, max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False
-        )
+        model.generate(**inputs, **length, do_sample=False)
         _wait()
         speeds.append(num_tokens / (time.perf_counter() - began))
     return statistics.median(speeds[1:])
 
 
 def record(model_id: str, precisions: list[str], num_rows: int, command: str) -> dict:
-    """Speed, memory and quality of `model_id` in each precision that fits this machine, with where and how."""
+    """Speed, memory and quality of `model_id` in each precision that fits, with where and how."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    machine = hardware.describe_machine()
+    machine, has_card = hardware.describe_machine(), torch.cuda.is_available()
     tokenizer = AutoTokenizer.from_pretrained(model_id)
     rows, reference, measured = scores.one_answer_rows()[:num_rows], None, []
     for precision in precisions:
@@ -49,7 +46,7 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
         print(plan.sentence)
         if not plan.fits:
             continue
-        if torch.cuda.is_available():
+        if has_card:
             torch.cuda.reset_peak_memory_stats()
         model = AutoModelForCausalLM.from_pretrained(model_id, **plan.kwargs()).eval()
         loading.portable_4bit(model)
@@ -60,9 +57,7 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
             "dtype": plan.dtype,
             "weight_mb": round(memory.weight_mb(model), 1),
             "tokens_per_s": round(tokens_per_s(model, tokenizer), 1),
-            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)
-            if torch.cuda.is_available()
-            else None,
+            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if has_card else None,
             "perplexity": scores.perplexity(log_probs),
             "kl_to_first": scores.kl(reference, log_probs),
             "right_answers": scores.right_answers(log_probs),
@@ -92,7 +87,8 @@ def main(words: list[str] | None = None) -> None:
         "--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package"
     )
     chosen = parser.parse_args(words)
-    command = f"python -m gemma_lab.bench {chosen.model} --precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
+    options = f"--precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
+    command = f"{parser.prog} {chosen.model} {options}"
     found = record(chosen.model, chosen.precisions, chosen.rows, command)
     card = (found["machine"]["gpu_name"] or "cpu").replace(" ", "-")
     out = chosen.out or DATA / "recorded" / f"{Path(chosen.model).name}_{card}.json"
@@ -102,11 +98,9 @@ def main(words: list[str] | None = None) -> None:
 
 
 def recorded(model_id: str) -> list[dict]:
-    """Every record of `model_id` on a GPU that this copy of the course has; empty where there is none yet."""
-    found = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((DATA / "recorded").glob("*.json"))
-    ]
+    """Every record of `model_id` on a GPU in this copy of the course; empty where there is none."""
+    paths = sorted((DATA / "recorded").glob("*.json"))
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return [one for one in found if one["model"] == model_id and one["machine"]["device"] == "cuda"]
 
 

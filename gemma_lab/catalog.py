@@ -77,7 +77,7 @@ class ModelInfo:
 
     @property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
-        """(out_features, in_features) of the seven linear layers of one block of Gemma 1, 2 or 3."""
+        """(out_features, in_features) of the seven linear layers of a block of Gemma 1, 2 or 3."""
         queries = self.num_attention_heads * self.head_dim
         keys = self.num_key_value_heads * self.head_dim
         return {
@@ -92,7 +92,7 @@ class ModelInfo:
 
     @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Those layers that keep keys and values of their own; the others of Gemma 3n and 4 share."""
+        """The layers that keep keys and values of their own; the others of Gemma 3n and 4 share."""
         config, count = self.config, self.num_hidden_layers
         every = GLOBAL_EVERY.get(self.family, 1)
         kinds = config.get("layer_types") or [
@@ -101,20 +101,16 @@ class ModelInfo:
         heads = config.get("num_key_value_heads") or self.num_attention_heads
         size = config.get("head_dim") or self.hidden_size // self.num_attention_heads
         sliding = Layer(heads, size, config.get("sliding_window"))
-        everywhere = Layer(
-            config.get("num_global_key_value_heads") or heads,
-            config.get("global_head_dim") or size,
-            None,
-        )
+        global_heads = config.get("num_global_key_value_heads") or heads
+        everywhere = Layer(global_heads, config.get("global_head_dim") or size, None)
         own = kinds[: count - (config.get("num_kv_shared_layers") or 0)]
         return tuple(sliding if kind == "sliding_attention" else everywhere for kind in own)
 
     @functools.cached_property
     def _counts(self) -> tuple[int, int, int]:
         """All parameters, those of linear layers, and the rows of these."""
-        is_plain = not self.config.get("attention_bias") and self.config.get(
-            "tie_word_embeddings", 1
-        )
+        is_tied = self.config.get("tie_word_embeddings", True)
+        is_plain = is_tied and not self.config.get("attention_bias")
         if self.whole or self.family not in UNIFORM or not is_plain:
             return _count_on_meta(self.whole or self.config)
         shapes, count = self.linear_shapes.values(), self.num_hidden_layers
@@ -128,19 +124,12 @@ class ModelInfo:
 def _table() -> dict[str, ModelInfo]:
     stand_ins = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
     pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
-    return {
-        hub_id: ModelInfo(
-            hub_id,
-            row["config"],
-            row["name"],
-            row["released"],
-            row.get("part", ""),
-            pockets.get(hub_id),
-            mirror,
-        )
-        for row in json.loads((DATA / "models.json").read_text(encoding="utf-8"))
-        for hub_id, mirror in row["repositories"].items()
-    }
+    table = {}
+    for row in json.loads((DATA / "models.json").read_text(encoding="utf-8")):
+        about = row["config"], row["name"], row["released"], row.get("part", "")
+        for hub_id, mirror in row["repositories"].items():
+            table[hub_id] = ModelInfo(hub_id, *about, pockets.get(hub_id), mirror)
+    return table
 
 
 CATALOG = _table()

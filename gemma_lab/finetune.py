@@ -1,6 +1,6 @@
-"""What Codelab 2 needs twice: the instruction layout, the held-out loss, and Unsloth or plain PEFT behind three calls.
+"""The instruction layout, the held-out loss, and Unsloth or plain PEFT behind three calls.
 
-The trainer itself stays in the notebook. Shapes: B batch, T tokens.
+What Codelab 2 needs twice; the trainer itself stays in the notebook. Shapes: B batch, T tokens.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def format_prompt(row: dict) -> str:
 
 
 def to_prompt_completion(row: dict, eos_token: str) -> dict:
-    """The two columns that TRL takes; the completion ends with `eos_token`, so that the model learns to stop."""
+    """TRL's two columns; the completion ends with `eos_token`, so that the model learns to stop."""
     return {"prompt": format_prompt(row), "completion": row["output"] + eos_token}
 
 
@@ -49,8 +49,8 @@ def held_out_loss(model, tokenizer, rows) -> float:
 def float32_adapters(model):
     """`model`, with its trainable weights in float32. Call it after making the trainer.
 
-    TRL casts the adapters of a quantized model to bfloat16, and fp16 training, as on a T4, cannot scale such gradients.
-    Source: trl 1.14, `SFTTrainer.__init__`.
+    TRL casts the adapters of a quantized model to bfloat16, and fp16 training, as on a T4, cannot
+    scale such gradients. Source: trl 1.14, `SFTTrainer.__init__`.
     """
     for weight in model.parameters():
         if weight.requires_grad:
@@ -65,15 +65,13 @@ class PlainPeft:
 
     @staticmethod
     def from_pretrained(model_name, max_seq_length=2048, dtype=None, load_in_4bit=True):
-        """(model, tokenizer); nf4 with double quantization if `load_in_4bit`. `dtype` None: this machine's best."""
+        """(model, tokenizer); doubly quantized nf4 if `load_in_4bit`; `dtype` None: best here."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from gemma_lab import hardware, loading
 
-        precision = "nf4" if load_in_4bit else "bf16"
-        arguments = loading.plan_loading(
-            model_name, precision, hardware.describe_machine()
-        ).kwargs()
+        precision, machine = "nf4" if load_in_4bit else "bf16", hardware.describe_machine()
+        arguments = loading.plan_loading(model_name, precision, machine).kwargs()
         if dtype is not None:
             arguments["dtype"] = dtype
         model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
@@ -83,19 +81,28 @@ class PlainPeft:
 
     @staticmethod
     def get_peft_model(
-        model, r=16, target_modules=None, lora_alpha=16, lora_dropout=0.0, bias="none",
-        use_gradient_checkpointing=False, random_state=3407, use_rslora=False, loftq_config=None,
-    ):  # fmt: skip
+        model,
+        r=16,
+        target_modules=None,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        bias="none",
+        use_gradient_checkpointing=False,
+        random_state=3407,
+        use_rslora=False,
+        loftq_config=None,
+    ):
         """`model` with LoRA adapters in float32.
 
-        A model that has adapters already comes back as it is, as with Unsloth: the cell may run twice.
+        A model that has them already comes back as it is, as with Unsloth: a cell may run twice.
         Raises: ValueError for LoftQ, which has to start from unquantized weights.
         """
         from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
         if loftq_config:
             raise ValueError(
-                "plain PEFT needs unquantized weights for LoftQ: load with load_in_4bit=False, or use None."
+                "plain PEFT needs unquantized weights for LoftQ: "
+                "load with load_in_4bit=False, or use None."
             )
         if isinstance(model, PeftModel):
             print("This model has LoRA adapters already. To start over, load it again.")
@@ -103,11 +110,9 @@ class PlainPeft:
         torch.manual_seed(random_state)
         if getattr(model, "is_quantized", False):
             model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))
-        config = LoraConfig(
-            r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, bias=bias, target_modules=target_modules,
-            use_rslora=use_rslora, task_type="CAUSAL_LM",
-        )  # fmt: skip
-        return float32_adapters(get_peft_model(model, config))
+        sizes = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, use_rslora=use_rslora)
+        places = dict(target_modules=target_modules, bias=bias, task_type="CAUSAL_LM")
+        return float32_adapters(get_peft_model(model, LoraConfig(**sizes, **places)))
 
     @staticmethod
     def for_inference(model):
@@ -116,16 +121,15 @@ class PlainPeft:
 
 
 def lora_backend():
-    """Unsloth's `FastLanguageModel`, or `PlainPeft` where Unsloth cannot be imported; says which in one line.
+    """Unsloth's `FastLanguageModel`, or `PlainPeft` where it cannot be imported; prints which.
 
     Call it before anything imports transformers, trl or peft, as Unsloth asks.
     """
     try:
         from unsloth import FastLanguageModel
     except (ImportError, NotImplementedError, RuntimeError) as error:
-        print(
-            f"LoRA with plain PEFT: Unsloth cannot be imported here ({(str(error) or type(error).__name__).splitlines()[0]})."
-        )
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"LoRA with plain PEFT: Unsloth cannot be imported here ({why}).")
         return PlainPeft
     print("LoRA with Unsloth.")
     return FastLanguageModel

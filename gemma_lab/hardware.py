@@ -1,7 +1,8 @@
-"""What this machine can do, as plain data: other modules decide from a described machine, so any machine can be tested.
+"""What this machine can do, as plain data, so that decisions are tested for any described one.
 
-Sources: NVIDIA's data sheets for memory and compute capability; bfloat16 arithmetic and FlashAttention 2 both need
-compute capability 8.0. `torch.cuda.is_bf16_supported()` is not asked: it says True on a T4, which only emulates it.
+Sources: NVIDIA's data sheets for memory and compute capability; bfloat16 arithmetic and
+FlashAttention 2 both need compute capability 8.0. `torch.cuda.is_bf16_supported()` is not asked:
+it says True on a T4, which only emulates it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class Machine:
 
     @property
     def has_bf16(self) -> bool:
-        """True where bfloat16 arithmetic is real: CPUs, and cards from compute capability 8.0 on."""
+        """True where bfloat16 arithmetic is real: CPUs, and cards of compute capability 8.0 on."""
         if self.device == "cuda":
             return self.compute_capability >= (8, 0)
         return self.device == "cpu"
 
     @property
     def has_flash_attention(self) -> bool:
-        """True where FlashAttention 2 runs: its package is installed and the card has compute capability 8.0."""
+        """True where FlashAttention 2 is installed and the card has compute capability 8.0."""
         return self.device == "cuda" and self.compute_capability >= (8, 0) and self.has_flash_attn
 
     @property
@@ -131,7 +132,7 @@ def _free_in_ram() -> float | None:
 
 
 def _free_on_card(cuda) -> float:
-    """What nobody holds, and what torch keeps in this process though no tensor needs it any more."""
+    """What nobody holds, and what torch keeps here though no tensor needs it any more."""
     free, _ = cuda.mem_get_info()
     return (free + cuda.memory_reserved() - cuda.memory_allocated()) / GIB
 

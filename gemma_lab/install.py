@@ -72,7 +72,7 @@ def missing_requirements(packages) -> list:
 
 
 def install(requirements, run=subprocess.run) -> None:
-    """Install `requirements` into this kernel's environment with uv, or with pip where there is none.
+    """Install `requirements` into this kernel's environment with uv or, without uv, with pip.
 
     What is installed already stays as it is, also where a new package asks for another version of
     it: trl wants datasets 4.7, whose pyarrow cannot replace the one that Colab's pandas has loaded;

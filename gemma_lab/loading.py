@@ -1,6 +1,6 @@
 """From a model, a precision and a machine to the arguments of `from_pretrained`.
 
-The decisions are pure functions of a described `Machine`, so that what happens on a T4 is tested without one.
+The decisions are pure functions of a described `Machine`: those for a T4 are tested without one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float
 class Plan:
     """How to load one model in one precision on one machine.
 
-    `kwargs()` are arguments of `AutoModelForCausalLM.from_pretrained`; `quantization` those of `BitsAndBytesConfig`.
+    `kwargs()` are for a model class's `from_pretrained`, `quantization` for `BitsAndBytesConfig`.
     """
 
     precision: str
@@ -55,7 +55,7 @@ def choose_attention(family: str) -> str:
 
 
 def attention_implementations(family: str, machine: hardware.Machine) -> list[str]:
-    """Those that give the right result on `machine`, the plainest first; for Gemma 2, those that cap."""
+    """Those that are right on `machine`, the plainest first; for Gemma 2, those that cap."""
     plain = ["eager", "flex_attention" if family == "gemma2" else "sdpa"]
     return plain + ["flash_attention_2"] * machine.has_flash_attention
 
@@ -92,8 +92,8 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
 def portable_4bit(model):
     """`model`, with bitsandbytes' AVX512 shortcut for 4-bit weights on CPUs switched off.
 
-    The first evaluation on such a CPU repacks the weights in place; LoRA gradients after it are wrong, without a
-    warning. Call it right after loading; elsewhere it changes nothing.
+    The first evaluation on such a CPU repacks the weights in place; LoRA gradients after it are
+    wrong, without a warning. Call it right after loading; elsewhere it changes nothing.
     Source: bitsandbytes 0.50, `Linear4bit.forward`.
     """
     import bitsandbytes

@@ -14,7 +14,7 @@ WORKING_GIB = 1  # what torch and its libraries need beside a model, on a card o
 
 @dataclass(frozen=True)
 class Fit:
-    """Does a model in one precision fit what is free on a machine? `needed_gib` says what counts."""
+    """Whether a model in one precision fits what is free; `needed_gib` says what counts."""
 
     needed_gib: float
     fits: bool
@@ -24,9 +24,9 @@ class Fit:
 def weight_bytes(info: ModelInfo, precision: str) -> int:
     """Bytes of the weights as bitsandbytes stores them: only the linear layers are quantized.
 
-    int8 adds one float32 scale for each output row; nf4 and fp4, doubly quantized, add one byte for
-    each block of 64 weights and a float32 for each 256 of those. Embedding and norms stay in 16 bits.
-    Source: Dettmers et al. 2022 and 2023, arXiv:2208.07339 and arXiv:2305.14314.
+    int8 adds one float32 scale for each output row; nf4 and fp4, doubly quantized, add a byte for
+    each block of 64 weights and a float32 for each 256 of those. Embedding and norms keep
+    16 bits. Source: Dettmers et al. 2022 and 2023, arXiv:2208.07339 and arXiv:2305.14314.
     Raises: ValueError, with the precision received.
     """
     if precision not in BITS:
@@ -71,31 +71,23 @@ def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit
     needed, free = needed_gib(info, precision, num_tokens), machine.free_gib
     verdict = "fits" if needed <= free else "does not fit"
     what = f"The {info.part} part of {info.hub_id}" if info.part else info.hub_id
-    where = machine.gpu_name or "this machine"
-    sentence = (
-        f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: {where} has {free:.1f} free."
-    )
+    has = f"{machine.gpu_name or 'this machine'} has {free:.1f} free."
+    sentence = f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: {has}"
     return Fit(needed, needed <= free, sentence)
 
 
 def weight_mb(model) -> float:
-    """Megabytes (10^6 bytes) of all weights, with bitsandbytes' scales, which `get_memory_footprint()` leaves out."""
+    """Megabytes (10^6 bytes) of weights and their scales, which `get_memory_footprint()` omits."""
     import torch
 
     tensors = [*model.parameters(), *model.buffers()]
     for module in model.modules():
         weight, state = getattr(module, "weight", None), getattr(module, "state", None)
-        for holder in (
-            weight,
-            state,
-        ):  # int8: the row scales move from the weight to the state in the first forward
+        for holder in (weight, state):  # int8's scales move to the state in the first forward
             tensors += [getattr(holder, name, None) for name in ("CB", "SCB")]
         tensors += _quant_state_tensors(getattr(weight, "quant_state", None))
-    unique = {
-        t.data_ptr(): t.numel() * t.element_size()
-        for t in tensors
-        if isinstance(t, torch.Tensor) and t.numel()
-    }
+    held = [t for t in tensors if isinstance(t, torch.Tensor) and t.numel()]
+    unique = {t.data_ptr(): t.numel() * t.element_size() for t in held}
     return sum(unique.values()) / 1e6
 
 

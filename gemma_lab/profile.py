@@ -9,24 +9,20 @@ from pathlib import Path
 from gemma_lab import access, catalog, hardware
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
-
-
 PROFILES = ("auto", "pocket", "hub", "mirror")
-
-
 FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
 TERMS = "Gemma Terms of Use"
 
 
 class ProfileError(ValueError):
-    """No such profile, or nothing stands in for a model; Jupyter shows the message without a traceback."""
+    """No such profile, or no stand-in for a model; Jupyter shows the message without traceback."""
 
     _render_traceback_ = access.AccessError._render_traceback_
 
 
 @dataclass(frozen=True)
 class Profile:
-    """ "pocket" or "hub", and the sentence that says why."""
+    """The name, "pocket" or "hub", and the sentence that says why."""
 
     name: str
     reason: str
@@ -36,20 +32,18 @@ class Profile:
 def choose_profile(
     requested: str, machine: hardware.Machine, found: access.Access | None
 ) -> Profile:
-    """The profile for what was `requested` ("auto", "pocket", "hub", "mirror"), this machine and this access.
+    """The profile for the one of `PROFILES` that was `requested`, this machine and this access.
 
-    Raises: ProfileError for another word; AccessError where hub is asked for and refused, saying what to do.
+    Raises: ProfileError for another word; AccessError, with what to do, where hub is refused.
     """
     if requested not in PROFILES:
-        raise ProfileError(
-            f"GEMMA_LAB_PROFILE must be one of {', '.join(PROFILES)}, not {requested!r}."
-        )
+        names = ", ".join(PROFILES)
+        raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {names}, not {requested!r}.")
     if requested == "pocket":
         return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
     if requested == "mirror":
-        return Profile(
-            "hub", "From public copies of Google's checkpoints; the Gemma Terms of Use apply.", True
-        )
+        reason = f"From public copies of Google's checkpoints; the {TERMS} apply."
+        return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
         return Profile("pocket", "There is no NVIDIA GPU here.")
     if found.status == "ok":
@@ -57,13 +51,12 @@ def choose_profile(
     if requested == "auto":
         reason = found.advice
         if found.status in ("no-token", "bad-token", "licence"):
-            reason += " Or set GEMMA_LAB_PROFILE to mirror: public copies by Unsloth, under the same Gemma Terms of Use."
+            copies = f"public copies by Unsloth, under the same {TERMS}."
+            reason += f" Or set GEMMA_LAB_PROFILE to mirror: {copies}"
         return Profile("pocket", reason)
     if found.status == "no-network":
-        return Profile(
-            "hub",
-            f"GEMMA_LAB_PROFILE asks for it. {found.advice} Models downloaded before still load.",
-        )
+        kept = "Models downloaded before still load."
+        return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} {kept}")
     raise access.AccessError(found.advice)
 
 
@@ -93,12 +86,12 @@ def current_profile(again: bool = False) -> Profile:
 
 
 def forget() -> None:
-    """Nothing. The next profile is decided and the next access is asked as if for the first time."""
+    """Clears all: the next profile is decided, and access asked for, as if for the first time."""
     _state.__init__()
 
 
 def _access(repo_id: str, is_public: bool = False) -> access.Access:
-    """What the Hub grants with the token found now. Only a grant is kept: a licence may be accepted."""
+    """The Hub's answer to the token found now. Only a grant is kept: a licence may be accepted."""
     token = access.find_token()
     key = repo_id, token and hash(token.value)
     if key not in _state.granted:
@@ -148,11 +141,8 @@ def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:
         raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
     folder = CHECKPOINTS / info.pocket
     if not (folder / "model.safetensors").is_file():
-        raise ProfileError(
-            f"{info.pocket} is missing from this copy of the course: clone or install it again."
-        )
-    millions = catalog.find(folder).num_parameters / 1e6
-    print(
-        f"{info.pocket} (ours, {millions:.1f} M parameters) standing in for {info.hub_id}. {now.reason}"
-    )
+        advice = "is missing from this copy of the course: clone or install it again."
+        raise ProfileError(f"{info.pocket} {advice}")
+    ours = f"ours, {catalog.find(folder).num_parameters / 1e6:.1f} M parameters"
+    print(f"{info.pocket} ({ours}) standing in for {info.hub_id}. {now.reason}")
     return str(folder)

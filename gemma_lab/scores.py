@@ -1,6 +1,6 @@
-"""What a precision costs: perplexity, KL divergence, agreement and right answers, on text with one right answer.
+"""What a precision costs: perplexity, KL divergence, agreement and right answers.
 
-Shapes: A answer tokens of one row, V vocabulary.
+All on text with one right answer. Shapes: A answer tokens of one row, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ DATA = Path(__file__).with_name("data")
 
 @dataclass(frozen=True)
 class Scores:
-    """For each row: log-probabilities (A, V) in nats, on the CPU in float32, and the right tokens (A,)."""
+    """For each row log-probabilities (A, V) in nats, float32, on the CPU; and right tokens (A,)."""
 
     log_probs: list[torch.Tensor]
     targets: list[torch.Tensor]
 
 
 def one_answer_rows() -> list[dict]:
-    """Rows of prompt, answer and kind ("sum", "fact" or "task"), held out from the training of the pocket models."""
+    """Rows of prompt, answer, kind ("sum", "fact", "task") that no pocket model is trained on."""
     lines = (DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -57,23 +57,19 @@ def token_log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
 def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
     """What `model` thinks of each token of each right answer, given its prompt."""
     encoded = [encode(tokenizer, row) for row in rows]
-    return Scores(
-        [log_probs(model, ids, start) for ids, start in encoded],
-        [ids[0, start:] for ids, start in encoded],
-    )
+    thoughts = [log_probs(model, ids, start) for ids, start in encoded]
+    return Scores(thoughts, [ids[0, start:] for ids, start in encoded])
 
 
 def perplexity(scores: Scores) -> float:
-    """exp of the mean negative log-probability, in nats, over all answer tokens. 1 is certainty, V is a blind guess."""
-    total = sum(
-        lp.gather(-1, target[:, None]).sum().item()
-        for lp, target in zip(scores.log_probs, scores.targets)
-    )
+    """exp of the mean of -log p over all answer tokens. 1 is certainty, V is a blind guess."""
+    pairs = zip(scores.log_probs, scores.targets)
+    total = sum(lp.gather(-1, target[:, None]).sum().item() for lp, target in pairs)
     return math.exp(-total / sum(map(len, scores.targets)))
 
 
 def kl(reference: Scores, other: Scores) -> float:
-    """Mean KL(reference || other) over all answer tokens, in nats: 0 when both models think the same."""
+    """Mean KL(reference || other) over all answer tokens, in nats: 0 when both think the same."""
     total = count = 0
     for p, q in zip(reference.log_probs, other.log_probs):
         p, q = p.double(), q.double()
@@ -84,14 +80,12 @@ def kl(reference: Scores, other: Scores) -> float:
 
 def top1_agreement(reference: Scores, other: Scores) -> float:
     """Share of answer tokens for which both models have the same first choice."""
-    same = [
-        (p.argmax(-1) == q.argmax(-1)).double()
-        for p, q in zip(reference.log_probs, other.log_probs)
-    ]
+    pairs = zip(reference.log_probs, other.log_probs)
+    same = [(p.argmax(-1) == q.argmax(-1)).double() for p, q in pairs]
     return torch.cat(same).mean().item()
 
 
 def right_answers(scores: Scores) -> float:
-    """Share of rows that greedy decoding answers exactly: every token of the answer is the first choice."""
+    """Share of rows that greedy decoding answers exactly: each token is the first choice."""
     pairs = list(zip(scores.log_probs, scores.targets))
     return sum(bool((lp.argmax(-1) == target).all()) for lp, target in pairs) / len(pairs)

@@ -1,4 +1,4 @@
-"""What the first cell of a notebook does: install what is missing, look at the machine, choose the profile."""
+"""A notebook's first cell: installs what is missing, looks at the machine, chooses the profile."""
 
 from __future__ import annotations
 
@@ -7,33 +7,29 @@ import os
 
 from gemma_lab import access, hardware, install, profile
 
-# Loggers that repeat, in every layer, what a learner cannot act on: a missing speed-up, a cast that int8 always makes.
+# Loggers that repeat in every layer what nobody can act on: a missing speed-up, a cast of int8.
 NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
 
 
 def setup(*packages: str, ask: bool = False) -> str:
-    """Prepare this kernel for a notebook, print at most four lines, and return the profile: "pocket" or "hub".
+    """The profile, "pocket" or "hub", of a kernel made ready. Prints at most four lines.
 
     Args:
-        packages: names from requirements.txt that the notebook needs; the missing ones are installed.
+        packages: names from requirements.txt that the notebook needs; missing ones are installed.
         ask: ask for a Hugging Face token when none is found; the input is hidden.
     Raises:
         ValueError: a package that requirements.txt does not list.
-        SetupError: the installation failed, or moved what this kernel had loaded; the message says what to do.
+        SetupError: the installation failed, or moved what this kernel had loaded; with what to do.
     """
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     missing = install.missing_requirements(packages)
     if missing:
         install.install(missing)
-    state = ", ".join(
-        f"{name} {install._version(name)}"
-        for name in dict.fromkeys(("torch", "transformers", *packages))
-    )
-    print(
-        f"Packages: {state}"
-        + (f" (installed now: {', '.join(r.name for r in missing)})" if missing else "")
-    )
+    names = dict.fromkeys(("torch", "transformers", *packages))
+    state = ", ".join(f"{name} {install._version(name)}" for name in names)
+    new = f" (installed now: {', '.join(r.name for r in missing)})" if missing else ""
+    print(f"Packages: {state}{new}")
     if moved := install.moved_after_import():
         raise install.SetupError(
             f"Restart the kernel (on Colab: Runtime, Restart session) and run this cell again: "
@@ -45,9 +41,7 @@ def setup(*packages: str, ask: bool = False) -> str:
         access.find_token(ask=True)
     chosen = profile.current_profile(again=True)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
-    if (
-        chosen.name == "pocket"
-    ):  # nothing is downloaded, so progress bars would only be noise in the page
+    if chosen.name == "pocket":  # nothing is downloaded: progress bars would only be noise
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     return chosen.name

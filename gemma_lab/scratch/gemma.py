@@ -1,9 +1,11 @@
-"""Gemma 1 and Gemma 2 from scratch, to be read from top to bottom. Nothing here is needed to use a Gemma.
+"""Gemma 1 and Gemma 2 from scratch, to be read from top to bottom.
 
-Sources: the reports on Gemma (arXiv:2403.08295) and Gemma 2 (arXiv:2408.00118); where they are silent, transformers'
-`modeling_gemma.py` and `modeling_gemma2.py`. Their names are kept, so that a state dict loads as it is.
-Shapes: B batch, T new tokens, S tokens looked at (cached and new), D hidden_size, H heads, K key-value heads, h head_dim,
-V vocabulary.
+Nothing here is needed to use a Gemma.
+Sources: the reports on Gemma (arXiv:2403.08295) and Gemma 2 (arXiv:2408.00118); where they are
+silent, transformers' `modeling_gemma.py` and `modeling_gemma2.py`. Their names are kept, so that a
+state dict loads as it is.
+Shapes: B batch, T new tokens, S tokens looked at (cached and new), D hidden_size, H heads,
+K key-value heads, h head_dim, V vocabulary.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ GEMMA_2 = dict(
 
 @dataclass(frozen=True)
 class Config:
-    """The sizes of a model, in the names of transformers. What only Gemma 2 has is None for Gemma 1."""
+    """The sizes of a model, in transformers' names. What only Gemma 2 has is None for Gemma 1."""
 
     model_type: str  # "gemma" or "gemma2"
     vocab_size: int
@@ -47,32 +49,30 @@ class Config:
 
     @classmethod
     def from_transformers(cls, values: dict) -> Config:
-        """From the dictionary of a `GemmaConfig` or `Gemma2Config`, or of a checkpoint's config.json.
+        """The sizes in the dictionary of a `GemmaConfig`, a `Gemma2Config` or a config.json.
 
         Raises: ValueError for what this file does not build, naming it.
         """
-        if values["model_type"] not in ("gemma", "gemma2"):
+        family = values["model_type"]
+        if family not in ("gemma", "gemma2"):
+            raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {family!r}.")
+        rope = values.get("rope_parameters") or {}  # transformers 5; older files have rope_theta
+        is_plain = rope.get("rope_type", "default") == "default"
+        if not is_plain or not values.get("tie_word_embeddings", True):
             raise ValueError(
-                f"This file builds Gemma 1 and 2 (gemma, gemma2), not {values['model_type']!r}."
+                "This file builds plain RoPE and a tied head, "
+                f"not another RoPE ({rope}) or an untied head."
             )
-        rope = (
-            values.get("rope_parameters") or {}
-        )  # transformers 5; older files have rope_theta itself
-        if rope.get("rope_type", "default") != "default" or not values.get(
-            "tie_word_embeddings", True
-        ):
-            raise ValueError(
-                f"This file builds plain RoPE and a tied head, not another RoPE ({rope}) or an untied head."
-            )
-        known = GEMMA_2 if values["model_type"] == "gemma2" else {}
-        known = known | {
-            field.name: values[field.name] for field in fields(cls) if field.name in values
-        }
-        return cls(**known | ({"rope_theta": rope["rope_theta"]} if rope else {}))
+        known = GEMMA_2 if family == "gemma2" else {}
+        given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**known | given | ({"rope_theta": rope["rope_theta"]} if rope else {}))
 
     @property
     def windows(self) -> tuple[int | None, ...]:
-        """For each layer how many tokens it looks at, its own included; None: all. In Gemma 2 every other layer slides."""
+        """For each layer how many tokens it looks at, its own included; None: all.
+
+        In Gemma 2 every other layer slides.
+        """
         kinds = self.layer_types or ["sliding_attention", "full_attention"] * self.num_hidden_layers
         sizes = {"sliding_attention": self.sliding_window, "full_attention": None}
         return tuple(sizes[kind] for kind in kinds[: self.num_hidden_layers])
@@ -104,9 +104,8 @@ def rope_table(positions: Tensor, head_dim: int, theta: float = 10_000.0) -> tup
     Args: positions: (B, T).    Returns: two tensors of shape (B, T, h), float32.
     Source: Su et al. 2021, arXiv:2104.09864 §3.2.
     """
-    speeds = 1.0 / theta ** (
-        torch.arange(0, head_dim, 2, dtype=torch.float, device=positions.device) / head_dim
-    )
+    even = torch.arange(0, head_dim, 2, dtype=torch.float, device=positions.device)  # 2i
+    speeds = 1.0 / theta ** (even / head_dim)  # (h/2)
     angles = positions[..., None].float() * speeds  # (B, T, h/2)
     angles = torch.cat((angles, angles), dim=-1)  # (B, T, h)
     return angles.cos(), angles.sin()
@@ -116,7 +115,7 @@ def rotate_half(x: Tensor) -> Tensor:
     """The second half of the last axis, negated, then the first half.
 
     Args: x: (..., h), h even.    Returns: (..., h).
-    Source: Su et al. 2021, §3.4.2; halves as in Gemma's released code, not neighbours as in the paper.
+    Source: Su et al. 2021, §3.4.2; halves as in Gemma's released code; the paper has neighbours.
     """
     first, second = x.chunk(2, dim=-1)
     return torch.cat((-second, first), dim=-1)
@@ -134,15 +133,15 @@ def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def soft_cap(x: Tensor, cap: float | None) -> Tensor:
     """cap * tanh(x / cap): nearly x where x is small, never beyond +-cap. Without a cap, x.
 
-    Source: Bello et al. 2016, arXiv:1611.09940; Gemma 2 report §2 (50 for attention, 30 for the logits).
+    Source: Bello et al. 2016, arXiv:1611.09940; Gemma 2 report §2 (attention 50, logits 30).
     """
     return x if cap is None else torch.tanh(x / cap) * cap
 
 
 def causal_mask(num_tokens: int, num_keys: int, window: int | None, padding: Tensor) -> Tensor:
-    """True where a token may look: at itself and back, at most at `window` tokens, and never at padding.
+    """True where a token may look: at itself and back, at most `window` tokens, never padding.
 
-    Args: padding: (B, S or more), 1 for a token, 0 for padding. All sequences end at the same token.
+    Args: padding: (B, S or more), 1 for a token, 0 for padding. All rows end at one token.
     Returns: (B, 1, T, S).
     """
     key = torch.arange(num_keys, device=padding.device)  # (S)
@@ -159,13 +158,13 @@ def attend(
     """Scaled dot-product attention; scores are capped before they are masked.
 
     Args: q: (B, H, T, h); k, v: (B, K, S, h), each shared by H / K heads; visible: (B, 1, T, S).
-    Returns: the mean of the values, (B, H, T, h), and the weights, (B, H, T, S), which sum to 1 over S.
-    Source: arXiv:1706.03762 §3.2.1; one key for several heads: arXiv:1911.02150 (multi-query), arXiv:2305.13245 (grouped).
+    Returns: the mean of the values, (B, H, T, h), and the weights, (B, H, T, S), of sum 1 over S.
+    Source: arXiv:1706.03762 §3.2.1; one key for several heads: arXiv:1911.02150 (multi-query),
+    arXiv:2305.13245 (grouped).
     """
     group = q.shape[1] // k.shape[1]
-    k, v = (
-        part[:, :, None].expand(-1, -1, group, -1, -1).flatten(1, 2) for part in (k, v)
-    )  # (B, H, S, h)
+    shared = (part[:, :, None].expand(-1, -1, group, -1, -1) for part in (k, v))
+    k, v = (part.flatten(1, 2) for part in shared)  # (B, H, S, h)
     scores = soft_cap(q @ k.transpose(2, 3) * scaling, cap)  # (B, H, T, S)
     # The least float, not -inf: a padding token sees nothing, and its row must not become NaN.
     scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
@@ -174,7 +173,10 @@ def attend(
 
 
 class Cache:
-    """Keys and values of the tokens so far, layer by layer. A sliding layer keeps only what its next token can see."""
+    """Keys and values of the tokens so far, layer by layer.
+
+    A sliding layer keeps only what its next token can see.
+    """
 
     def __init__(self, config: Config):
         self.windows = config.windows
@@ -182,7 +184,7 @@ class Cache:
         self.padding: Tensor | None = None  # (B, tokens so far), 1 for a token and 0 for padding
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the new keys and values, each (B, K, T, h); return the kept and the new ones, (B, K, S, h)."""
+        """All keys and values, (B, K, S, h), after the new ones, (B, K, T, h), are kept too."""
         before = self.layers[layer] or (k[:, :, :0], v[:, :, :0])
         k, v = (torch.cat((old, new), dim=2) for old, new in zip(before, (k, v)))
         self.layers[layer] = k, v
@@ -199,23 +201,23 @@ class Cache:
     @property
     def num_bytes(self) -> int:
         """Bytes of all keys and values that are held now."""
-        return sum(
-            part.numel() * part.element_size() for pair in self.layers if pair for part in pair
-        )
+        parts = [part for pair in self.layers if pair for part in pair]
+        return sum(part.numel() * part.element_size() for part in parts)
 
 
 class Attention(nn.Module):
-    """H heads that look back, over K keys and values: multi-head (K = H), multi-query (K = 1), grouped-query between."""
+    """H heads that look back, over K keys and values.
+
+    Multi-head attention has K = H, multi-query K = 1, grouped-query something between.
+    """
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
         self.layer, self.window = layer, config.windows[layer]
         self.head_dim, self.cap = config.head_dim, config.attn_logit_softcapping
         self.scaling = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
-        queries, keys = (
-            config.num_attention_heads * config.head_dim,
-            config.num_key_value_heads * config.head_dim,
-        )
+        queries = config.num_attention_heads * config.head_dim
+        keys = config.num_key_value_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
         self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
@@ -224,12 +226,13 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None
     ) -> tuple:
-        """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
+        """What the heads found, (B, T, D), and their weights, (B, H, T, S).
+
+        Args: x: (B, T, D); padding: (B, S or more).
+        """
         heads = (*x.shape[:2], -1, self.head_dim)
-        q, k, v = (
-            project(x).view(heads).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        projections = self.q_proj, self.k_proj, self.v_proj
+        q, k, v = (project(x).view(heads).transpose(1, 2) for project in projections)
         q, k = apply_rope(q, *rope), apply_rope(k, *rope)  # (B, H, T, h), (B, K, T, h)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)  # (B, K, S, h)
@@ -256,9 +259,10 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each added to the stream. Gemma 1 norms what goes in; Gemma 2 also what comes out.
+    """Attention and MLP, each added to the stream.
 
-    Mind the names: `post_attention_layernorm` stands before the MLP in Gemma 1, and after the attention in Gemma 2.
+    Gemma 1 norms what goes in; Gemma 2 also what comes out. Mind the names:
+    `post_attention_layernorm` stands before the MLP in Gemma 1, and after the attention in Gemma 2.
     """
 
     def __init__(self, config: Config, layer: int):
@@ -268,23 +272,23 @@ class Block(nn.Module):
         self.input_layernorm, self.self_attn = RMSNorm(*sizes), Attention(config, layer)
         self.post_attention_layernorm, self.mlp = RMSNorm(*sizes), MLP(config)
         if self.has_post_norms:
-            self.pre_feedforward_layernorm, self.post_feedforward_layernorm = (
-                RMSNorm(*sizes),
-                RMSNorm(*sizes),
-            )
+            self.pre_feedforward_layernorm = RMSNorm(*sizes)
+            self.post_feedforward_layernorm = RMSNorm(*sizes)
 
     def forward(
         self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None
     ) -> tuple:
-        """Args: x: (B, T, D); padding: (B, S or more).    Returns: (B, T, D), and the weights, (B, H, T, S)."""
+        """The stream after this block, (B, T, D), and the attention weights, (B, H, T, S).
+
+        Args: x: (B, T, D); padding: (B, S or more).
+        """
         seen, weights = self.self_attn(self.input_layernorm(x), rope, padding, cache)
         if not self.has_post_norms:
             x = x + seen
             return x + self.mlp(self.post_attention_layernorm(x)), weights
         x = x + self.post_attention_layernorm(seen)
-        return x + self.post_feedforward_layernorm(
-            self.mlp(self.pre_feedforward_layernorm(x))
-        ), weights
+        fed = self.mlp(self.pre_feedforward_layernorm(x))
+        return x + self.post_feedforward_layernorm(fed), weights
 
 
 @dataclass
@@ -292,9 +296,7 @@ class Output:
     """What a forward pass gives."""
 
     logits: Tensor  # (B, T, V)
-    hidden_states: list[
-        Tensor
-    ]  # (B, T, D), after the embedding and after each layer, the last one normed
+    hidden_states: list[Tensor]  # (B, T, D), after the embedding and each layer, the last normed
     attentions: list[Tensor]  # of each layer (B, H, T, S), if asked for
 
 
@@ -320,29 +322,28 @@ class Gemma(nn.Module):
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Gemma:
-        """A checkpoint of transformers: config.json, and weights in safetensors, which are read as float32."""
+        """A checkpoint of transformers: config.json, and safetensors, which are read as float32."""
         from safetensors.torch import load_file
 
-        config = Config.from_transformers(
-            json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
-        )
-        weights = {
-            name: w
-            for file in sorted(Path(folder).glob("*.safetensors"))
-            for name, w in load_file(file).items()
-        }
-        weights.setdefault(
-            "lm_head.weight", weights["model.embed_tokens.weight"]
-        )  # the file holds it once
-        model = cls(config)
+        values = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+        weights = {}
+        for file in sorted(Path(folder).glob("*.safetensors")):
+            weights |= load_file(file)
+        # The files hold the tied table once.
+        weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
+        model = cls(Config.from_transformers(values))
         model.load_state_dict(weights)
         return model.eval()
 
     def forward(
         self, input_ids: Tensor, padding: Tensor = None, cache: Cache = None, with_attentions=False
     ) -> Output:
-        """Args: input_ids: (B, T), the new tokens; padding: (B, cached + T), 1 for a token, 0 for padding on the left, by
-        default no new padding; cache: what was seen before, to which the new tokens are added.
+        """Logits and hidden states of the new tokens and, if asked for, their attention weights.
+
+        Args:
+            input_ids: (B, T), the new tokens.
+            padding: (B, cached + T), 1 for a token, 0 for padding on the left; by default none new.
+            cache: what was seen before, to which the new tokens are added.
         Raises: ValueError for a padding of another length.
         """
         num_tokens, past = input_ids.shape[1], 0 if cache is None else cache.num_tokens
@@ -351,7 +352,8 @@ class Gemma(nn.Module):
             padding = torch.cat((cache.padding, new), dim=1) if past else new
         if padding.shape[1] != past + num_tokens:
             raise ValueError(
-                f"padding has {padding.shape[1]} columns; {past} cached and {num_tokens} new tokens need as many."
+                f"padding has {padding.shape[1]} columns; "
+                f"{past} cached and {num_tokens} new tokens need as many."
             )
         positions = (padding.long().cumsum(-1) - 1).clamp(min=0)[:, -num_tokens:]  # (B, T)
         rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
@@ -366,8 +368,5 @@ class Gemma(nn.Module):
         if cache is not None:
             cache.padding = padding
         hidden_states[-1] = x = self.model.norm(x)
-        return Output(
-            soft_cap(self.lm_head(x), self.config.final_logit_softcapping),
-            hidden_states,
-            attentions,
-        )
+        logits = soft_cap(self.lm_head(x), self.config.final_logit_softcapping)
+        return Output(logits, hidden_states, attentions)
