@@ -1,4 +1,4 @@
-"""Every test leaves the process as it found it, so that no test depends on another, in any order and on any worker."""
+"""Every test leaves the process as it found it: none depends on another, in any order or worker."""
 
 import logging
 import os
@@ -11,7 +11,11 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def as_it_was():
-    """Puts back the environment, the working folder, the import path, caches, log levels, pictures, and HF_HOME."""
+    """Puts back what a test changed outside itself.
+
+    That is the environment, the working folder, the import path, caches, log levels, pictures, and
+    HF_HOME.
+    """
     environment, folder, path = dict(os.environ), Path.cwd(), list(sys.path)
     levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
     home = Path(os.environ["HF_HOME"])

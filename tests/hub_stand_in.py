@@ -1,7 +1,7 @@
 """A Hub on the loopback interface, as far as the course asks it: models, gates, tokens, and faults.
 
-A folder ROOT/owner/name is served as the model owner/name. The headers are those by which the real client tells a gated
-repository (401, 403) from an unknown one.
+A folder ROOT/owner/name is served as the model owner/name. The headers are those by which the real
+client tells a gated repository (401, 403) from an unknown one.
 """
 
 import hashlib
@@ -13,21 +13,22 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-ROUTE = re.compile(
-    r"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/(auth-check|revision|tree|resolve)(?:/([^/]+))?(?:/(.*))?)?"
-)
+VERBS = "auth-check|revision|tree|resolve"
+ROUTE = re.compile(rf"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")
 PORTAL = b"<!DOCTYPE html><title>Log in</title>Welcome to this network."
 
 
 class Hub(ThreadingHTTPServer):
     """Start with `Hub(root)`; `url` goes into HF_ENDPOINT. Sets of names decide who may read what.
 
-    `tokens` exist; those in `accepted` have accepted the licence of the `gated` repositories. `fault` is one of
+    `tokens` exist; those in `accepted` have accepted the licence of the `gated` repositories.
+    `fault` is one of
     - a status that every request gets;
     - "silent": the connection is taken and nothing is ever said;
     - "portal": every answer is the log-in page of a network, with status 200;
     - "cut": the connection of a download of weights ends halfway, `cuts` times.
-    `asked` are the paths of all requests, `sent` the tokens that came with them, `ranges` the parts that were asked for.
+    `asked` are the paths of all requests, `sent` the tokens that came with them, `ranges` the parts
+    that were asked for.
     """
 
     daemon_threads = True
@@ -50,9 +51,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in (
-            {"Content_Type": "application/json", "Content_Length": len(content)} | headers
-        ).items():
+        usual = {"Content_Type": "application/json", "Content_Length": len(content)}
+        for name, value in (usual | headers).items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         if self.command != "HEAD":
@@ -79,31 +79,23 @@ class Handler(BaseHTTPRequestHandler):
         if token and token not in hub.tokens:
             return self.refuse(401, "Invalid credentials in Authorization header")
         if path == "/api/whoami-v2":
-            return (
-                self.answer(200, {"type": "user", "name": "learner"})
-                if token
-                else self.refuse(401, "Invalid username")
-            )
+            if not token:
+                return self.refuse(401, "Invalid username")
+            return self.answer(200, {"type": "user", "name": "learner"})
         match = ROUTE.fullmatch(path)
         repo, verb, _, name = match.groups() if match else (None,) * 4
         folder = hub.root / (repo or "")
         if not repo or not folder.is_dir():
             return self.refuse(404 if token else 401, "Repository not found", "RepoNotFound")
         if repo in hub.gated and verb in ("auth-check", "resolve") and token not in hub.accepted:
-            return self.refuse(
-                403 if token else 401, f"Access to model {repo} is restricted", "GatedRepo"
-            )
+            status = 403 if token else 401
+            return self.refuse(status, f"Access to model {repo} is restricted", "GatedRepo")
         if verb == "auth-check":
             return self.answer(200, {})
-        files = sorted(
-            file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
-        )
-        if verb == "resolve":
-            return (
-                self.serve_file(folder / name)
-                if name in files
-                else self.refuse(404, "Not found", "EntryNotFound")
-            )
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        files = sorted(path.relative_to(folder).as_posix() for path in paths)
+        if verb == "resolve" and name in files:
+            return self.serve_file(folder / name)
         if verb == "tree":
             inside = [file for file in files if not name or file.startswith(f"{name}/")]
             sizes = {file: (folder / file).stat().st_size for file in inside}
@@ -111,20 +103,18 @@ class Handler(BaseHTTPRequestHandler):
                 {"type": "file", "path": file, "size": size, "oid": file}
                 for file, size in sizes.items()
             ]
-            return (
-                self.answer(200, entries)
-                if entries
-                else self.refuse(404, "Not found", "EntryNotFound")
-            )
+            if entries:
+                return self.answer(200, entries)
+        if verb in ("resolve", "tree"):
+            return self.refuse(404, "Not found", "EntryNotFound")
         siblings = [{"rfilename": file} for file in files]
-        return self.answer(
-            200, {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings}
-        )
+        info = {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings}
+        return self.answer(200, info)
 
     do_HEAD = do_GET
 
     def serve_file(self, file: Path):
-        """The whole file, or from the byte on that the client has reached; half of that where the connection is cut."""
+        """The whole file, or from the byte on that the client has reached; half if it is cut."""
         content, hub = file.read_bytes(), self.server
         headers = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
@@ -140,12 +130,8 @@ class Handler(BaseHTTPRequestHandler):
             status, content = 206, content[first : last + 1]
             headers["Content_Range"] = f"bytes {first}-{last}/{size}"
         headers["Content_Length"] = len(content)
-        if (
-            hub.fault == "cut"
-            and hub.cuts
-            and self.command == "GET"
-            and file.suffix == ".safetensors"
-        ):
+        is_download = self.command == "GET" and file.suffix == ".safetensors"
+        if hub.fault == "cut" and hub.cuts and is_download:
             hub.cuts -= 1
             self.close_connection = True
             content = content[: len(content) // 2]

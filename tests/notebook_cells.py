@@ -15,10 +15,8 @@ ROOT = Path(__file__).parent.parent
 
 def code_cells(notebook: str) -> list[dict]:
     """The code cells of notebooks/`notebook`.ipynb, in order."""
-    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))[
-        "cells"
-    ]
-    return [cell for cell in cells if cell["cell_type"] == "code"]
+    text = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+    return [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
 
 
 def tags(cell: dict) -> list[str]:
@@ -59,7 +57,7 @@ def run_cells(notebook: str, *wanted: str, **names) -> dict:
     return names
 
 
-def shown(cell: dict) -> str:
+def text_shown(cell: dict) -> str:
     """The text that a code cell shows: streams and plain-text results."""
     parts = []
     for output in cell.get("outputs", []):
@@ -77,30 +75,21 @@ def finished(
     source: str, folder: Path, cwd: Path = ROOT, **environment
 ) -> subprocess.CompletedProcess:
     """A fresh process that has run `source`; `folder` is its HF_HOME, and it knows no token."""
-    clean = {
-        key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))
-    }
+    others = [key for key in os.environ if not key.startswith(("HF_", "HUGGING"))]
+    clean = {key: os.environ[key] for key in others}
     clean |= {"HF_HOME": str(folder), "GEMMA_LAB_PROFILE": "pocket"} | environment
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        env=clean,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-c", source]
+    done = subprocess.run(command, env=clean, cwd=cwd, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done
 
 
 def made(folder: Path, *cells: str, name: str = "01_test") -> Path:
     """The path of a new notebook in `folder` with these code cells."""
-    notebook = nbformat.v4.new_notebook(
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    )
-    notebook.cells = [
-        nbformat.v4.new_code_cell(source, id=f"cell{i}") for i, source in enumerate(cells)
-    ]
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    new_cell = nbformat.v4.new_code_cell
+    notebook.cells = [new_cell(source, id=f"cell{i}") for i, source in enumerate(cells)]
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
     return path
@@ -110,12 +99,8 @@ def with_values(source: str, **values) -> str:
     """`source` with another value in its one top-level assignment to each name in `values`."""
     tree = ast.parse(source)
     for name, value in values.items():
-        (found,) = [
-            node
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and [ast.unparse(target) for target in node.targets] == [name]
-        ]
+        assigns = [node for node in tree.body if isinstance(node, ast.Assign)]
+        (found,) = [node for node in assigns if list(map(ast.unparse, node.targets)) == [name]]
         found.value = ast.Constant(value)
     return ast.unparse(tree)
 
@@ -124,7 +109,7 @@ def values_after(notebook: str, asked: dict[str, dict[str, str]], folder: Path) 
     """What expressions are worth in a notebook whose code cells run in order, in one fresh process.
 
     Args: asked: tag of a cell -> name -> the expression to evaluate after that cell.
-    Returns: tag -> name -> value, as JSON gives it back; tensors are lists. The last tag ends the run.
+    Returns: tag -> name -> value, as JSON gives it back; tensors are lists. The last tag ends it.
     """
     left, lines = dict(asked), ["import json, gemma_lab", "_values = {}"]
     for cell in code_cells(notebook)[1:]:  # the first one installs gemma_lab, with IPython's %pip

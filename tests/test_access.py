@@ -1,4 +1,4 @@
-"""Where a token comes from, and what each fault and each refusal of the Hub becomes: one sentence, never the token."""
+"""Where a token comes from; each fault and refusal of the Hub is one sentence, never the token."""
 
 import importlib
 import json
@@ -31,14 +31,13 @@ def no_tokens(monkeypatch, tmp_path):
 @pytest.fixture
 def file(tmp_path):
     """A function that writes the Hub's token file."""
-    return lambda content: (tmp_path / "token").write_bytes(
-        content if isinstance(content, bytes) else content.encode()
-    )
+    path = tmp_path / "token"
+    return lambda text: path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 @pytest.fixture
 def colab(monkeypatch):
-    """A function that sets the secrets of a stand-in for Colab; a value may be the name of an error."""
+    """A function that sets secrets of a stand-in for Colab; a value may name an error."""
     monkeypatch.syspath_prepend(str(Path(__file__).with_name("colab_stand_in")))
     importlib.invalidate_caches()
     yield lambda **secrets: monkeypatch.setenv("COLAB_SECRETS", json.dumps(secrets))
@@ -88,10 +87,9 @@ def test_the_environment_comes_first_then_colab_then_the_file(monkeypatch, file,
     monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_old_name")
     assert access.find_token() == access.Token("the variable HUGGING_FACE_HUB_TOKEN", "hf_old_name")
     monkeypatch.setenv("HF_TOKEN", "  hf_environment\n")
-    for _ in range(2):  # a learner's own is not replaced by the secret, in any cell
-        assert access.find_token() == access.Token(
-            "the environment variable HF_TOKEN", "hf_environment"
-        )
+    learners = access.Token("the environment variable HF_TOKEN", "hf_environment")
+    for _ in range(2):  # it is not replaced by the secret, in any cell
+        assert access.find_token() == learners
         assert os.environ["HF_TOKEN"] == "hf_environment"
 
 
@@ -132,25 +130,27 @@ def test_the_prompt_comes_last_only_if_asked_and_stays_known_by_its_name(monkeyp
 
 
 def test_a_prompt_that_nobody_can_answer_is_no_token(monkeypatch):
-    for error in (
-        EOFError,
-        NotImplementedError,
-    ):  # the second as IPython's StdinNotImplementedError
-        monkeypatch.setattr(
-            access.getpass,
-            "getpass",
-            lambda prompt, error=error: exec("raise error", {"error": error}),
-        )
+    for error in (EOFError, NotImplementedError):  # the second: IPython's StdinNotImplementedError
+
+        def fail(prompt, error=error):
+            raise error
+
+        monkeypatch.setattr(access.getpass, "getpass", fail)
         assert access.find_token(ask=True) is None
 
 
 # ------------------------------------------------------------------------------------------- Colab
 
 
-@pytest.mark.parametrize("secrets, advice", [
-    ({}, "Add a secret"), ({"HF_TOKEN": "denied"}, "Notebook access"), ({"HF_TOKEN": "slow"}, "in time"),
-    ({"HF_TOKEN": " "}, "is empty"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "secrets, advice",
+    [
+        ({}, "Add a secret"),
+        ({"HF_TOKEN": "denied"}, "Notebook access"),
+        ({"HF_TOKEN": "slow"}, "in time"),
+        ({"HF_TOKEN": " "}, "is empty"),
+    ],
+)
 def test_each_colab_refusal_is_a_sentence(colab, hub, secrets, advice):
     colab(**secrets)
     assert access.find_token() is None
@@ -187,10 +187,9 @@ def test_colab_is_asked_once_and_again_by_a_new_decision(colab, hub, monkeypatch
 def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeypatch):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     colab(HF_TOKEN=WRONG)
+    refusal = "refused a token from the Colab secret HF_TOKEN: make a new"
     for _ in range(2):
-        with pytest.raises(
-            access.AccessError, match="refused a token from the Colab secret HF_TOKEN: make a new"
-        ):
+        with pytest.raises(access.AccessError, match=refusal):
             profile.current_profile(again=True)
         assert "HF_TOKEN" not in os.environ
     assert set(hub.sent) == {WRONG}
@@ -202,7 +201,7 @@ def test_a_replaced_secret_is_read_and_a_deleted_one_is_gone(colab, hub, monkeyp
     assert "HF_TOKEN" not in os.environ and access.check_access(REPO).status == "no-token"
 
 
-# -------------------------------------------------------------------------------- refused, and granted
+# ----------------------------------------------------------------------------- refused, and granted
 
 
 def test_a_first_grant_is_asked_for_once_and_kept(hub, colab, monkeypatch):
@@ -236,9 +235,8 @@ def test_a_refused_answer_to_the_prompt_is_asked_for_again(hub, monkeypatch):
     typing(monkeypatch, WRONG, GOOD)
     found = access.check_access(REPO, access.find_token(ask=True))
     assert "refused a token from the prompt" in found.advice and "HF_TOKEN" not in os.environ
-    assert (
-        access.find_token() is None and access.check_access(REPO) == found
-    )  # the reason is not lost
+    assert access.find_token() is None
+    assert access.check_access(REPO) == found  # the reason is not lost
     access.ask_anew()
     assert access.check_access(REPO, access.find_token(ask=True)).status == "ok"
 
@@ -274,10 +272,8 @@ def test_the_client_sends_no_token_that_was_refused(hub, monkeypatch):
     assert access.check_access(REPO, access.find_token()).status == "bad-token"
     hub.sent.clear()
     assert public_info(COPY).id == COPY and not hub.sent
-    assert (
-        os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
-        and constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
-    )
+    assert os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] == "1"
+    assert constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
     monkeypatch.setenv("HF_TOKEN", GOOD)
     assert access.check_access(REPO, access.find_token()).status == "ok"
     public_info(REPO)
@@ -287,37 +283,58 @@ def test_the_client_sends_no_token_that_was_refused(hub, monkeypatch):
 # ----------------------------------------------------------------------------------- characters
 
 
-@pytest.mark.parametrize("text, taken", [
-    (f" \t{GOOD}\r\n", ""), (GOOD[:9] + "\n" + GOOD[9:], "line breaks inside it"), (f'"{GOOD}"', "quotes around it"),
-    (f"“{GOOD}”", "quotes around it"), (f" '«{GOOD}»'\n", "quotes around it"), (f"`{GOOD}`", "quotes around it"),
-    (f"\ufeff{GOOD}", "invisible characters"), (f"hf_\u200b{GOOD[3:]}\u2060", "invisible characters"),
-    (f"{GOOD}”", "quotes around it"), (f'{GOOD}"', "quotes around it"), (f"\xa0{GOOD}\u3000", ""), (f"HF_TOKEN={GOOD}", "the words before it"), (f"Bearer {GOOD}", "the words before it"),
-    (f"export HF_TOKEN = '{GOOD}'", "the words before it and quotes around it"),
-])  # fmt: skip
+QUOTED, INVISIBLE, WORDED = "quotes around it", "invisible characters", "the words before it"
+
+
+@pytest.mark.parametrize(
+    "text, taken",
+    [
+        (f" \t{GOOD}\r\n", ""),
+        (f"\xa0{GOOD}\u3000", ""),
+        (GOOD[:9] + "\n" + GOOD[9:], "line breaks inside it"),
+        (f'"{GOOD}"', QUOTED),
+        (f"“{GOOD}”", QUOTED),
+        (f" '«{GOOD}»'\n", QUOTED),
+        (f"`{GOOD}`", QUOTED),
+        (f"{GOOD}”", QUOTED),
+        (f'{GOOD}"', QUOTED),
+        (f"\ufeff{GOOD}", INVISIBLE),
+        (f"hf_\u200b{GOOD[3:]}\u2060", INVISIBLE),
+        (f"HF_TOKEN={GOOD}", WORDED),
+        (f"Bearer {GOOD}", WORDED),
+        (f"export HF_TOKEN = '{GOOD}'", f"{WORDED} and {QUOTED}"),
+    ],
+)
 def test_what_pasting_adds_is_taken_away_and_named(hub, monkeypatch, text, taken):
     monkeypatch.setenv("HF_TOKEN", text)
     found = access.find_token()
     assert found.value == os.environ["HF_TOKEN"] == GOOD
-    assert set(taken.split(" and ")) == set(
-        found.source.partition(" (")[2].removesuffix(" taken away)").split(" and ")
-    )
+    named = found.source.partition(" (")[2].removesuffix(" taken away)")
+    assert set(named.split(" and ")) == set(taken.split(" and "))
     assert access.check_access(REPO, found).status == "ok"
 
 
+REST = "q" * 34
 ODD = {  # what is left of each of these can be no token; here with the kind of fault that is named
-    "vietnamese": ("hf_ấạ" + "q" * 34, "character"), "emoji": ("hf_" + "q" * 20 + "🤗" + "q" * 20, "character"),
-    "inner curly quote": ("hf_" + "q" * 20 + "”" + "q" * 20, "character"), "inner blank": ("hf_q " + "q" * 34, "blank"),
-    "comment": ("hf_" + "q" * 34 + "  # my token", "blank"), "no-break space": ("hf_q\xa0" + "q" * 34, "blank"),
+    "vietnamese": (f"hf_ấạ{REST}", "character"),
+    "emoji": (f"hf_{REST}🤗{REST}", "character"),
+    "inner curly quote": (f"hf_{REST}”{REST}", "character"),
+    "inner blank": (f"hf_q {REST}", "blank"),
+    "comment": (f"hf_{REST}  # my token", "blank"),
+    "no-break space": (f"hf_q\xa0{REST}", "blank"),
     "nothing in quotes": ('""', "is empty"),
-}  # fmt: skip
+}
 ODD_FILES = {
-    "latin-1": (("hf_é" + "q" * 34).encode("latin-1"), "character"), "NUL": (b"hf_q\0" + b"q" * 34, "character"),
-    "UTF-16, and not ASCII": (("hf_ấ" + "q" * 34).encode("utf-16"), "character"),
-}  # fmt: skip
+    "latin-1": (f"hf_é{REST}".encode("latin-1"), "character"),
+    "NUL": (f"hf_q\0{REST}".encode(), "character"),
+    "UTF-16, and not ASCII": (f"hf_ấ{REST}".encode("utf-16"), "character"),
+}
 NAMES = {
-    "environment": "the environment variable HF_TOKEN", "secret": "the Colab secret HF_TOKEN",
-    "file": "the Hub's token file", "prompt": "the prompt",
-}  # fmt: skip
+    "environment": "the environment variable HF_TOKEN",
+    "secret": "the Colab secret HF_TOKEN",
+    "file": "the Hub's token file",
+    "prompt": "the prompt",
+}
 
 
 @pytest.mark.parametrize("source", NAMES)
@@ -335,18 +352,12 @@ def test_what_no_token_can_be_is_named_never_sent_and_kept_from_the_client(
         else:
             typing(monkeypatch, raw)
         before = os.environ.get("HF_TOKEN")
-        assert (
-            access.find_token(ask=source == "prompt") is None
-            and os.environ.get("HF_TOKEN") == before
-        )
+        assert access.find_token(ask=source == "prompt") is None
+        assert os.environ.get("HF_TOKEN") == before
         found = access.check_access(REPO)
-        assert (
-            found.status == "bad-token" and NAMES[source] in found.advice and kind in found.advice
-        )
-        assert (
-            found.advice.endswith(f"copy it again from {access.TOKEN_PAGE}.")
-            and "qqqq" not in found.advice
-        )
+        assert found.status == "bad-token" and "qqqq" not in found.advice
+        assert NAMES[source] in found.advice and kind in found.advice
+        assert found.advice.endswith(f"copy it again from {access.TOKEN_PAGE}.")
         assert access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY
     assert not hub.sent
 
@@ -357,9 +368,8 @@ def test_an_unfit_token_is_kept_from_the_client_also_where_no_token_was_looked_f
     """As in notebook 02, which asks for a public model in any profile."""
     file("“" + GOOD)
     monkeypatch.setenv("HF_TOKEN", f'"{WRONG}"')
-    assert (
-        access.check_access(COPY).status == "ok" and public_info(COPY).id == COPY and not hub.sent
-    )
+    assert access.check_access(COPY).status == "ok"
+    assert public_info(COPY).id == COPY and not hub.sent
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -374,31 +384,13 @@ def test_a_token_file_is_read_in_any_encoding(hub, file, encoding):
 def test_a_value_that_does_not_look_like_a_token_gets_a_hint(hub, monkeypatch, value):
     monkeypatch.setenv("HF_TOKEN", value)
     found = access.check_access(REPO, access.find_token())
-    assert found.status == "bad-token" and ("does not start with hf_" in found.advice) == (
-        " " not in value
-    )
+    assert found.status == "bad-token"
+    assert ("does not start with hf_" in found.advice) == (" " not in value)
 
 
-PIECES = st.one_of(
-    st.sampled_from(
-        [
-            "hf_",
-            GOOD,
-            "HF_TOKEN=",
-            "Bearer ",
-            '"',
-            "”",
-            "\u200b",
-            "\ufeff",
-            " ",
-            "\n",
-            "\xa0",
-            "ấ",
-            "\ud800",
-        ]
-    ),
-    st.text(max_size=5),
-)
+WORDS, MARKS = ("hf_", GOOD, "HF_TOKEN=", "Bearer "), '"” \n\u200b\ufeff\xa0ấ\ud800'
+PIECES = st.one_of(st.sampled_from([*WORDS, *MARKS]), st.text(max_size=5))
+PRINTABLE = st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\"'`")
 
 
 @settings(deadline=None)
@@ -415,11 +407,7 @@ def test_what_is_exported_is_printable_ascii_without_blanks(text):
 
 
 @settings(deadline=None)
-@given(
-    st.text(
-        st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="\"'`"), max_size=40
-    )
-)
+@given(st.text(PRINTABLE, max_size=40))
 @example("oauth_ey.J-h_B")
 def test_a_token_that_the_clients_own_cleaning_leaves_is_left(rest):
     from huggingface_hub.utils._auth import _clean_token
@@ -432,16 +420,19 @@ def test_a_token_that_the_clients_own_cleaning_leaves_is_left(rest):
 # ------------------------------------------------------------------------------- answers of the Hub
 
 
-@pytest.mark.parametrize("repo, value, status, advice", [
-    (REPO, GOOD, "ok", "may be downloaded"),
-    (REPO, None, "no-token", "Make a Read token"),
-    (REPO, WRONG, "bad-token", "make a new Read token"),
-    (REPO, NEW, "licence", "Accept the licence on https://huggingface.co/google/gemma-2b-it"),
-    (REPO, NEW, "licence", "fine-grained"),
-    (COPY, None, "ok", "may be downloaded"),
-    ("google/gemma-2b-tt", GOOD, "not-found", "check the spelling"),
-    ("google/gemma 2b", GOOD, "not-found", "check the spelling"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "repo, value, status, advice",
+    [
+        (REPO, GOOD, "ok", "may be downloaded"),
+        (REPO, None, "no-token", "Make a Read token"),
+        (REPO, WRONG, "bad-token", "make a new Read token"),
+        (REPO, NEW, "licence", "Accept the licence on https://huggingface.co/google/gemma-2b-it"),
+        (REPO, NEW, "licence", "fine-grained"),
+        (COPY, None, "ok", "may be downloaded"),
+        ("google/gemma-2b-tt", GOOD, "not-found", "check the spelling"),
+        ("google/gemma 2b", GOOD, "not-found", "check the spelling"),
+    ],
+)
 def test_each_answer_of_the_hub_is_that_of_its_client(hub, repo, value, status, advice):
     from huggingface_hub import HfApi, errors
 
@@ -462,19 +453,30 @@ def test_a_name_is_a_name_and_no_part_of_an_address(hub):
     assert access.check_access(f"{REPO}/auth-check?", token(GOOD)).status == "not-found"
 
 
-@pytest.mark.parametrize("fault, advice", [
-    (503, "error (503): wait a minute"), (429, "error (429)"), (500, "error (500)"), ("portal", "log in to this network"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault, advice",
+    [
+        (503, "error (503): wait a minute"),
+        (429, "error (429)"),
+        (500, "error (500)"),
+        ("portal", "log in to this network"),
+    ],
+)
 def test_a_hub_out_of_order_and_a_page_in_its_place(hub, fault, advice):
     hub.fault = fault
     found = access.check_access(REPO, token(GOOD))
     assert found.status == "no-network" and advice in found.advice
 
 
-@pytest.mark.parametrize("endpoint, advice", [
-    ("http://127.0.0.1:9", "does not answer: check the network"),
-    ("huggingface.co", "HF_ENDPOINT"), ("http://[::1", "HF_ENDPOINT"), ("http://127.0.0.1:port", "HF_ENDPOINT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "endpoint, advice",
+    [
+        ("http://127.0.0.1:9", "does not answer: check the network"),
+        ("huggingface.co", "HF_ENDPOINT"),
+        ("http://[::1", "HF_ENDPOINT"),
+        ("http://127.0.0.1:port", "HF_ENDPOINT"),
+    ],
+)
 def test_no_hub_at_all(hub, monkeypatch, endpoint, advice):
     from huggingface_hub import constants
 
@@ -508,13 +510,20 @@ def test_offline_mode_is_named(hub, monkeypatch):
     assert not hub.asked
 
 
-# ------------------------------------------------------------------------------- nothing shows a token
+# --------------------------------------------------------------------------- nothing shows a token
 
 
 def test_a_token_is_never_shown(hub):
     for value in (GOOD, NEW, WRONG, "hf_ấ" + "q" * 30):
         one = token(value)
         assert value not in f"{one} {one!r} {access.check_access(REPO, one)} {access._memory}"
+
+
+def of_a_shell(hub, folder, **more) -> dict:
+    """The environment of a fresh shell in the hub profile, whose files are in `folder`."""
+    names = dict(HF_ENDPOINT=hub.url, HF_HOME=str(folder), IPYTHONDIR=str(folder))
+    others = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return others | names | {"GEMMA_LAB_PROFILE": "hub"} | more
 
 
 VERBOSE = """
@@ -536,8 +545,12 @@ for name, raw in odd.items():
         os.environ["COLAB_SECRETS"] = json.dumps({"HF_TOKEN": raw})
     elif source == "file":
         Path(os.environ["HF_TOKEN_PATH"]).write_bytes(raw.encode("latin-1"))
-    for cell in ("gemma_lab.setup(ask=%s)" % (source == "prompt"), 'gemma_lab.checkpoint("google/gemma-2b-it")',
-                 'print(gemma_lab.check_access("google/gemma-2b-it", gemma_lab.find_token(ask=True)).advice)'):
+    for cell in (
+        "gemma_lab.setup(ask=%s)" % (source == "prompt"),
+        'gemma_lab.checkpoint("google/gemma-2b-it")',
+        'print(gemma_lab.check_access("google/gemma-2b-it",'
+        " gemma_lab.find_token(ask=True)).advice)",
+    ):
         print(f"=== {name}: {cell}", flush=True)
         shell.run_cell(cell)
         sys.stdout.flush()
@@ -548,40 +561,39 @@ for name, raw in odd.items():
 @pytest.mark.slow
 @pytest.mark.parametrize("source", NAMES)
 def test_no_output_or_verbose_traceback_of_ipython_shows_a_token(hub, tmp_path, source):
-    """Each odd token from each source in a shell whose tracebacks show every variable: some lines of advice, no token."""
+    """Each odd token from each source, in a shell whose tracebacks show every variable."""
     core = "Qz7" * 8
     odd = {
-        "vietnamese": f"hf_ấ{core}", "curly quotes": f"“hf_{core}”", "curly quote inside": f"hf_{core}”{core}",
-        "blank": f"hf_a {core}", "comment": f"hf_{core} # mine", "line break": f"hf_\n{core}", "emoji": f"🤗hf_{core}",
-        "quotes": f'"hf_{core}"', "assignment": f"HF_TOKEN=hf_{core}", "well formed": f"hf_{core}", "no hf_": core,
-    }  # fmt: skip
+        "vietnamese": f"hf_ấ{core}",
+        "curly quotes": f"“hf_{core}”",
+        "curly quote inside": f"hf_{core}”{core}",
+        "blank": f"hf_a {core}",
+        "comment": f"hf_{core} # mine",
+        "line break": f"hf_\n{core}",
+        "emoji": f"🤗hf_{core}",
+        "quotes": f'"hf_{core}"',
+        "assignment": f"HF_TOKEN=hf_{core}",
+        "well formed": f"hf_{core}",
+        "no hf_": core,
+    }
     odd |= {"NUL": f"hf_\0{core}"} if source != "environment" else {"not UTF-8": f"hf_\udce9{core}"}
     if source == "file":
         utf_16 = f"hf_{core}".encode("utf-16").decode("latin-1")
         odd = {name: raw.encode().decode("latin-1") for name, raw in odd.items()}
         odd |= {"latin-1": f"hf_é{core}", "utf-16": utf_16}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | {
-        "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN_PATH": str(tmp_path / "token"),
-        "GEMMA_LAB_PROFILE": "hub", "IPYTHONDIR": str(tmp_path),
-    }  # fmt: skip
+    environment = of_a_shell(hub, tmp_path, HF_TOKEN_PATH=str(tmp_path / "token"))
     if source == "secret":
         environment["PYTHONPATH"] = str(Path(__file__).with_name("colab_stand_in"))
-    done = subprocess.run(
-        [sys.executable, "-c", VERBOSE, source],
-        env=environment,
-        input=json.dumps(odd),
-        capture_output=True,
-        text=True,
-    )
+    command, sent = [sys.executable, "-c", VERBOSE, source], json.dumps(odd)
+    done = subprocess.run(command, env=environment, input=sent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     runs = done.stdout.split("=== ")[1:]
     assert len(runs) == 3 * len(odd)
     for run in runs:
         lines = run.strip().splitlines()[1:]
         assert 1 <= len(lines) <= 4 and NAMES[source] in lines[-1], run
-    assert (
-        core[:20] not in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr
-    )
+    said = done.stdout + done.stderr
+    assert core[:20] not in said and "Traceback" not in said
 
 
 DOWNLOAD = """
@@ -590,21 +602,22 @@ from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 shell.run_line_magic("xmode", "Verbose")
 from gemma_lab import access
-for cell in ("import gemma_lab", "gemma_lab.setup()", "path = gemma_lab.checkpoint('google/gemma-2b-it')",
-             "from huggingface_hub import hf_hub_download", "hf_hub_download(path, 'not-there.json')"):
+for cell in (
+    "import gemma_lab",
+    "gemma_lab.setup()",
+    "path = gemma_lab.checkpoint('google/gemma-2b-it')",
+    "from huggingface_hub import hf_hub_download",
+    "hf_hub_download(path, 'not-there.json')",
+):
     shell.run_cell(cell)
 """
 
 
 def test_a_failed_download_of_the_learners_own_shows_no_token_either(hub, tmp_path):
-    """A good token, and a traceback of the Hub's client, whose variables hold the headers that it sent."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | {
-        "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": GOOD, "GEMMA_LAB_PROFILE": "hub",
-        "IPYTHONDIR": str(tmp_path),
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", DOWNLOAD], env=environment, capture_output=True, text=True
-    )
+    """With a good token; the variables of the Hub's client hold the headers that it sent."""
+    environment = of_a_shell(hub, tmp_path, HF_TOKEN=GOOD)
+    command = [sys.executable, "-c", DOWNLOAD]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     said = done.stdout + done.stderr
     assert "EntryNotFound" in said and "Bearer hf_…" in said and GOOD[:20] not in said
 
@@ -624,11 +637,9 @@ def test_an_interrupted_check_shows_no_token(hub, monkeypatch):
 
 def test_errors_of_access_and_profile_are_one_line_in_jupyter():
     refused = access.AccessError("Accept it.")
-    assert isinstance(refused, PermissionError) and refused._render_traceback_() == [
-        "AccessError: Accept it."
-    ]
+    assert isinstance(refused, PermissionError)
+    assert refused._render_traceback_() == ["AccessError: Accept it."]
     with pytest.raises(ValueError) as caught:
         profile.choose_profile("gpu", None, None)
-    assert caught.value._render_traceback_()[0].startswith(
-        "ProfileError: GEMMA_LAB_PROFILE must be one of"
-    )
+    (line,) = caught.value._render_traceback_()
+    assert line.startswith("ProfileError: GEMMA_LAB_PROFILE must be one of")

@@ -20,20 +20,18 @@ SMALL = str(profile.CHECKPOINTS / "pocket-small-it")
 
 
 def rows(split):
-    lines = (
-        (ROOT / "gemma_lab" / "data" / f"health_instructions_{split}.jsonl")
-        .read_text(encoding="utf-8")
-        .splitlines()
-    )
-    return [json.loads(line) for line in lines]
+    path = ROOT / "gemma_lab" / "data" / f"health_instructions_{split}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_the_layout_is_the_talks_without_its_stray_space():
     text = finetune.format_prompt({"instruction": "Ask", "input": "Given"})
-    assert text.split("\n") == [
-        "Based on given instruction and input, generate an appropriate response", "",
-        "### Instruction:", "Ask", "", "### Input:", "Given", "", "### Response:", "",
-    ]  # fmt: skip
+    assert text == (
+        "Based on given instruction and input, generate an appropriate response\n\n"
+        "### Instruction:\nAsk\n\n"
+        "### Input:\nGiven\n\n"
+        "### Response:\n"
+    )
 
 
 def test_the_completion_ends_with_eos_once():
@@ -162,7 +160,8 @@ import sys, gemma_lab
 from gemma_lab import finetune
 backend = gemma_lab.lora_backend() if sys.argv[1] == "unsloth" else finetune.PlainPeft
 import torch
-model, tokenizer = backend.from_pretrained(sys.argv[2], max_seq_length=256, dtype=None, load_in_4bit=True)
+load = dict(max_seq_length=256, dtype=None, load_in_4bit=True)
+model, tokenizer = backend.from_pretrained(sys.argv[2], **load)
 gemma_lab.portable_4bit(model)
 model = backend.get_peft_model(model, r=4, target_modules=["q_proj", "down_proj"], random_state=1)
 rows = [{"instruction": "Say hello", "input": "", "output": "Hello there"}]
@@ -174,7 +173,8 @@ for _ in range(15):
     model(input_ids=ids, labels=ids).loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-print(backend.__name__, before, finetune.held_out_loss(backend.for_inference(model), tokenizer, rows))
+after = finetune.held_out_loss(backend.for_inference(model), tokenizer, rows)
+print(backend.__name__, before, after)
 """
 
 

@@ -1,4 +1,4 @@
-"""`gemma_lab.scratch.gemma` against transformers (eager attention), with random tiny models and with the shipped ones."""
+"""`gemma_lab.scratch.gemma` against transformers (eager attention): tiny and shipped models."""
 
 import itertools
 import json
@@ -16,16 +16,15 @@ from transformers import (
     Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
-)  # fmt: skip
+)
 
 from gemma_lab import catalog, profile
 from gemma_lab.scratch import gemma as model
 
 TOLERANCE = 1e-5
-SHIPPED = sorted(
-    folder.name for folder in profile.CHECKPOINTS.iterdir() if (folder / "config.json").exists()
-)
-REPORTED = {  # parameters without the embedding: table 2 of the Gemma report, table 1 of the Gemma 2 report
+SHIPPED = sorted(path.parent.name for path in profile.CHECKPOINTS.glob("*/config.json"))
+# Parameters without the embedding: table 2 of the Gemma report, table 1 of the Gemma 2 report.
+REPORTED = {
     "google/gemma-2b": 1_981_884_416,
     "google/gemma-7b": 7_751_248_896,
     "google/gemma-2-2b": 2_024_517_888,
@@ -59,7 +58,7 @@ def padding_of(num_tokens: int, widths) -> torch.Tensor:
 
 
 def pieces(num_tokens: int, steps) -> list[tuple[int, int]]:
-    """Where the pieces of a text begin and end: `steps` tokens each, as far as they fit, then one at a time."""
+    """Where pieces of a text begin and end: `steps` tokens each while they fit, then one each."""
     ends = [end for end in itertools.accumulate(steps) if end < num_tokens]
     ends += range(max(ends, default=0) + 1, num_tokens + 1)
     return list(zip([0, *ends], ends))
@@ -67,41 +66,55 @@ def pieces(num_tokens: int, steps) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def differences(reference, ours, ids, widths=(0, 1, 2), steps=(5,)) -> dict[str, float]:
-    """The largest absolute difference of each kind. ids: (B, T), T at least 3; widths: of the padding, for each row."""
+    """The largest absolute difference of each kind.
+
+    Args: ids: (B, T), T at least 3; widths: of the padding, for each row.
+    """
     found, num_tokens = {}, ids.shape[1]
-    for name, mask in {
-        "plain": torch.ones_like(ids),
-        "padded": padding_of(num_tokens, widths[: len(ids)]),
-    }.items():
+    padded = padding_of(num_tokens, widths[: len(ids)])
+    for name, mask in {"plain": torch.ones_like(ids), "padded": padded}.items():
         positions, real = (mask.cumsum(-1) - 1).clamp(min=0), mask.bool()
         right = reference(
-            input_ids=ids, attention_mask=mask, position_ids=positions, output_hidden_states=True, use_cache=False
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            output_hidden_states=True,
+            use_cache=False,
+        )
         got = ours(ids, mask)
         past, cache = DynamicCache(config=reference.config), model.Cache(ours.config)
         their_steps, my_steps = [], []
         for begin, end in pieces(num_tokens, steps):
             theirs = reference(
-                input_ids=ids[:, begin:end], attention_mask=mask[:, :end], position_ids=positions[:, begin:end],
-                past_key_values=past, use_cache=True,
-            )  # fmt: skip
+                input_ids=ids[:, begin:end],
+                attention_mask=mask[:, :end],
+                position_ids=positions[:, begin:end],
+                past_key_values=past,
+                use_cache=True,
+            )
             their_steps.append(theirs.logits)
             my_steps.append(ours(ids[:, begin:end], mask[:, :end], cache).logits)
         their_steps, my_steps = torch.cat(their_steps, dim=1), torch.cat(my_steps, dim=1)
         assert cache.num_tokens == num_tokens and len(right.hidden_states) == len(got.hidden_states)
         pairs = {
-            "logits": (right.logits, got.logits), "cached": (their_steps, my_steps),
-            "cached and uncached": (right.logits, my_steps), "reference's own": (right.logits, their_steps),
-        } | {f"hidden {at}": pair_ for at, pair_ in enumerate(zip(right.hidden_states, got.hidden_states))}  # fmt: skip
-        found |= {
-            f"{name} {kind}": (a - b)[real].abs().max().item() for kind, (a, b) in pairs.items()
+            "logits": (right.logits, got.logits),
+            "cached": (their_steps, my_steps),
+            "cached and uncached": (right.logits, my_steps),
+            "reference's own": (right.logits, their_steps),
         }
+        for at, states in enumerate(zip(right.hidden_states, got.hidden_states)):
+            pairs[f"hidden {at}"] = states
+        for kind, (a, b) in pairs.items():
+            found[f"{name} {kind}"] = (a - b)[real].abs().max().item()
     return found
 
 
 def too_large(found: dict[str, float]) -> dict[str, float]:
-    """What is beyond the tolerance. A decode rounds another way than the one pass over a text, and where attention scores
-    are large that shows: in transformers, whose own gap is allowed for, as in ours."""
+    """What is beyond the tolerance.
+
+    A decode rounds another way than the one pass over a text, and where attention scores are large
+    that shows: in transformers, whose own gap is allowed for, as in ours.
+    """
     limits = {kind: TOLERANCE for kind in found if "reference" not in kind}
     for name in ("plain", "padded"):
         limits[f"{name} cached and uncached"] += found[f"{name} reference's own"]
@@ -113,23 +126,27 @@ def tiny_configs(draw):
     kv_heads, group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     heads = kv_heads * group
     sizes = {
-        "vocab_size": draw(st.integers(5, 40)), "hidden_size": heads * draw(st.integers(1, 4)),
-        "intermediate_size": draw(st.integers(1, 20)), "num_hidden_layers": draw(st.integers(1, 4)),
-        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": 2 * draw(st.integers(1, 5)),
-    }  # fmt: skip
-    theta = {
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": draw(st.sampled_from([100.0, 10_000.0])),
-        }
+        "vocab_size": draw(st.integers(5, 40)),
+        "hidden_size": heads * draw(st.integers(1, 4)),
+        "intermediate_size": draw(st.integers(1, 20)),
+        "num_hidden_layers": draw(st.integers(1, 4)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": 2 * draw(st.integers(1, 5)),
     }
+    rope = {"rope_type": "default", "rope_theta": draw(st.sampled_from([100.0, 10_000.0]))}
     if draw(st.booleans()):  # the configuration of Gemma 2 wants a multiple of the heads
-        return GemmaConfig(**sizes | {"hidden_size": draw(st.integers(1, 20))}, **theta)
+        return GemmaConfig(
+            **sizes | {"hidden_size": draw(st.integers(1, 20))}, rope_parameters=rope
+        )
     return Gemma2Config(
-        **sizes, **theta, sliding_window=draw(st.integers(2, 7)), query_pre_attn_scalar=draw(st.integers(1, 30)),
+        **sizes,
+        rope_parameters=rope,
+        sliding_window=draw(st.integers(2, 7)),
+        query_pre_attn_scalar=draw(st.integers(1, 30)),
         attn_logit_softcapping=draw(st.sampled_from([0.5, 5.0, 50.0])),
         final_logit_softcapping=draw(st.sampled_from([0.5, 30.0])),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, print_blob=False)
@@ -147,7 +164,7 @@ def test_equals_transformers(config, num_tokens, seed, data):
 
 @pytest.fixture(scope="module")
 def tiny():
-    """One tiny model of each family, made so that every part of it matters, and ids longer than the window."""
+    """A tiny model of each family, of which every part matters, and ids longer than the window."""
     sizes = dict(
         vocab_size=31,
         hidden_size=12,
@@ -159,10 +176,14 @@ def tiny():
     first = pair(GemmaConfig(**sizes, num_key_value_heads=1))
     second = pair(
         Gemma2Config(
-            **sizes, num_key_value_heads=2, sliding_window=5, query_pre_attn_scalar=20,
-            attn_logit_softcapping=1.0, final_logit_softcapping=3.0,
+            **sizes,
+            num_key_value_heads=2,
+            sliding_window=5,
+            query_pre_attn_scalar=20,
+            attn_logit_softcapping=1.0,
+            final_logit_softcapping=3.0,
         )
-    )  # fmt: skip
+    )
     return {"gemma": first, "gemma2": second}, torch.randint(31, (2, 13))
 
 
@@ -277,9 +298,15 @@ def test_equals_transformers_in_16_bits(name, dtype):
 def test_the_real_sizes_have_the_reported_parameters(hub_id):
     info = catalog.find(hub_id)
     config = model.Config(
-        info.family, info.vocab_size, info.hidden_size, info.intermediate_size, info.num_hidden_layers,
-        info.num_attention_heads, info.num_key_value_heads, info.head_dim,
-    )  # fmt: skip
+        info.family,
+        info.vocab_size,
+        info.hidden_size,
+        info.intermediate_size,
+        info.num_hidden_layers,
+        info.num_attention_heads,
+        info.num_key_value_heads,
+        info.head_dim,
+    )
     with torch.device("meta"):
         built = model.Gemma(config)
     total = sum(weight.numel() for weight in built.parameters())
@@ -294,16 +321,11 @@ def test_a_sliding_layer_keeps_only_what_it_will_see(tiny):
     with torch.no_grad():
         ours(ids, cache=cache)
     assert ours.config.windows == (5, None, 5, None)
-    assert [pair_[0].shape[2] for pair_ in cache.layers] == [
-        4,
-        13,
-        4,
-        13,
-    ]  # a window of 5 holds the new token too
-    assert cache.num_bytes == 2 * 4 * ids.shape[0] * 2 * 8 * (4 + 13 + 4 + 13)
-    stored = [
-        keys.untyped_storage().nbytes() for keys, _ in cache.layers
-    ]  # no view that keeps the rest alive
+    kept = [4, 13, 4, 13]  # a window of 5 holds the new token too
+    assert [keys.shape[2] for keys, _ in cache.layers] == kept
+    assert cache.num_bytes == 2 * 4 * ids.shape[0] * 2 * 8 * sum(kept)
+    # No view that keeps the rest alive.
+    stored = [keys.untyped_storage().nbytes() for keys, _ in cache.layers]
     assert stored[0] * 13 == stored[1] * 4
 
 
@@ -335,28 +357,28 @@ def test_from_folder_reads_shards_and_old_config_files(tiny, tmp_path):
 
 def test_a_configuration_without_layer_types_slides_as_in_transformers(tiny):
     reference, ours = tiny[0]["gemma2"]
-    values = {
-        name: value for name, value in reference.config.to_dict().items() if name != "layer_types"
-    }  # as in 2024
-    assert (
-        model.Config.from_transformers(values).windows == ours.config.windows == (5, None, 5, None)
-    )
-    for name in (
-        "sliding_window",
-        "query_pre_attn_scalar",
-        "attn_logit_softcapping",
-        "final_logit_softcapping",
-    ):
+    values = reference.config.to_dict()
+    del values["layer_types"]  # as in 2024
+    read = model.Config.from_transformers(values)
+    assert read.windows == ours.config.windows == (5, None, 5, None)
+    caps = "attn_logit_softcapping", "final_logit_softcapping"
+    for name in ("sliding_window", "query_pre_attn_scalar", *caps):
         del values[name]
-        assert getattr(model.Config.from_transformers(values), name) == getattr(
-            Gemma2Config(), name
-        )
+        read = model.Config.from_transformers(values)
+        assert getattr(read, name) == getattr(Gemma2Config(), name)
 
 
-@pytest.mark.parametrize("change, says", [
-    ({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}, "plain RoPE"),
-    ({"tie_word_embeddings": False}, "tied head"), ({"model_type": "gemma3_text"}, "gemma3_text"),
-])  # fmt: skip
+LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"rope_parameters": LINEAR}, "plain RoPE"),
+        ({"tie_word_embeddings": False}, "tied head"),
+        ({"model_type": "gemma3_text"}, "gemma3_text"),
+    ],
+)
 def test_what_it_cannot_build_is_refused(change, says):
     with pytest.raises(ValueError, match=says):
         model.Config.from_transformers(GemmaConfig().to_dict() | change)

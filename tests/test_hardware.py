@@ -34,10 +34,16 @@ def test_weights_live_on_the_card_where_there_is_one():
     assert LAPTOP.free_gib == LAPTOP.ram_gib - 2
 
 
-@pytest.mark.parametrize("machine, words", [
-    (T4, ["Colab", "Tesla T4", "7.5", "no bfloat16"]), (A100, ["A100", "8.0", "bfloat16"]),
-    (MAC, ["Apple"]), (LAPTOP, ["no GPU", "4 cores"]), (replace(T4, gpu_count=2), ["2 x"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "machine, words",
+    [
+        (T4, ["Colab", "Tesla T4", "7.5", "no bfloat16"]),
+        (A100, ["A100", "8.0", "bfloat16"]),
+        (MAC, ["Apple"]),
+        (LAPTOP, ["no GPU", "4 cores"]),
+        (replace(T4, gpu_count=2), ["2 x"]),
+    ],
+)
 def test_one_line_for_a_learner(machine, words):
     line = machine.describe()
     assert "\n" not in line
@@ -54,10 +60,7 @@ def test_colab_is_noticed_by_its_package():
     code = "from gemma_lab import hardware; print(hardware.is_colab())"
     stand_in = str(Path(__file__).with_name("colab_stand_in"))
     for path, expected in ((stand_in, "True"), ("", "False")):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": path},
-            check=True,
-            stdout=-1,
-        )
+        environment = {**os.environ, "PYTHONPATH": path}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, check=True, stdout=-1)
         assert done.stdout.decode().strip() == expected

@@ -1,4 +1,4 @@
-"""`setup`: what counts as missing, what an install may move, and what the learner reads when it fails."""
+"""`setup`: what counts as missing, what an install may move, and what is read when it fails."""
 
 import os
 import re
@@ -187,7 +187,7 @@ def wheel(folder, name, version, requires=()):
 def test_a_real_installer_brings_what_is_missing_and_moves_nothing(
     tmp_path, monkeypatch, installer
 ):
-    """trl wants another datasets and another numpy than those that are there, and a third, which is not."""
+    """trl wants another datasets and numpy than those that are there, and a third, which is not."""
     links, environment = tmp_path / "links", tmp_path / "env"
     links.mkdir()
     for name, version in (

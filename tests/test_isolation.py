@@ -1,4 +1,4 @@
-"""tests/conftest.py: what one test leaves behind, the next does not find; and the set-up cell without the course."""
+"""What one test leaves behind, the next does not find; and the set-up cell without the course."""
 
 import os
 import shutil
@@ -20,11 +20,16 @@ from gemma_lab import access, profile
 
 def traces():
     return {
-        "picture": bool(plt.get_fignums()), "variable": "LEFT" in os.environ, "token": "HF_TOKEN" in os.environ,
-        "folder": Path.cwd().name == "elsewhere", "path": "left" in sys.path,
-        "profile": bool(profile._state.chosen), "secret": access.colab_secret.cache_info().currsize > 0,
+        "picture": bool(plt.get_fignums()),
+        "variable": "LEFT" in os.environ,
+        "token": "HF_TOKEN" in os.environ,
+        "folder": Path.cwd().name == "elsewhere",
+        "path": "left" in sys.path,
+        "profile": bool(profile._state.chosen),
+        "secret": access.colab_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
-        "dtype": torch.get_default_dtype() == torch.float64, "file": Path(os.environ["HF_HOME"], "left").exists(),
+        "dtype": torch.get_default_dtype() == torch.float64,
+        "file": Path(os.environ["HF_HOME"], "left").exists(),
     }
 
 def test_a_leaves_traces(tmp_path):

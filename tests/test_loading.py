@@ -8,15 +8,31 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GemmaConfig, 
 from gemma_lab import loading, memory
 from gemma_lab.hardware import A100, T4
 
-TINY = dict(vocab_size=512, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-            head_dim=64, intermediate_size=256)  # fmt: skip
+TINY = dict(
+    vocab_size=512,
+    hidden_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    head_dim=64,
+    intermediate_size=256,
+)
 
 
-@pytest.mark.parametrize("family, machine, dtype", [
-    ("gemma", T4, "float16"), ("gemma2", T4, "float16"), ("gemma3", T4, "float32"), ("gemma3", A100, "bfloat16"),
-    ("gemma", L4, "bfloat16"), ("gemma", H100, "bfloat16"), ("gemma", LAPTOP, "bfloat16"), ("gemma", MAC, "float16"),
-    ("gemma4", MAC, "float32"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "family, machine, dtype",
+    [
+        ("gemma", T4, "float16"),
+        ("gemma2", T4, "float16"),
+        ("gemma3", T4, "float32"),
+        ("gemma3", A100, "bfloat16"),
+        ("gemma", L4, "bfloat16"),
+        ("gemma", H100, "bfloat16"),
+        ("gemma", LAPTOP, "bfloat16"),
+        ("gemma", MAC, "float16"),
+        ("gemma4", MAC, "float32"),
+    ],
+)
 def test_dtype_by_family_and_machine(family, machine, dtype):
     assert loading.choose_dtype(family, machine) == dtype
 
@@ -32,9 +48,16 @@ def test_sdpa_really_drops_gemma_2s_soft_capping():
 
     torch.manual_seed(0)
     config = Gemma2Config(
-        vocab_size=64, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=32,
-        intermediate_size=64, attn_logit_softcapping=0.05, query_pre_attn_scalar=1,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        intermediate_size=64,
+        attn_logit_softcapping=0.05,
+        query_pre_attn_scalar=1,
+    )
     model = Gemma2ForCausalLM(config).eval()
     for weight in model.parameters():
         weight.data *= 10
@@ -50,11 +73,8 @@ def test_sdpa_really_drops_gemma_2s_soft_capping():
 def test_a_t4_gets_a_plan_that_fits_15_gb_and_does_not_overflow(hub_id, precision):
     plan = loading.plan_loading(hub_id, precision, T4)
     assert plan.dtype in ("float16", "float32")
-    is_too_large = hub_id == "google/gemma-7b-it" and precision in (
-        "fp32",
-        "bf16",
-        "fp16",
-    )  # 34 and 17 GB
+    is_wide = precision in ("fp32", "bf16", "fp16")
+    is_too_large = hub_id == "google/gemma-7b-it" and is_wide  # 34 and 17 GB
     assert plan.fits != is_too_large
     assert plan.fits or "does not fit" in plan.sentence
     if precision == "bf16":
@@ -70,12 +90,10 @@ def test_plan_arguments_are_those_of_transformers():
     config = arguments["quantization_config"]
     assert (config.bnb_4bit_quant_type, config.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
     on_a_mac = loading.plan_loading("google/gemma-2b-it", "int8", MAC)
-    assert (
-        on_a_mac.device_map == {"": "cpu"} and on_a_mac.dtype == "bfloat16"
-    )  # its CPU has bfloat16
-    assert (
-        loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()["dtype"] is torch.float32
-    )
+    assert on_a_mac.device_map == {"": "cpu"}
+    assert on_a_mac.dtype == "bfloat16"  # its CPU has bfloat16
+    wide = loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()
+    assert wide["dtype"] is torch.float32
 
 
 def lora_gradients(folder, evaluate_first, portable):

@@ -1,4 +1,4 @@
-"""The cells of notebook 02 that ask a real Gemma, executed against stand-ins for Colab and for the Hub."""
+"""The cells of notebook 02 that ask a real Gemma, against stand-ins for Colab and for the Hub."""
 
 import shutil
 from pathlib import Path
@@ -15,10 +15,13 @@ def cell(tag: str) -> str:
     return tagged("02_meet_gemma", tag)
 
 
-@pytest.mark.parametrize("models, says", [
-    ("google/gemini-2.5-flash google/gemma-3-4b", "google/gemma-3-4b: 5"),
-    ("google/gemini-2.5-flash", "lists no Gemma today"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "models, says",
+    [
+        ("google/gemini-2.5-flash google/gemma-3-4b", "google/gemma-3-4b: 5"),
+        ("google/gemini-2.5-flash", "lists no Gemma today"),
+    ],
+)
 def test_on_colab_the_first_gemma_of_the_account_is_asked(models, says, tmp_path):
     stand_in = str(ROOT / "tests" / "colab_stand_in")
     assert says in printed(cell("ask-colab"), tmp_path, PYTHONPATH=stand_in, COLAB_MODELS=models)
@@ -35,9 +38,14 @@ def hub(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("hub") / MIRROR
     config = Gemma3TextConfig(
-        vocab_size=2048, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        vocab_size=2048,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
         intermediate_size=64,
-    )  # fmt: skip
+    )
     Gemma3ForCausalLM(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if (POCKET / name).exists():

@@ -14,8 +14,15 @@ from transformers import (
 from gemma_lab import catalog, loading, memory, profile, scores
 from gemma_lab.hardware import A100, T4
 
-TINY = dict(vocab_size=512, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            head_dim=64, intermediate_size=256)  # fmt: skip
+TINY = dict(
+    vocab_size=512,
+    hidden_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=64,
+    intermediate_size=256,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,32 +37,39 @@ def stored_bytes(model):
     tensors = list(model.parameters())
     for module in model.modules():
         weight = getattr(module, "weight", None)
-        tensors += [
-            found for name in ("SCB",) if (found := getattr(weight, name, None)) is not None
-        ]
+        scales = getattr(weight, "SCB", None)
+        tensors += [] if scales is None else [scales]
         if state := getattr(weight, "quant_state", None):
             tensors += [state.absmax] + ([state.state2.absmax] if state.nested else [])
     return sum(t.numel() * t.element_size() for t in {id(t): t for t in tensors}.values())
 
 
-@pytest.mark.parametrize("precision, config", [
-    ("bf16", None),
-    ("int8", BitsAndBytesConfig(load_in_8bit=True)),
-    ("nf4", BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)),
-])  # fmt: skip
+NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+
+
+@pytest.mark.parametrize(
+    "precision, config",
+    [
+        ("bf16", None),
+        ("int8", BitsAndBytesConfig(load_in_8bit=True)),
+        ("nf4", BitsAndBytesConfig(**NF4)),
+    ],
+)
 def test_weight_bytes_are_those_that_bitsandbytes_stores(tiny, precision, config):
     model = AutoModelForCausalLM.from_pretrained(
         tiny, dtype=torch.bfloat16, quantization_config=config
     )
-    assert memory.weight_bytes(catalog.find(tiny), precision) == pytest.approx(
-        stored_bytes(model), rel=0.002
-    )
+    expected = pytest.approx(stored_bytes(model), rel=0.002)
+    assert memory.weight_bytes(catalog.find(tiny), precision) == expected
 
 
-@pytest.mark.parametrize("hub_id, gigabytes", [
-    ("google/gemma-7b-it", {"fp32": 34.2, "bf16": 17.1, "int8": 9.3, "nf4": 5.6}),
-    ("google/gemma-2b-it", {"fp32": 10.0, "bf16": 5.0, "int8": 3.0, "nf4": 2.1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "hub_id, gigabytes",
+    [
+        ("google/gemma-7b-it", {"fp32": 34.2, "bf16": 17.1, "int8": 9.3, "nf4": 5.6}),
+        ("google/gemma-2b-it", {"fp32": 10.0, "bf16": 5.0, "int8": 3.0, "nf4": 2.1}),
+    ],
+)
 def test_sizes_of_the_real_models(hub_id, gigabytes):
     info = catalog.find(hub_id)
     assert {p: round(memory.weight_bytes(info, p) / 1e9, 1) for p in gigabytes} == gigabytes
@@ -71,18 +85,15 @@ def test_kv_cache_equals_a_real_cache(tiny):
 
 
 def test_a_t4_holds_2b_in_every_precision_and_7b_in_int8_and_4_bits():
-    fits = lambda hub_id: {p for p in memory.BITS if memory.fit(catalog.find(hub_id), p, T4).fits}  # noqa: E731
-    assert fits("google/gemma-2b-it") == set(memory.BITS)
-    assert fits("google/gemma-7b-it") == {"int8", "nf4", "fp4"}
+    for name, expected in (("2b", set(memory.BITS)), ("7b", {"int8", "nf4", "fp4"})):
+        info = catalog.find(f"google/gemma-{name}-it")
+        assert {p for p in memory.BITS if memory.fit(info, p, T4).fits} == expected
 
 
 def test_the_sentence_names_both_sides():
-    found = memory.fit(catalog.find("google/gemma-7b-it"), "fp32", T4)
-    assert (
-        "google/gemma-7b-it in fp32" in found.sentence
-        and "does not fit" in found.sentence
-        and "has 14.3 free" in found.sentence
-    )
+    sentence = memory.fit(catalog.find("google/gemma-7b-it"), "fp32", T4).sentence
+    for words in ("google/gemma-7b-it in fp32", "does not fit", "has 14.3 free"):
+        assert words in sentence
     assert memory.fit(catalog.find("google/gemma-7b-it"), "bf16", A100).fits
     assert not memory.fit(catalog.find("google/gemma-7b-it"), "nf4", LAPTOP).fits
 
@@ -99,11 +110,8 @@ def tokenizer(path):
 
 @pytest.fixture(scope="module")
 def nf4(path):
-    return loading.portable_4bit(
-        AutoModelForCausalLM.from_pretrained(
-            path, **loading.plan_loading(path, "nf4", LAPTOP).kwargs()
-        )
-    )
+    arguments = loading.plan_loading(path, "nf4", LAPTOP).kwargs()
+    return loading.portable_4bit(AutoModelForCausalLM.from_pretrained(path, **arguments))
 
 
 def test_weight_mb_counts_the_scales_that_the_footprint_leaves_out(path, nf4):

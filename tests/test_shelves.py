@@ -20,7 +20,7 @@ def num_lines(path: Path) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of gemma_lab that a file imports anywhere, such as "catalog" or "lessons.nb01"."""
+    """Modules of gemma_lab that a file imports anywhere, such as "catalog" or "lessons.nb01"."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gemma_lab":

@@ -1,4 +1,4 @@
-"""Take it home: the cell alone, in a fresh process, where google/gemma-2b-it comes from a Hub and the rows from a file."""
+"""Take it home: the cell alone in a fresh process, with Gemma from a Hub and rows from a file."""
 
 import shutil
 from pathlib import Path

@@ -6,7 +6,7 @@ import shutil
 import nbformat
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, shown, tags
+from notebook_cells import ROOT, tags, text_shown
 
 from tools import find_notebooks
 from tools.execute import execute
@@ -43,7 +43,7 @@ def stored(name: str) -> dict:
 
 
 def said(result: dict) -> str:
-    return "".join(shown(cell) for cell in result["notebook"].cells)
+    return "".join(text_shown(cell) for cell in result["notebook"].cells)
 
 
 @pytest.mark.slow
@@ -91,5 +91,6 @@ def test_codelab_1_on_a_card_without_a_token_up_to_take_it_home(card, tmp_path):
             cell["source"] = source.replace("device = 0 if machine", 'device = "cpu" if machine')
     result = executed(notebook, tmp_path, "04_quantized_inference")
     assert result["error"] == ""
-    (attention,) = [shown(cell) for cell in result["notebook"].cells if "attention" in tags(cell)]
+    cells = result["notebook"].cells
+    (attention,) = [text_shown(cell) for cell in cells if "attention" in tags(cell)]
     assert "sdpa" in attention and "KL to eager 0e+00" not in attention.split("sdpa")[1]

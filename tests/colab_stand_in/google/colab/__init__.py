@@ -1,5 +1,6 @@
-"""A stand-in for `google.colab`, as far as the course uses it: secrets, with Colab's exception classes, and models.
+"""A stand-in for `google.colab`: secrets, with Colab's exception classes, and models.
 
-Put this folder's parent on PYTHONPATH, and a kernel believes that it runs on Colab. Secrets come from the environment
-variable COLAB_SECRETS, a JSON object; the word "denied" or "slow" as a value raises Colab's other two errors.
+That is as much as the course uses. Put this folder's parent on PYTHONPATH, and a kernel believes
+that it runs on Colab. Secrets come from the environment variable COLAB_SECRETS, a JSON object; the
+word "denied" or "slow" as a value raises Colab's other two errors.
 """

@@ -1,4 +1,4 @@
-"""As google.colab.ai: the models of an account, here from the environment variable COLAB_MODELS, and one answer."""
+"""As google.colab.ai: an account's models, here from the variable COLAB_MODELS, and one answer."""
 
 import os
 

@@ -19,7 +19,8 @@ class NotebookAccessError(Exception):  # not an Error: that is so on Colab, too
 class TimeoutException(errors.Error):
     def __init__(self, key):
         super().__init__(
-            f"Requesting secret {key} timed out. Secrets can only be fetched when running from the Colab UI."
+            f"Requesting secret {key} timed out. "
+            "Secrets can only be fetched when running from the Colab UI."
         )
 
 
