@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gemma_lab.lessons.exercises import Verdict, exercise, in_short, number, right, wrong
 from gemma_lab.lessons import nb01, nb02, nb03, nb04, nb05, nb06
+from gemma_lab.lessons.exercises import Verdict, exercise, in_short, number, right, wrong
 
 CHECKS = {
     name: getattr(lesson, f"check_{name}")
