@@ -3,20 +3,11 @@
 import pytest
 import torch
 from machines import H100, L4, LAPTOP, MAC
+from models import TINY
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GemmaConfig, GemmaForCausalLM
 
 from gemma_lab import loading, memory
 from gemma_lab.hardware import A100, T4
-
-TINY = dict(
-    vocab_size=512,
-    hidden_size=128,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-    head_dim=64,
-    intermediate_size=256,
-)
 
 
 @pytest.mark.parametrize(

@@ -2,27 +2,22 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from machines import LAPTOP
+from models import SMALL_IT, TINY, in_nf4
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    DynamicCache,
     GemmaConfig,
     GemmaForCausalLM,
 )
 
-from gemma_lab import catalog, loading, memory, profile, scores
+from gemma_lab import catalog, memory, scores
 from gemma_lab.hardware import A100, T4
-
-TINY = dict(
-    vocab_size=512,
-    hidden_size=128,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    head_dim=64,
-    intermediate_size=256,
-)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +79,50 @@ def test_kv_cache_equals_a_real_cache(tiny):
     assert memory.kv_cache_bytes(catalog.find(tiny), 7, batch_size=3) == stored
 
 
+BY_NAME = {info.name: info for info in catalog.CATALOG.values()}
+
+
+def held_by_transformers(config, info, num_tokens: int) -> int:
+    """Bytes of a `DynamicCache` in bfloat16 that these tokens went through, on the meta device."""
+    cache = DynamicCache(config=config)
+    for at, layer in enumerate(info.layers):
+        shape = (1, layer.num_key_value_heads, num_tokens, layer.head_dim)
+        empty = torch.empty(shape, dtype=torch.bfloat16, device="meta")
+        cache.update(empty, empty, at)
+    tensors = [part for layer in cache.layers for part in (layer.keys, layer.values)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 600, 5000])
+@pytest.mark.parametrize("name", BY_NAME)
+def test_kv_cache_equals_that_of_transformers_in_every_generation(name, num_tokens):
+    info = BY_NAME[name]
+    config = AutoConfig.for_model(**info.config)
+    assert len(info.layers) == len(DynamicCache(config=config).layers)
+    held = held_by_transformers(config, info, num_tokens)
+    assert memory.kv_cache_bytes(info, num_tokens) == held
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    family=st.sampled_from(["gemma", "gemma2", "gemma3_text"]),
+    window=st.integers(2, 40),
+    num_tokens=st.integers(1, 50),
+    kinds=st.lists(st.booleans(), min_size=1, max_size=5),
+)
+def test_a_layer_keeps_its_window_less_the_token_being_computed(family, window, num_tokens, kinds):
+    slides = [slide and family != "gemma" for slide in kinds]
+    sizes = TINY | {"num_hidden_layers": len(kinds)}
+    if family != "gemma":
+        names = {True: "sliding_attention", False: "full_attention"}
+        sizes |= {"sliding_window": window, "layer_types": [names[slide] for slide in slides]}
+    config = AutoConfig.for_model(family, **sizes)
+    info = catalog.ModelInfo("mine", config.to_dict())
+    assert [layer.window for layer in info.layers] == [window if s else None for s in slides]
+    held = held_by_transformers(config, info, num_tokens)
+    assert memory.kv_cache_bytes(info, num_tokens) == held
+
+
 def test_a_t4_holds_2b_in_every_precision_and_7b_in_int8_and_4_bits():
     for name, expected in (("2b", set(memory.BITS)), ("7b", {"int8", "nf4", "fp4"})):
         info = catalog.find(f"google/gemma-{name}-it")
@@ -99,22 +138,16 @@ def test_the_sentence_names_both_sides():
 
 
 @pytest.fixture(scope="module")
-def path():
-    return str(profile.CHECKPOINTS / "pocket-small-it")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(SMALL_IT)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(path):
-    return AutoTokenizer.from_pretrained(path)
+def nf4():
+    return in_nf4(SMALL_IT)
 
 
-@pytest.fixture(scope="module")
-def nf4(path):
-    arguments = loading.plan_loading(path, "nf4", LAPTOP).kwargs()
-    return loading.portable_4bit(AutoModelForCausalLM.from_pretrained(path, **arguments))
-
-
-def test_weight_mb_counts_the_scales_that_the_footprint_leaves_out(path, nf4):
+def test_weight_mb_counts_the_scales_that_the_footprint_leaves_out(nf4):
     scales = 0
     for module in nf4.modules():
         if state := getattr(getattr(module, "weight", None), "quant_state", None):
@@ -126,10 +159,10 @@ def test_weight_mb_counts_the_scales_that_the_footprint_leaves_out(path, nf4):
     assert memory.weight_mb(nf4) * 1e6 > nf4.get_memory_footprint()
 
 
-def test_weight_mb_of_int8_does_not_change_when_the_model_runs(path, tokenizer):
+def test_weight_mb_of_int8_does_not_change_when_the_model_runs(tokenizer):
     config = BitsAndBytesConfig(load_in_8bit=True)
     model = AutoModelForCausalLM.from_pretrained(
-        path, dtype=torch.bfloat16, quantization_config=config
+        SMALL_IT, dtype=torch.bfloat16, quantization_config=config
     )
     before = memory.weight_mb(model)
     scores.answer_log_probs(model, tokenizer, scores.one_answer_rows()[:1])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hub_stand_in import Hub
 from machines import LAPTOP, MAC
+from models import TINY
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
 
 from gemma_lab import catalog, loading, memory, profile
@@ -79,15 +80,6 @@ def test_the_command_says_what_this_machine_can_run():
     assert rows["google/gemma-2b"].count("fits") == sum(fits)
 
 
-TINY = dict(
-    vocab_size=512,
-    hidden_size=128,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    num_key_value_heads=1,
-    head_dim=64,
-    intermediate_size=256,
-)
 LOAD = """
 import time, torch
 from huggingface_hub import constants

@@ -5,27 +5,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from machines import LAPTOP
+from models import SMALL_IT, in_nf4
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gemma_lab import loading, profile, scores
+from gemma_lab import scores
 
 ROWS = scores.one_answer_rows()[::8]
 
 
 @pytest.fixture(scope="module")
-def path():
-    return str(profile.CHECKPOINTS / "pocket-small-it")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(SMALL_IT)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(path):
-    return AutoTokenizer.from_pretrained(path)
-
-
-@pytest.fixture(scope="module")
-def model(path):
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+def model():
+    return AutoModelForCausalLM.from_pretrained(SMALL_IT, dtype=torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +29,8 @@ def log_probs(model, tokenizer):
 
 
 @pytest.fixture(scope="module")
-def nf4(path):
-    return loading.portable_4bit(
-        AutoModelForCausalLM.from_pretrained(
-            path, **loading.plan_loading(path, "nf4", LAPTOP).kwargs()
-        )
-    )
+def nf4():
+    return in_nf4(SMALL_IT)
 
 
 def test_perplexity_equals_transformers_loss_on_the_answer(model, tokenizer, log_probs):
