@@ -20,7 +20,7 @@ def as_it_was():
     levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
     home = Path(os.environ["HF_HOME"])
     files = set(home.iterdir())
-    had_colab = "google.colab" in sys.modules
+    had = set(sys.modules)
     yield
     os.environ.clear()
     os.environ.update(environment)
@@ -34,8 +34,9 @@ def as_it_was():
         sys.modules["gemma_lab.profile"].forget()
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
-    for name in [name for name in sys.modules if name.startswith("google.colab") and not had_colab]:
-        del sys.modules[name]
+    for name in sys.modules.keys() - had:  # Colab's stand-in, and the folder that made it a package
+        if name == "google" or name.startswith("google.colab"):
+            del sys.modules[name]
     if "torch" in sys.modules:
         sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
     for left in set(home.iterdir()) - files:

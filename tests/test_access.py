@@ -40,9 +40,7 @@ def colab(monkeypatch):
     """A function that sets secrets of a stand-in for Colab; a value may name an error."""
     monkeypatch.syspath_prepend(str(Path(__file__).with_name("colab_stand_in")))
     importlib.invalidate_caches()
-    yield lambda **secrets: monkeypatch.setenv("COLAB_SECRETS", json.dumps(secrets))
-    for name in [name for name in sys.modules if name.startswith("google.colab")]:
-        del sys.modules[name]
+    return lambda **secrets: monkeypatch.setenv("COLAB_SECRETS", json.dumps(secrets))
 
 
 @pytest.fixture
