@@ -13,7 +13,7 @@ _HOME = {
     "hardware": ("Machine", "describe_machine"),
     "access": ("find_token", "check_access"),
     "catalog": ("CATALOG", "find"),
-    "memory": ("weight_bytes", "kv_cache_bytes", "fit"),
+    "memory": ("weight_bytes", "kv_cache_bytes", "needed_gib"),
     "profile": ("checkpoint", "current_profile"),
     "loading": ("plan_loading", "attention_implementations", "portable_4bit"),
     "start": ("setup",),

@@ -2,7 +2,7 @@
 
 import sys
 
-from gemma_lab import access, catalog, hardware, memory, profile
+from gemma_lab import access, catalog, hardware, loading, profile
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
@@ -16,9 +16,11 @@ def main() -> None:
     print(
         f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS)
     )
-    for hub_id, info in catalog.CATALOG.items():
-        fits = [memory.fit(info, precision, machine) for precision in PRECISIONS]
-        cells = "".join(f"{fit.needed_gib:9.1f} {'fits' if fit.fits else '-':4}" for fit in fits)
+    for hub_id in catalog.CATALOG:
+        plans = [loading.plan_loading(hub_id, precision, machine) for precision in PRECISIONS]
+        cells = "".join(
+            f"{plan.needed_gib:9.1f} {'fits' if plan.fits else '-':4}" for plan in plans
+        )
         print(f"{hub_id:26}{cells}")
     print(f"\nThis machine has {machine.free_gib:.1f} GiB free for them.")
 

@@ -7,6 +7,7 @@ the 128 extra embedding rows of the first two.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import json
@@ -16,10 +17,9 @@ from pathlib import Path
 from gemma_lab import access
 
 DATA = Path(__file__).with_name("data")
-# Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim,
-# and which layers are global where the config does not say: every n-th.
+# Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim.
 UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
-GLOBAL_EVERY = {"gemma2": 2, "gemma3_text": 6}
+AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor..., the first that fits
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,14 @@ class ModelInfo:
     """One checkpoint. What its text config holds is an attribute: `hidden_size`, `head_dim`, ..."""
 
     hub_id: str
-    config: dict = field(repr=False)  # of the text part, in the names of transformers
+    config: dict = field(repr=False)  # of the text part, in the names of transformers, complete
     name: str = ""
     released: str = ""  # year and month
     part: str = ""  # "text" where the table leaves out what sees and hears
     pocket: str | None = None  # the pocket model that stands in for it
     mirror: str | None = None  # a copy on the Hub that is not gated; the licence is the same
     whole: dict | None = field(default=None, repr=False)  # the config with its other parts
+    stored_as: str = ""  # "int8", "nf4", ... where the checkpoint is quantized already
 
     def __getattr__(self, name: str):
         try:
@@ -92,19 +93,25 @@ class ModelInfo:
 
     @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that keep keys and values of their own; the others of Gemma 3n and 4 share."""
-        config, count = self.config, self.num_hidden_layers
-        every = GLOBAL_EVERY.get(self.family, 1)
-        kinds = config.get("layer_types") or [
-            "sliding_attention" if (at + 1) % every else "full_attention" for at in range(count)
-        ]
-        heads = config.get("num_key_value_heads") or self.num_attention_heads
-        size = config.get("head_dim") or self.hidden_size // self.num_attention_heads
-        sliding = Layer(heads, size, config.get("sliding_window"))
-        global_heads = config.get("num_global_key_value_heads") or heads
-        everywhere = Layer(global_heads, config.get("global_head_dim") or size, None)
-        own = kinds[: count - (config.get("num_kv_shared_layers") or 0)]
-        return tuple(sliding if kind == "sliding_attention" else everywhere for kind in own)
+        """The layers that keep keys and values of their own, as transformers' cache has them.
+
+        The last layers of Gemma 3n and 4 share, recurrent ones keep none. Imports transformers.
+        """
+        from transformers import AutoConfig
+        from transformers.cache_utils import DynamicCache, DynamicLayer
+
+        config = AutoConfig.for_model(**self.config)
+        kinds = getattr(config, "layers_block_type", None)  # of RecurrentGemma
+        found = []
+        for at, kept in enumerate(DynamicCache(config=config).layers):
+            if not isinstance(kept, DynamicLayer) or (kinds and kinds[at] != "attention"):
+                continue
+            sizes = config.per_layer_config[at]
+            heads = getattr(sizes, "num_key_value_heads", None) or config.num_attention_heads
+            size = getattr(sizes, "head_dim", None)
+            size = size or config.hidden_size // config.num_attention_heads
+            found.append(Layer(heads, size, getattr(kept, "sliding_window", None)))
+        return tuple(found)
 
     @functools.cached_property
     def _counts(self) -> tuple[int, int, int]:
@@ -112,7 +119,7 @@ class ModelInfo:
         is_tied = self.config.get("tie_word_embeddings", True)
         is_plain = is_tied and not self.config.get("attention_bias")
         if self.whole or self.family not in UNIFORM or not is_plain:
-            return _count_on_meta(self.whole or self.config)
+            return _count_on_meta(self)
         shapes, count = self.linear_shapes.values(), self.num_hidden_layers
         wide, narrow = UNIFORM[self.family]
         norms = count * (wide * self.hidden_size + narrow * self.head_dim) + self.hidden_size
@@ -141,31 +148,35 @@ def known(model: str) -> ModelInfo | None:
     return CATALOG.get(model) or _BY_MIRROR.get(model)
 
 
-def find(model) -> ModelInfo:
-    """The sizes of any model: from the table, a folder's config.json, or that of a repository.
+def find(model: str | Path) -> ModelInfo:
+    """The sizes of a model: from the table, a folder's config.json, or that of a repository.
 
-    Args: model: an id such as "google/gemma-2b-it", one of your own, or a checkpoint's folder.
-    Raises: ValueError, naming the closest ids or what the folder lacks.
+    Args: model: an id such as "google/gemma-2b-it", one of your own, or a checkpoint's folder. An
+        id that the table lacks is asked of the Hub, with your token.
+    Raises: ValueError, naming the closest ids, or what is wrong with the folder.
     """
-    if Path(model).is_dir():
-        return _from_file(Path(model).name, Path(model, "config.json"))
-    if info := known(str(model)):
+    name = str(model or "")
+    if name and Path(name).is_dir():
+        return _from_file(Path(name).name, Path(name, "config.json"))
+    if info := known(name):
         return info
-    close = difflib.get_close_matches(str(model), CATALOG, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.6)
     advice = f" Did you mean {' or '.join(close)}?" if close else ""
-    if str(model).count("/") != 1:
-        raise ValueError(f"{str(model)!r} is no folder here and no repository.{advice}")
-    found = access.check_access(str(model), access.find_token())
+    if name.count("/") != 1:
+        raise ValueError(f"{name!r} is no folder here and no repository.{advice}")
+    found = access.check_access(name, access.find_token())
+    if found.status == "bad-token":  # what is public needs none
+        found = access.check_access(name)
     if found.status not in ("ok", "no-network"):
-        raise ValueError(f"{model} is not in the catalog.{advice} {found.advice}")
+        raise ValueError(f"{name} is not in the catalog.{advice} {found.advice}")
     from huggingface_hub import hf_hub_download
 
     try:
-        file = hf_hub_download(model, "config.json", local_files_only=found.status != "ok")
+        file = hf_hub_download(name, "config.json", local_files_only=found.status != "ok")
     except (OSError, ValueError):  # no such file, a name that cannot be one, or nothing kept here
         why = found.advice if found.status != "ok" else "Its config.json cannot be had."
-        raise ValueError(f"{model} is not in the catalog.{advice} {why}") from None
-    return _from_file(str(model), Path(file))
+        raise ValueError(f"{name} is not in the catalog.{advice} {why}") from None
+    return _from_file(name, Path(file))
 
 
 def _from_file(name: str, path: Path) -> ModelInfo:
@@ -173,33 +184,64 @@ def _from_file(name: str, path: Path) -> ModelInfo:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
-    if not path.is_file():
-        adapter = path.with_name("adapter_config.json")
-        if adapter.is_file():
-            base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
-            raise ValueError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
+    adapter = path.with_name("adapter_config.json")
+    is_adapter = adapter.is_file() and not path.is_file()
+    if not path.is_file() and not is_adapter:
         raise ValueError(f"{name} holds no config.json, so it is no checkpoint of transformers.")
     try:
-        config = AutoConfig.for_model(**json.loads(path.read_text(encoding="utf-8")))
-        text = config.get_text_config()
-    except (ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        values = json.loads((adapter if is_adapter else path).read_text(encoding="utf-8"))
+        if is_adapter:
+            base = values.get("base_model_name_or_path") or "the model that it was trained on"
+        else:
+            config = AutoConfig.for_model(**values)
+            text = config.get_text_config()
+            # some families have other names of their own, such as n_layer, for the usual ones
+            usual = {usual: getattr(text, usual) for usual in text.attribute_map}
+            whole = None if text is config else config.to_dict()
+    except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
         why = str(error).splitlines()[0][:120]
-        raise ValueError(f"The config.json of {name} cannot be read: {why}") from None
-    whole = None if text is config else config.to_dict()
-    return ModelInfo(name, text.to_dict(), whole=whole)
+        raise ValueError(f"The config of {name} cannot be read: {why}") from None
+    if is_adapter:
+        raise ValueError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
+    part = "text" if whole and _build(whole) is None else ""
+    complete = {**text.to_dict(), **usual}
+    return ModelInfo(name, complete, part=part, whole=whole, stored_as=_stored_as(values))
 
 
-def _count_on_meta(config: dict) -> tuple[int, int, int]:
-    """As transformers builds it, on the meta device: nothing is allocated."""
+def _stored_as(values: dict) -> str:
+    """The precision that a quantized checkpoint is stored in; "" for an ordinary one."""
+    stored = values.get("quantization_config") or {}
+    if stored.get("load_in_8bit"):
+        return "int8"
+    if stored.get("load_in_4bit"):
+        return stored.get("bnb_4bit_quant_type", "fp4")
+    return stored.get("quant_method", "")
+
+
+def _build(config: dict):
+    """The model as transformers builds it, on the meta device: nothing is allocated.
+
+    None where a library is missing, such as timm, which sees for Gemma 3n.
+    Raises: ValueError where transformers has no class that writes text.
+    """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import transformers
 
-    built = AutoConfig.for_model(**config)
-    with torch.device("meta"):
-        try:
-            model = AutoModelForCausalLM.from_config(built)
-        except ImportError:  # such as timm, which sees for Gemma 3n: then the text part alone
-            model = AutoModelForCausalLM.from_config(built.get_text_config())
+    built = transformers.AutoConfig.for_model(**config)
+    for name in AUTO_CLASSES:
+        auto = getattr(transformers, f"AutoModelFor{name}")
+        if type(built) in auto._model_mapping:
+            with torch.device("meta"), contextlib.suppress(ImportError):
+                return auto.from_config(built)
+            return None
+    raise ValueError(f"transformers has no class that writes text for {built.model_type!r}.")
+
+
+def _count_on_meta(info: ModelInfo) -> tuple[int, int, int]:
+    """All parameters, those of linear layers, the rows of these; maybe of the text part."""
+    import torch
+
+    model = _build(info.config if info.part or not info.whole else info.whole)
     head = model.get_output_embeddings()
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     numbers = sum(module.weight.numel() for module in linear)

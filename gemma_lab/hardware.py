@@ -51,7 +51,7 @@ class Machine:
         """
         if self.measured_free_gib is not None:
             return self.measured_free_gib
-        return self.gpu_gib if self.device == "cuda" else self.ram_gib - 2
+        return self.gpu_gib if self.device == "cuda" else max(0.0, self.ram_gib - 2)
 
     def describe(self) -> str:
         """One line for a learner."""
@@ -133,8 +133,8 @@ def _free_in_ram() -> float | None:
 
 def _free_on_card(cuda) -> float:
     """What nobody holds, and what torch keeps here though no tensor needs it any more."""
-    free, _ = cuda.mem_get_info()
-    return (free + cuda.memory_reserved() - cuda.memory_allocated()) / GIB
+    free, _ = cuda.mem_get_info(0)  # card 0, which models are loaded onto
+    return (free + cuda.memory_reserved(0) - cuda.memory_allocated(0)) / GIB
 
 
 def _psutil():

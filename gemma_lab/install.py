@@ -67,7 +67,7 @@ def missing_requirements(packages) -> list:
     every = [(package, *COMPANIONS.get(package, ())) for package in packages]
     wanted = dict.fromkeys(name for names in every for name in names)
     if "unsloth" in packages or "peft" in packages:
-        wanted |= dict.fromkeys(name for name in UPGRADED_IF_PRESENT if _version(name))
+        wanted |= dict.fromkeys(name for name in UPGRADED_IF_PRESENT if version(name))
     return [known[name] for name in wanted if not _is_met(known[name])]
 
 
@@ -150,13 +150,14 @@ def moved_after_import(names=WATCHED) -> list[str]:
     moved = []
     for name in names:
         module = sys.modules.get("PIL" if name == "pillow" else name)
-        imported, now = getattr(module, "__version__", None), _version(name)
+        imported, now = getattr(module, "__version__", None), version(name)
         if imported and now and imported.split("+")[0] != now.split("+")[0]:
             moved.append(name)
     return moved
 
 
-def _version(name: str) -> str | None:
+def version(name: str) -> str | None:
+    """The installed version of a distribution; None where there is none."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -164,7 +165,7 @@ def _version(name: str) -> str | None:
 
 
 def _is_met(requirement) -> bool:
-    now, wanted = _version(requirement.name), requirement.specifier
+    now, wanted = version(requirement.name), requirement.specifier
     is_exact = any(specifier.operator == "==" for specifier in wanted)
     return now is not None and (is_exact or wanted.contains(now, prereleases=True))
 

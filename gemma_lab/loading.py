@@ -1,6 +1,7 @@
 """From a model, a precision and a machine to the arguments of `from_pretrained`.
 
-The decisions are pure functions of a described `Machine`: those for a T4 are tested without one.
+The decisions depend on a described `Machine` alone, and on the model's config: those for a T4 are
+tested without one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from gemma_lab import catalog, hardware, memory
 
 HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float16
+ASKED = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Plan:
     attn_implementation: str
     quantization: dict | None
     device_map: dict
+    needed_gib: float  # for one sequence of 1,024 tokens: `memory.needed_gib`
     fits: bool
     sentence: str
 
@@ -61,32 +64,48 @@ def attention_implementations(family: str, machine: hardware.Machine) -> list[st
 
 
 def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
-    """How to load `model` in `precision`, and whether that fits `machine`.
+    """How to load `model` in `precision`, and whether that fits what is free on `machine`.
 
-    Args: model: a catalog id, a repository of your own, or a checkpoint's folder.
-    Raises: ValueError for an unknown model or precision, naming what there is.
+    Args:
+        model: a catalog id, a repository of your own, or a checkpoint's folder.
+        precision: "fp32", "bf16" or "fp16"; "int8", "nf4" or "fp4" by bitsandbytes.
+    Raises: ValueError for an unknown model or precision, naming what there is, and for a checkpoint
+        that is stored in another precision already.
     """
     info = catalog.find(model)
-    fit = memory.fit(info, precision, machine)
+    if info.stored_as not in ("", precision):
+        raise ValueError(
+            f"{info.hub_id} is quantized already ({info.stored_as}), which {precision} cannot "
+            "undo: load it without a plan, or plan the model that it was made from."
+        )
     is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes knows no Apple GPU
     device = {"cuda": 0, "mps": "cpu" if is_quantized else "mps", "cpu": "cpu"}[machine.device]
     half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
+    if precision == "fp16" and info.family in HALF_PRECISION_FAMILIES:
+        half = "float16"
     dtype = "float32" if precision == "fp32" else half
+    needed = memory.needed_gib(info, precision, rest=4 if dtype == "float32" else 2)
+    fits = needed <= machine.free_gib
     quantization = None
-    if precision == "int8":
+    if precision == "int8" and not info.stored_as:
         quantization = {"load_in_8bit": True}
-    elif precision in ("nf4", "fp4"):
+    elif precision in ("nf4", "fp4") and not info.stored_as:
         quantization = {
             "load_in_4bit": True,
             "bnb_4bit_quant_type": precision,
             "bnb_4bit_compute_dtype": half,
             "bnb_4bit_use_double_quant": True,
         }
-    sentence = fit.sentence
-    if precision == "bf16" and half != "bfloat16":
-        sentence += f" This machine has no bfloat16, so {half} takes its place."
+    what = f"The {info.part} part of {info.hub_id}" if info.part else info.hub_id
+    verdict = "fits" if fits else "does not fit"
+    where = machine.gpu_name or "this machine"
+    sentence = f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: "
+    sentence += f"{where} has {machine.free_gib:.1f} free."
+    if dtype != ASKED.get(precision, dtype):
+        whys = {"bf16": "This machine has no bfloat16", "fp16": f"{info.family} overflows in it"}
+        sentence += f" {whys[precision]}, so {dtype} takes its place."
     attention = choose_attention(info.family)
-    return Plan(precision, dtype, attention, quantization, {"": device}, fit.fits, sentence)
+    return Plan(precision, dtype, attention, quantization, {"": device}, needed, fits, sentence)
 
 
 def portable_4bit(model):

@@ -1,44 +1,35 @@
-"""The byte arithmetic: weights, KV cache, and whether they fit; and what a loaded model holds."""
+"""The byte arithmetic: weights, KV cache, what inference needs; and what a loaded model holds."""
 
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
 
 from gemma_lab.catalog import ModelInfo
+from gemma_lab.hardware import GIB
 
-GIB = 2**30
 BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "fp4": 4}
 WORKING_GIB = 1  # what torch and its libraries need beside a model, on a card or in RAM
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Whether a model in one precision fits what is free; `needed_gib` says what counts."""
-
-    needed_gib: float
-    fits: bool
-    sentence: str
-
-
-def weight_bytes(info: ModelInfo, precision: str) -> int:
+def weight_bytes(info: ModelInfo, precision: str, rest: int = 2) -> int:
     """Bytes of the weights as bitsandbytes stores them: only the linear layers are quantized.
 
-    int8 adds one float32 scale for each output row; nf4 and fp4, doubly quantized, add a byte for
-    each block of 64 weights and a float32 for each 256 of those. Embedding and norms keep
-    16 bits. Source: Dettmers et al. 2022 and 2023, arXiv:2208.07339 and arXiv:2305.14314.
+    int8 adds one float32 scale for each output row; nf4 and fp4, doubly quantized, add one byte for
+    each block of 64 weights and a float32 for each 256 of those. Embedding and norms take `rest`
+    bytes: 2, or 4 where neither 16-bit type is safe; bf16 and fp16 then take 4 as well.
+    Source: Dettmers et al. 2022 and 2023, arXiv:2208.07339 and arXiv:2305.14314.
     Raises: ValueError, with the precision received.
     """
     if precision not in BITS:
         raise ValueError(f"precision must be one of {', '.join(BITS)}, not {precision!r}")
     if BITS[precision] >= 16:
-        return info.num_parameters * BITS[precision] // 8
+        return info.num_parameters * (4 if precision == "fp32" else rest)
     linear = info.num_linear_parameters
     if precision == "int8":
         quantized = linear + 4 * info.num_linear_rows
     else:
         quantized = linear // 2 + linear // 64 + 4 * linear // (64 * 256)
-    return quantized + 2 * (info.num_parameters - linear)
+    return quantized + rest * (info.num_parameters - linear)
 
 
 def kv_cache_bytes(
@@ -56,24 +47,14 @@ def kv_cache_bytes(
     return numbers * batch_size * bytes_per_number
 
 
-def needed_gib(info: ModelInfo, precision: str, num_tokens: int = 1024) -> float:
-    """GiB for inference of one sequence of `num_tokens`.
+def needed_gib(info: ModelInfo, precision: str, num_tokens: int = 1024, rest: int = 2) -> float:
+    """GiB for inference of one sequence of `num_tokens`; `rest` as in `weight_bytes`.
 
     Beside the weights: the KV cache, the float32 logits of the prompt, and 1 GiB to work in.
     """
+    cache = kv_cache_bytes(info, num_tokens, bytes_per_number=4 if precision == "fp32" else rest)
     logits = 4 * info.vocab_size * num_tokens
-    held = weight_bytes(info, precision) + kv_cache_bytes(info, num_tokens) + logits
-    return held / GIB + WORKING_GIB
-
-
-def fit(info: ModelInfo, precision: str, machine, num_tokens: int = 1024) -> Fit:
-    """Whether `needed_gib` fits what is free: on the card or, without an NVIDIA card, in RAM."""
-    needed, free = needed_gib(info, precision, num_tokens), machine.free_gib
-    verdict = "fits" if needed <= free else "does not fit"
-    what = f"The {info.part} part of {info.hub_id}" if info.part else info.hub_id
-    has = f"{machine.gpu_name or 'this machine'} has {free:.1f} free."
-    sentence = f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: {has}"
-    return Fit(needed, needed <= free, sentence)
+    return (weight_bytes(info, precision, rest) + cache + logits) / GIB + WORKING_GIB
 
 
 def weight_mb(model) -> float:

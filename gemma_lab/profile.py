@@ -71,12 +71,17 @@ class _State:
 _state = _State()
 
 
-def current_profile(again: bool = False) -> Profile:
-    """The profile of this kernel, decided once for each GEMMA_LAB_PROFILE; `again` decides anew."""
+def current_profile(again: bool = False, ask: bool = False) -> Profile:
+    """The profile of this kernel, decided once for each GEMMA_LAB_PROFILE.
+
+    Args: again: decide anew, and ask Colab anew; ask: then ask for a token where none is found.
+    """
     requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
     if again:
         _state.chosen.clear()
         access.ask_anew()
+        if ask:
+            access.find_token(ask=True)
     if requested not in _state.chosen:
         machine = hardware.describe_machine()
         asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from gemma_lab import access, hardware, install, profile
+from gemma_lab import hardware, install, profile
 
 # Loggers that repeat in every layer what nobody can act on: a missing speed-up, a cast of int8.
 NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
@@ -27,7 +27,7 @@ def setup(*packages: str, ask: bool = False) -> str:
     if missing:
         install.install(missing)
     names = dict.fromkeys(("torch", "transformers", *packages))
-    state = ", ".join(f"{name} {install._version(name)}" for name in names)
+    state = ", ".join(f"{name} {install.version(name)}" for name in names)
     new = f" (installed now: {', '.join(r.name for r in missing)})" if missing else ""
     print(f"Packages: {state}{new}")
     if moved := install.moved_after_import():
@@ -36,10 +36,7 @@ def setup(*packages: str, ask: bool = False) -> str:
             f"{', '.join(moved)} changed on disk after this kernel had loaded another version."
         )
     print(f"Machine:  {hardware.describe_machine().describe()}")
-    if ask:
-        access.ask_anew()
-        access.find_token(ask=True)
-    chosen = profile.current_profile(again=True)
+    chosen = profile.current_profile(again=True, ask=ask)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
     if chosen.name == "pocket":  # nothing is downloaded: progress bars would only be noise
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

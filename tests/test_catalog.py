@@ -12,7 +12,12 @@ from hub_stand_in import Hub
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import REPORTED
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForSeq2SeqLM,
+)
 from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention
 
 from gemma_lab import catalog, loading
@@ -123,21 +128,29 @@ SMALL = {
 }
 LESS = {"hidden_size_per_layer_input": 16, "vocab_size_per_layer_input": 96}
 OTHER_PARTS = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+VISION = OTHER_PARTS | {"model_type": "siglip_vision_model", "num_attention_heads": 2}
 FOLDERS = {
     "gemma": {},
     "gemma2": {"sliding_window": 16},
     "gemma3_text": {"sliding_window": 16},
-    "gemma3": {"text_config": SMALL, "vision_config": OTHER_PARTS | {"num_attention_heads": 2}},
+    "gemma3": {"text_config": SMALL, "vision_config": VISION},
     "gemma3n_text": {"sliding_window": 16, "num_kv_shared_layers": 2, "laurel_rank": 8} | LESS,
     "gemma4_text": {"sliding_window": 16, "global_head_dim": 48} | LESS,
     "llama": {"tie_word_embeddings": False},
     "qwen2": {"attention_bias": True},
+    "gpt2": {},
+    "paligemma": {
+        "text_config": SMALL | {"model_type": "gemma"},
+        "vision_config": OTHER_PARTS
+        | {"model_type": "siglip_vision_model", "num_attention_heads": 2},
+    },
+    "t5gemma": {"encoder": SMALL, "decoder": SMALL},
 }
 
 
 def write_config(folder, family, **changes):
     """A folder as `save_pretrained` leaves it; some of its fields are those of the class."""
-    sizes = {} if family == "gemma3" else SMALL
+    sizes = {} if family in ("gemma3", "paligemma", "t5gemma") else SMALL
     config = AutoConfig.for_model(family, **(sizes | FOLDERS[family] | changes))
     folder.mkdir(exist_ok=True)
     config.save_pretrained(folder)
@@ -147,8 +160,9 @@ def write_config(folder, family, **changes):
 @pytest.mark.parametrize("family", FOLDERS)
 def test_any_folder_with_a_config_counts_as_transformers_does(family, tmp_path):
     config = write_config(tmp_path / "mine", family)
+    classes = {"paligemma": AutoModelForImageTextToText, "t5gemma": AutoModelForSeq2SeqLM}
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = classes.get(family, AutoModelForCausalLM).from_config(config)
     info = catalog.find(tmp_path / "mine")
     assert info.hub_id == "mine" and sizes_of(info) == counted(model)
     assert info.family == config.get_text_config().model_type
@@ -197,6 +211,36 @@ def test_a_folder_that_is_no_checkpoint_says_so_in_one_line(tmp_path, written, a
     with pytest.raises(ValueError, match=advice) as error:
         catalog.find(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_model_that_writes_no_text_says_so_in_one_line(tmp_path):
+    AutoConfig.for_model("siglip_vision_model").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no class that writes text") as error:
+        _ = catalog.find(tmp_path).num_parameters
+    assert "\n" not in str(error.value)
+
+
+def test_where_a_part_cannot_be_built_the_text_is_counted_and_said_to_be_all(tmp_path):
+    """Gemma 3n sees with timm, which the course does not need."""
+    text = SMALL | FOLDERS["gemma3n_text"] | {"model_type": "gemma3n_text"}
+    AutoConfig.for_model("gemma3n", text_config=text).save_pretrained(tmp_path)
+    info = catalog.find(tmp_path)
+    assert info.part == "text" and sizes_of(info) == counted(on_meta(info.config))
+    assert loading.plan_loading(tmp_path, "bf16", A100).sentence.startswith("The text part of ")
+
+
+@pytest.mark.parametrize("written", ["{", "{}", '{"base_model_name_or_path": null}'])
+def test_a_damaged_adapter_is_one_sentence(tmp_path, written):
+    (tmp_path / "adapter_config.json").write_text(written)
+    with pytest.raises(ValueError, match=tmp_path.name) as error:
+        catalog.find(tmp_path)
+    assert "None" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_nothing_is_not_the_working_folder(nothing):
+    with pytest.raises(ValueError, match="no folder here and no repository"):
+        catalog.find(nothing)
 
 
 def test_an_adapter_names_its_base(tmp_path):
@@ -254,6 +298,11 @@ def test_a_repository_of_ones_own_is_planned_from_its_config(hub):
     assert (info.family, info.hidden_size, len(info.layers)) == ("gemma3_text", 64, 7)
     assert loading.plan_loading("me/my-finetune", "bf16", T4).dtype == "float32"
     assert loading.plan_loading("me/my-finetune", "nf4", A100).fits
+
+
+def test_a_public_repository_is_known_in_spite_of_a_bad_token(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "b" * 34)
+    assert catalog.find("me/my-finetune").hidden_size == 64
 
 
 def test_a_repository_that_is_not_there_or_has_no_config_says_so(hub):

@@ -34,7 +34,7 @@ def fake_run(returncode=0, stderr=""):
 
 
 def installed(monkeypatch, **versions):
-    monkeypatch.setattr(install, "_version", versions.get)
+    monkeypatch.setattr(install, "version", versions.get)
     monkeypatch.setattr(install, "installed", lambda: dict(versions))
 
 

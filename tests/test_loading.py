@@ -1,12 +1,14 @@
 """Decisions on described machines, and safe 4-bit weights on a CPU."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from machines import H100, L4, LAPTOP, MAC
 from models import TINY
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GemmaConfig, GemmaForCausalLM
 
-from gemma_lab import loading, memory
+from gemma_lab import catalog, loading, memory
 from gemma_lab.hardware import A100, T4
 
 
@@ -85,6 +87,66 @@ def test_plan_arguments_are_those_of_transformers():
     assert on_a_mac.dtype == "bfloat16"  # its CPU has bfloat16
     wide = loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()
     assert wide["dtype"] is torch.float32
+
+
+def test_free_memory_not_total_decides_what_fits():
+    assert loading.plan_loading("google/gemma-2b-it", "bf16", T4).fits
+    busy = replace(T4, measured_free_gib=4.0)
+    plan = loading.plan_loading("google/gemma-2b-it", "bf16", busy)
+    assert not plan.fits and "Tesla T4 has 4.0 free" in plan.sentence
+    assert loading.plan_loading("google/gemma-2b-it", "nf4", busy).fits
+    assert loading.plan_loading("google/gemma-7b-it", "bf16", A100).fits
+    assert not loading.plan_loading("google/gemma-7b-it", "nf4", LAPTOP).fits
+
+
+@pytest.mark.parametrize("machine", [T4, MAC])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_what_is_loaded_in_float32_is_counted_in_float32(machine, precision):
+    """Gemma 3 overflows in float16, so without bfloat16 its 4B part takes 14.5 GiB of weights."""
+    plan = loading.plan_loading("google/gemma-3-4b-it", precision, machine)
+    assert plan.dtype == "float32" and not plan.fits and plan.needed_gib > 16
+    assert ("float32 takes its place" in plan.sentence) == (precision != "fp32")
+
+
+def test_a_quantized_model_without_16_bits_keeps_its_table_in_float32():
+    on_t4 = loading.plan_loading("google/gemma-3-4b-it", "nf4", T4)
+    on_a100 = loading.plan_loading("google/gemma-3-4b-it", "nf4", A100)
+    table = catalog.find("google/gemma-3-4b-it").num_embedding_parameters
+    assert (on_t4.dtype, on_a100.dtype) == ("float32", "bfloat16")
+    assert on_t4.needed_gib - on_a100.needed_gib > 2 * table / 2**30
+
+
+@pytest.mark.parametrize(
+    "hub_id, machine, dtype",
+    [
+        ("google/gemma-2b-it", A100, "float16"),
+        ("google/gemma-2b-it", LAPTOP, "float16"),
+        ("google/gemma-3-1b-it", A100, "bfloat16"),
+        ("google/gemma-3-1b-it", T4, "float32"),
+    ],
+)
+def test_float16_is_float16_where_it_is_safe_and_said_to_be_another_type_elsewhere(
+    hub_id, machine, dtype
+):
+    plan = loading.plan_loading(hub_id, "fp16", machine)
+    assert plan.dtype == dtype
+    assert ("overflows in it, so" in plan.sentence) == (dtype != "float16")
+
+
+def test_a_checkpoint_that_is_quantized_already_is_planned_as_what_it_is(tmp_path):
+    four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    GemmaForCausalLM(GemmaConfig(**TINY)).save_pretrained(tmp_path / "plain")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "plain", quantization_config=four)
+    model.save_pretrained(tmp_path / "quantized")
+    folder = str(tmp_path / "quantized")
+    plan = loading.plan_loading(folder, "nf4", LAPTOP)
+    assert plan.quantization is None
+    again = AutoModelForCausalLM.from_pretrained(folder, **plan.kwargs())
+    assert type(again.model.layers[0].mlp.up_proj).__name__ == "Linear4bit"
+    for precision in ("bf16", "int8", "fp4"):
+        with pytest.raises(ValueError, match=f"nf4.*which {precision} cannot undo") as error:
+            loading.plan_loading(folder, precision, LAPTOP)
+        assert "\n" not in str(error.value)
 
 
 def lora_gradients(folder, evaluate_first, portable):

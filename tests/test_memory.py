@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import LAPTOP
 from models import SMALL_IT, TINY, in_nf4
 from transformers import (
     AutoConfig,
@@ -17,7 +16,6 @@ from transformers import (
 )
 
 from gemma_lab import catalog, memory, scores
-from gemma_lab.hardware import A100, T4
 
 
 @pytest.fixture(scope="module")
@@ -123,18 +121,63 @@ def test_a_layer_keeps_its_window_less_the_token_being_computed(family, window, 
     assert memory.kv_cache_bytes(info, num_tokens) == held
 
 
-def test_a_t4_holds_2b_in_every_precision_and_7b_in_int8_and_4_bits():
-    for name, expected in (("2b", set(memory.BITS)), ("7b", {"int8", "nf4", "fp4"})):
-        info = catalog.find(f"google/gemma-{name}-it")
-        assert {p for p in memory.BITS if memory.fit(info, p, T4).fits} == expected
+REAL = {  # sizes beside TINY, a window of 4 where there is one
+    "gemma": {},
+    "gemma2": {"sliding_window": 4},
+    "gemma3_text": {"sliding_window": 4, "num_hidden_layers": 7},
+    "gemma3n_text": {
+        "sliding_window": 4,
+        "num_hidden_layers": 10,
+        "num_kv_shared_layers": 5,
+        "laurel_rank": 8,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 512,
+    },
+    "gemma4_text": {
+        "sliding_window": 4,
+        "num_hidden_layers": 6,
+        "global_head_dim": 128,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 512,
+    },
+    "mistral": {"sliding_window": 4},
+    "gpt2": {},
+}
 
 
-def test_the_sentence_names_both_sides():
-    sentence = memory.fit(catalog.find("google/gemma-7b-it"), "fp32", T4).sentence
-    for words in ("google/gemma-7b-it in fp32", "does not fit", "has 14.3 free"):
-        assert words in sentence
-    assert memory.fit(catalog.find("google/gemma-7b-it"), "bf16", A100).fits
-    assert not memory.fit(catalog.find("google/gemma-7b-it"), "nf4", LAPTOP).fits
+@pytest.mark.parametrize("family", REAL)
+def test_kv_cache_equals_what_a_model_of_the_family_really_holds(family, tmp_path):
+    """Eleven tokens through a tiny model with random weights, and its cache counted."""
+    config = AutoConfig.for_model(family, **TINY | REAL[family])
+    config.save_pretrained(tmp_path)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        cache = model(torch.ones(1, 11, dtype=torch.long), use_cache=True).past_key_values
+    tensors = [part for layer in cache.layers for part in (layer.keys, layer.values)]
+    held = sum(part.numel() * part.element_size() for part in tensors if part is not None)
+    counted = memory.kv_cache_bytes(catalog.find(tmp_path), 11, bytes_per_number=4)
+    assert counted == held > 0
+
+
+def test_recurrent_layers_keep_no_keys(tmp_path):
+    """RecurrentGemma: two recurrent layers for each that attends, over a window of 4."""
+    sizes = {"attention_window_size": 4, "num_hidden_layers": 6, "lru_width": 128}
+    config = AutoConfig.for_model("recurrent_gemma", **TINY | sizes)
+    config.save_pretrained(tmp_path)
+    layers = catalog.find(tmp_path).layers
+    attends = [kind for kind in config.layers_block_type if kind == "attention"]
+    assert [layer.window for layer in layers] == [4] * len(attends) == [4, 4]
+
+
+def test_weights_that_cannot_be_16_bit_take_four_bytes(tiny):
+    info = catalog.find(tiny)
+    model = AutoModelForCausalLM.from_pretrained(
+        tiny, dtype=torch.float32, quantization_config=BitsAndBytesConfig(load_in_8bit=True)
+    )
+    assert memory.weight_bytes(info, "int8", rest=4) == pytest.approx(
+        stored_bytes(model), rel=0.002
+    )
+    assert memory.weight_bytes(info, "bf16", rest=4) == memory.weight_bytes(info, "fp32")
 
 
 @pytest.fixture(scope="module")

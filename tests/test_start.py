@@ -11,7 +11,7 @@ from gemma_lab import install, start
 
 def test_setup_stops_where_something_loaded_moved(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow", types.SimpleNamespace(__version__="18.1.0"))
-    monkeypatch.setattr(install, "_version", lambda name: "26.0.0" if name == "pyarrow" else None)
+    monkeypatch.setattr(install, "version", lambda name: "26.0.0" if name == "pyarrow" else None)
     with pytest.raises(install.SetupError, match="Restart the kernel .*: pyarrow changed") as error:
         start.setup()
     assert "\n" not in str(error.value) and "Profile" not in capsys.readouterr().out
