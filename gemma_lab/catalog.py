@@ -46,10 +46,11 @@ class ModelInfo:
     stored_as: str = ""  # "int8", "nf4", ... where the checkpoint is quantized already
 
     def __getattr__(self, name: str):
-        try:
-            return self.__dict__["config"][name]
-        except KeyError:
-            raise AttributeError(f"the config of this model has no {name!r}") from None
+        config = self.__dict__.get("config", {})
+        if name in config:
+            return config[name]
+        what = f"{name} needs a number that" if hasattr(type(self), name) else f"no {name!r}:"
+        raise AttributeError(f"{what} the config lacks; it has {', '.join(config)}")
 
     @property
     def family(self) -> str:

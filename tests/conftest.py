@@ -34,6 +34,7 @@ def as_it_was():
         sys.modules["gemma_lab.profile"].forget()
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+        sys.modules["matplotlib.pyplot"].rcdefaults()
     for name in sys.modules.keys() - had:  # Colab's stand-in, and the folder that made it a package
         if name == "google" or name.startswith("google.colab"):
             del sys.modules[name]

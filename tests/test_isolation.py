@@ -21,6 +21,7 @@ from gemma_lab import access, profile
 def traces():
     return {
         "picture": bool(plt.get_fignums()),
+        "style": plt.rcParams["font.size"] == 7,
         "variable": "LEFT" in os.environ,
         "token": "HF_TOKEN" in os.environ,
         "folder": Path.cwd().name == "elsewhere",
@@ -34,6 +35,7 @@ def traces():
 
 def test_a_leaves_traces(tmp_path):
     plt.figure()
+    plt.rcParams["font.size"] = 7
     os.environ |= {"LEFT": "1", "HF_TOKEN": "x"}
     (tmp_path / "elsewhere").mkdir()
     os.chdir(tmp_path / "elsewhere")
