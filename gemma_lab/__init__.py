@@ -19,15 +19,15 @@ _HOME = {
     "start": ("setup",),
     "finetune": ("lora_backend",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = list(_MODULE_OF)
+MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = list(MODULE_OF)
 
 
 def __getattr__(name: str):
     if find_spec(f"{__name__}.{name}"):
         return import_module(f"{__name__}.{name}")
-    if name in _MODULE_OF:
-        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    if name in MODULE_OF:
+        return getattr(import_module(f"{__name__}.{MODULE_OF[name]}"), name)
     raise AttributeError(f"gemma_lab has no {name!r}; it has {', '.join(__all__)}")
 
 

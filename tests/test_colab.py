@@ -45,12 +45,12 @@ def test_a_set_up_that_installs_too_little_or_moves_something_fails(
     monkeypatch.setattr(colab, "versions", lambda of: here if of == python else after)
     called = []
 
-    def call(command, **options):
+    def call(command, **environment):
         assert (tmp_path / "build" / "colab" / "bin" / "python").samefile(python)
         called.append(command[1:])
         return status
 
-    monkeypatch.setattr(colab.subprocess, "call", call)
+    monkeypatch.setattr(colab, "call", call)
     failed = colab.run_on_colab(python)
     assert called == [["-m", "tools.colab", "01_test"]]
     assert failed[:1] == [says] if says == "01_test" else "".join(failed).startswith(says)

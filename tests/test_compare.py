@@ -1,6 +1,7 @@
 """What makes stored outputs stale: changed code, helpers, models and data, and nothing else."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -45,12 +46,26 @@ def test_stale_notebooks_are_named_without_executing_them(tmp_path, monkeypatch,
     assert compare.main(["1"]) == 1 and "01_test.ipynb is stale" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["<<<<<<< ours", "[]", "{}", '{"cells": [{}], "metadata": {}}'])
+def test_a_file_that_is_no_notebook_is_stale_and_the_others_are_looked_at(
+    tmp_path, monkeypatch, capsys, text
+):
+    monkeypatch.setattr(tools, "NOTEBOOKS", tmp_path)
+    (tmp_path / "01_test.ipynb").write_text(text)
+    made(tmp_path, "x = 1", name="02_test")
+    assert compare.main([]) == 1
+    first, second, count = capsys.readouterr().out.splitlines()
+    assert first.startswith("01_test.ipynb is stale: it is no ") and "take it from git" in first
+    assert second.startswith("02_test.ipynb is stale: its code") and count == "2 stale"
+
+
 @pytest.fixture
 def copied_course(tmp_path, monkeypatch):
     """A function of a file of the package: the notebooks that a change of it makes stale."""
     shutil.copytree(
         ROOT / "gemma_lab", tmp_path / "gemma_lab", ignore=shutil.ignore_patterns("__pycache__")
     )
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
     notebooks = {
         path.stem[:2]: json.loads(path.read_text(encoding="utf-8")) for path in find_notebooks([])
     }
@@ -97,6 +112,9 @@ def test_a_changed_input_makes_the_notebooks_that_use_it_stale(copied_course, ch
     assert copied_course(changed) == stale
 
 
+ALL = "facts.py tables.py scratch/__init__.py scratch/gemma.py scratch/other.py"
+
+
 @pytest.mark.parametrize(
     "code, used",
     [
@@ -111,6 +129,20 @@ def test_a_changed_input_makes_the_notebooks_that_use_it_stale(copied_course, ch
         ("import gemma_lab\ngemma_lab.look_up('x')", "facts.py tables.py"),
         ("from gemma_lab import facts", "facts.py tables.py"),
         ("import facts, gemma\nfacts.tables", ""),
+        ("import gemma_lab as g\ng.look_up('x')", "facts.py tables.py"),
+        (
+            "from gemma_lab import scratch as s\ns.gemma.Gemma()",
+            "scratch/__init__.py scratch/gemma.py",
+        ),
+        ("import gemma_lab.scratch as s\ns.gemma", "scratch/__init__.py scratch/gemma.py"),
+        ("from gemma_lab.tables import *", "tables.py"),
+        ("import gemma_lab", ""),
+        ("from gemma_lab import *", ALL),
+        ("from gemma_lab.scratch import *", ALL),
+        ("import gemma_lab\nx = gemma_lab", ALL),
+        ("import gemma_lab as g\ngetattr(g, 'facts')", ALL),
+        ("import gemma_lab\nx = gemma_lab.scratch\nx.gemma", ALL),
+        ("from gemma_lab import scratch\nf(scratch)", ALL),
         (
             "from gemma_lab.scratch import other",
             "scratch/__init__.py scratch/other.py tables.py scratch/gemma.py",
@@ -132,11 +164,45 @@ def test_files_are_found_by_every_way_to_name_them(code, used, tmp_path, monkeyp
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(compare, "ROOT", tmp_path)
-    monkeypatch.setattr(compare.gemma_lab, "_MODULE_OF", {"look_up": "facts"})
+    monkeypatch.setattr(compare.gemma_lab, "MODULE_OF", {"look_up": "facts"})
     found = {
         path.relative_to(tmp_path / "gemma_lab").as_posix() for path in compare.helpers_used(code)
     }
     assert found == {"__init__.py", *used.split()}
+
+
+def changed_pin(copied_course, line, tmp_path):
+    """The notebooks that are stale when a line of requirements.txt that begins so is another."""
+    path = tmp_path / "requirements.txt"
+    before = path.read_text(encoding="utf-8")
+    after = re.sub(rf"^({line}\S*)", r"\g<1>.1", before, flags=re.MULTILINE)
+    assert after != before
+    path.write_text(after, encoding="utf-8")
+    return copied_course("checkpoints/pocket-small/README.md")
+
+
+@pytest.mark.parametrize(
+    "line, stale",
+    [
+        ("torch==", EVERY),
+        ("transformers==", EVERY),
+        ("trl==", {"05"}),
+        ("unsloth==", {"05"}),
+        ("bitsandbytes==", {"04", "05", "06"}),
+        ("pytest>=", set()),
+        ("# The versions", set()),
+    ],
+)
+def test_a_changed_pin_makes_the_notebooks_that_print_it_stale(
+    copied_course, tmp_path, line, stale
+):
+    assert changed_pin(copied_course, line, tmp_path) == stale
+
+
+def test_packages_are_found_in_every_call_of_setup():
+    code = "p = gemma_lab.setup(\n    'trl',\n    \"bitsandbytes\",\n    ask=True,\n)"
+    assert compare.asked_of_setup(code) == {"trl", "bitsandbytes"}
+    assert compare.asked_of_setup('gemma_lab.setup()\nprint("trl")') == set()
 
 
 def test_a_helper_that_draws_makes_what_it_draws_stale(copied_course):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tools import BUILD, ROOT, find_notebooks
-from tools.compare import code_of
+from tools import BUILD, ROOT, call, find_notebooks, run_main
+from tools.compare import asked_of_setup, code_of
 from tools.execute import TABLE_HEAD, execute, prepare, row
 
 PRELOADS = "import numpy, pandas, PIL, torch"  # as Colab does before the first cell
@@ -31,7 +30,6 @@ def run_on_colab(python: Path) -> list[str]:
     machine, failed = BUILD / "colab", []
     scripts = machine / python.parent.name
     environment = {
-        **os.environ,
         "PYTHONPATH": str(ROOT / "tests" / "colab_stand_in"),
         "PATH": os.pathsep.join([str(scripts), os.environ.get("PATH", "")]),
         "GEMMA_LAB_PROFILE": "pocket",
@@ -41,12 +39,10 @@ def run_on_colab(python: Path) -> list[str]:
         shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=link_or_copy)
         command = [str(scripts / python.name), "-m", "tools.colab", path.stem]
         before = versions(python)
-        if subprocess.call(command, cwd=ROOT, env=environment):
+        if call(command, **environment):
             failed.append(path.stem)
         after = versions(scripts / python.name)
-        code = code_of(json.loads(path.read_text(encoding="utf-8")))
-        calls = " ".join(re.findall(r"gemma_lab\.setup\((.*)\)", code))
-        wanted = set(re.findall(r'"([\w-]+)"', calls))
+        wanted = asked_of_setup(code_of(json.loads(path.read_text(encoding="utf-8"))))
         if wanted & before.keys() or wanted - after.keys():
             names = ", ".join(sorted(wanted))
             failed.append(f"{path.stem}: {names} were not what its set-up installed")
@@ -88,4 +84,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_main(main, sys.argv[1:])
