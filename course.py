@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 from gemma_lab import failures, install
-from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks
+from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
 from tools.fork import fork, offer_fork
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
@@ -46,8 +46,6 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     run = run or stream
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp, wanted = folder / "course-stamp", digest(requirements)
-    # what Colab lacks must not be left from an older list
-    is_another = stamp.exists() and requirements != REQUIREMENTS
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     cost = "3 GB of disk, or 6 GB where PyTorch comes with CUDA. Once, some minutes."
@@ -56,7 +54,8 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     has_pip = [str(python), "-m", "pip", "--version"]
     if (
         not python.exists()
-        or is_another
+        or requirements != REQUIREMENTS  # what Colab lacks must not be left from an older list
+        or python_of(folder) not in (None, "{}.{}".format(*sys.version_info))
         or subprocess.run(has_pip, check=False, capture_output=True).returncode
     ):
         shutil.rmtree(folder, ignore_errors=True)
@@ -71,6 +70,14 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
         install_with_pip(python, run)
     stamp.write_text(wanted)
     return python
+
+
+def python_of(folder: Path) -> str | None:
+    """Major and minor version of the Python that made an environment, if that says it: "3.12"."""
+    config = folder / "pyvenv.cfg"
+    text = config.read_text(encoding="utf-8", errors="replace") if config.exists() else ""
+    found = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+)", text, re.MULTILINE)
+    return found and found[1]
 
 
 def digest(requirements: Path) -> str:
@@ -89,7 +96,7 @@ def install_with_uv(python: Path, requirements: Path, run) -> None:
         overrides.parent.mkdir(exist_ok=True)
         overrides.write_text("\n".join(install.overrides()), encoding="utf-8")
         command += ["--overrides", str(overrides)]
-    has_torch_elsewhere = os.environ.get("PIP_FIND_LINKS") or os.environ.get("UV_FIND_LINKS")
+    has_torch_elsewhere = install.uv_environment().get("UV_FIND_LINKS")
     if sys.platform == "linux" and not shutil.which("nvidia-smi") and not has_torch_elsewhere:
         try:
             run([*command, "--torch-backend=cpu"])
@@ -110,14 +117,11 @@ def install_with_pip(python: Path, run) -> None:
 
 def stream(command: list[str]) -> None:
     """Run `command`, show what it prints, and turn a failure into one sentence."""
-    environment = dict(os.environ)
-    if os.environ.get("PIP_FIND_LINKS"):  # uv does not read pip's settings
-        environment.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
     tail = []
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment,
+        env=install.uv_environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -141,12 +145,6 @@ def check_python(version=sys.version_info) -> None:
 
 
 # -------------------------------------------------------------------------------------- commands
-
-
-def call(command: list, **environment) -> int:
-    """The exit status of a command that shares this terminal."""
-    command = [str(part) for part in command]
-    return subprocess.call(command, cwd=ROOT, env={**os.environ, **environment})
 
 
 def test(arguments: list[str]) -> int:
@@ -182,7 +180,7 @@ def test(arguments: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     check_python()
-    if words[:1] == ["test"]:  # what follows belongs to pytest
+    if words[:1] == ["test"] and not {"-h", "--help"} & {*words}:  # what follows belongs to pytest
         return test(words[1:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -196,21 +194,29 @@ def main(words: list[str]) -> int:
     what.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
     lint = commands.add_parser("lint", help="check style, and the rules for notebook files")
     lint.add_argument("names", nargs="*", metavar="NOTEBOOK")
-    commands.add_parser("test", help="run every test")
+    commands.add_parser(
+        "test",
+        help="run every test",
+        usage="course.py test [--full | PYTEST ARG ...]",
+        description="The everyday tests. --full: all tests, also the slow ones. "
+        "PYTEST ARG ...: only pytest, with these, such as tests/test_start.py.",
+    )
     commands.add_parser("fork", help="write your repository's name").add_argument("name")
     arguments = parser.parse_args(words)
     if arguments.command == "fork":
         fork(arguments.name)
         return 0
-    find_notebooks(getattr(arguments, "names", []))  # a misspelt name does not wait for the set-up
+    names = getattr(arguments, "names", [])
+    find_notebooks(names)  # a misspelt name does not wait for the set-up
+    names = [Path(name).name for name in names]  # a path may start from another folder than ROOT
     python = ensure(VENV)
     offer_fork()
     if arguments.command == "lint":
-        return call([python, "-m", "tools.lint", *arguments.names])
+        return call([python, "-m", "tools.lint", *names])
     if arguments.command == "run" and arguments.check:
-        return call([python, "-m", "tools.compare", *arguments.names])
+        return call([python, "-m", "tools.compare", *names])
     if arguments.command == "run":
-        return call([python, "-m", "tools.execute", *words[1:]])
+        return call([python, "-m", "tools.execute", *["--write"] * arguments.write, *names])
     return call([python, "-m", "tools.lab"])
 
 
@@ -218,11 +224,7 @@ if __name__ == "__main__":
     for output in (sys.stdout, sys.stderr):
         output.reconfigure(errors="replace")  # a console that lacks a character shows another one
     try:
-        sys.exit(main(sys.argv[1:]))
-    except CourseError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
+        run_main(main, sys.argv[1:])
     except OSError as error:
         if error.errno == 28:
             sys.exit(failures.sentence("No space left", AGAIN))

@@ -87,12 +87,10 @@ def install(requirements, run=subprocess.run) -> None:
         versions = Path(folder, "versions.txt")
         if uv := shutil.which("uv"):
             versions.write_text("\n".join([*frozen, *overrides(there)]))
-            environment = dict(os.environ)
-            if os.environ.get("PIP_FIND_LINKS"):  # uv does not read pip's settings
-                environment.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
             command = [uv, "pip", "install", "-q", "--python", sys.executable]
             # in a folder of its own: uv would obey the settings of a project that it stands in
-            _run([*command, "--overrides", str(versions), *specs], run, env=environment, cwd=folder)
+            where = {"env": uv_environment(), "cwd": folder}
+            _run([*command, "--overrides", str(versions), *specs], run, **where)
         else:  # pip knows no overrides: first without their lists, then what of these is not there
             versions.write_text("\n".join(frozen))
             pip = [sys.executable, "-m", "pip", "install", "-q"]
@@ -105,6 +103,12 @@ def install(requirements, run=subprocess.run) -> None:
                 run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", *new])
                 raise
     importlib.invalidate_caches()
+
+
+def uv_environment() -> dict[str, str]:
+    """This process's environment with the places for packages that pip's settings name."""
+    links = os.environ.get("PIP_FIND_LINKS")  # uv does not read pip's settings
+    return {**({"UV_FIND_LINKS": links} if links else {}), **os.environ}
 
 
 def overrides(there=()) -> list[str]:

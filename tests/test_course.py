@@ -1,5 +1,6 @@
 """course.py: set-up that recovers, commands that are called, and mistakes that are answered."""
 
+import os
 import subprocess
 import sys
 import types
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import course
+import tools
 from gemma_lab import failures
 from tools import ROOT, CourseError, find_notebooks
 
@@ -31,6 +33,8 @@ def installer(monkeypatch):
             )
             python.parent.mkdir(parents=True)
             python.touch()
+            version = "{}.{}.{}".format(*sys.version_info)
+            (Path(command[-1]) / "pyvenv.cfg").write_text(f"home = /\nversion = {version}\n")
 
     run.calls, run.fails = [], {}
     answer = types.SimpleNamespace(returncode=0, stdout="tyro\n")
@@ -77,6 +81,33 @@ def test_an_older_colab_environment_is_made_anew(tmp_path, installer, monkeypatc
     assert not (tmp_path / "env" / "left").exists()
 
 
+def test_a_colab_environment_whose_set_up_was_interrupted_is_made_anew(tmp_path, installer):
+    installer.fails = {"colab.txt": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        course.ensure(tmp_path / "env", course.COLAB_VERSIONS, run=installer)
+    (tmp_path / "env" / "left").touch()
+    installer.fails = {}
+    course.ensure(tmp_path / "env", course.COLAB_VERSIONS, run=installer)
+    assert not (tmp_path / "env" / "left").exists()
+
+
+@pytest.mark.parametrize(
+    "line, is_kept",
+    [
+        ("version = 3.9.7", False),
+        ("version_info = 3.99.1.final.0", False),  # what virtualenv writes
+        ("version = {}.{}.99".format(*sys.version_info), True),
+    ],
+)
+def test_an_environment_of_another_python_is_made_anew(tmp_path, installer, line, is_kept):
+    course.ensure(tmp_path / "env", run=installer)
+    (tmp_path / "env" / "course-stamp").write_text("of another Python")
+    (tmp_path / "env" / "pyvenv.cfg").write_text(f"home = /\n{line}\n")
+    (tmp_path / "env" / "left").touch()
+    course.ensure(tmp_path / "env", run=installer)
+    assert (tmp_path / "env" / "left").exists() == is_kept
+
+
 def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
     installer.fails = {"pip install -q uv": "no matching distribution"}
     course.ensure(tmp_path / "env", run=installer)
@@ -120,6 +151,16 @@ def test_a_real_failing_command_is_explained():
         )
 
 
+def test_uv_is_told_where_pip_looks_for_packages(monkeypatch, capsys):
+    script = [sys.executable, "-c", "import os; print(os.environ['UV_FIND_LINKS'])"]
+    monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
+    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
+    course.stream(script)
+    monkeypatch.setenv("UV_FIND_LINKS", "of its own")
+    course.stream(script)
+    assert capsys.readouterr().out.split("\n")[:2] == ["  wheels", "  of its own"]
+
+
 @pytest.mark.parametrize("version", [(3, 9, 1), (3, 14, 0)])
 def test_an_unsupported_python_is_named(version):
     with pytest.raises(CourseError, match=f"this is 3.{version[1]}"):
@@ -135,6 +176,67 @@ def test_notebooks_by_number_stem_and_path():
     )
     with pytest.raises(CourseError, match="04_quantized_inference"):
         find_notebooks(["quantised"])
+
+
+@pytest.mark.parametrize("folder", ["work", "../notebooks", str(ROOT / "work")])
+def test_a_path_outside_notebooks_is_not_taken_for_the_notebook_of_that_name(folder):
+    with pytest.raises(CourseError, match="copies under work/ are the learner's own"):
+        find_notebooks([f"{folder}/04_quantized_inference.ipynb"])
+
+
+def test_a_path_from_the_folder_of_the_user_is_found(monkeypatch):
+    monkeypatch.chdir(ROOT / "tests")
+    assert find_notebooks(["../notebooks/04_quantized_inference.ipynb"]) == find_notebooks(["4"])
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert find_notebooks(["./04_quantized_inference.ipynb"]) == find_notebooks(["4"])
+
+
+def interrupted(monkeypatch, status):
+    """What `call` gives for a command that gets Ctrl-C twice, thinks a while, and then ends."""
+
+    class Asked(subprocess.Popen):
+        num_times = 0
+
+        def wait(self, timeout=None):
+            self.num_times += 1
+            if self.num_times <= 2:
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(tools.subprocess, "Popen", Asked)
+    script = f"import time; time.sleep(0.5); raise SystemExit({status})"
+    return tools.call([sys.executable, "-c", script])
+
+
+def test_a_command_that_asks_after_ctrl_c_is_left_alive(monkeypatch):
+    assert interrupted(monkeypatch, 0) == 0
+    with pytest.raises(SystemExit) as end:  # the next of several commands does not begin
+        interrupted(monkeypatch, 3)
+    assert end.value.code == 3
+
+
+def test_a_command_gets_its_environment_in_the_root_of_the_course():
+    script = (
+        "import os; raise SystemExit(os.environ['A'] != 'b' or not os.path.exists('course.py'))"
+    )
+    assert tools.call([sys.executable, "-c", script], A="b") == 0
+    assert "A" not in os.environ
+
+
+@pytest.mark.parametrize("tool", ["execute", "compare", "colab", "lint"])
+def test_each_tool_answers_a_misspelt_name_with_one_line(tool):
+    command = [sys.executable, "-m", f"tools.{tool}", "99"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("There is no notebook '99'") and done.stderr.count("\n") == 1
+
+
+def test_an_interrupted_tool_is_one_line():
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="Interrupted. Run the same command again"):
+        tools.run_main(main)
 
 
 def commands_of(monkeypatch, *words, fails="nothing"):
@@ -184,11 +286,23 @@ def test_help_shows_the_commands_and_no_hidden_one():
     assert "{lab,run,lint,test,fork}" in said and "_execute" not in said and "colab" not in said
 
 
+@pytest.mark.parametrize("words", ["test --help", "test -h", "test tests/test_start.py -h"])
+def test_help_on_the_tests_sets_nothing_up(monkeypatch, capsys, words):
+    monkeypatch.setattr(course, "ensure", None)
+    with pytest.raises(SystemExit) as end:
+        course.main(words.split())
+    assert end.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--full: all tests" in said and "PYTEST ARG ...: only pytest" in said
+
+
 @pytest.mark.parametrize(
     "words, called",
     [
         ("run 4", "tools.execute 4"),
         ("run --write 4", "tools.execute --write 4"),
+        ("run 4 --write", "tools.execute --write 4"),
+        ("run notebooks/06_gemma_2_and_beyond.ipynb", "tools.execute 06_gemma_2_and_beyond.ipynb"),
         ("", "tools.lab"),
         ("run 4 --check", "tools.compare 4"),
         ("lint", "tools.lint"),

@@ -20,7 +20,7 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, find_notebooks
+from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, find_notebooks, run_main
 from tools.compare import source_hash
 from tools.pages import write_pages
 
@@ -172,10 +172,10 @@ def prepare() -> None:
 
 def run(names: list[str], write: bool = False) -> int:
     """Execute, print the table, write pages; 1 if a cell failed."""
+    paths, results = find_notebooks(names), []
     prepare()
-    results = []
     print(TABLE_HEAD)
-    for path in find_notebooks(names):
+    for path in paths:
         result = execute(path)
         results.append(result)
         if write and not result["error"]:
@@ -193,4 +193,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK")
     parser.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
-    sys.exit(run(**vars(parser.parse_args())))
+    run_main(run, **vars(parser.parse_args()))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from tools import ROOT, find_notebooks
+from tools import ROOT, call, find_notebooks, run_main
 
 WORK = ROOT / "work"
 # What JupyterLab asks of a new user, answered: no news, and no look-ups of newer versions.
@@ -28,7 +27,7 @@ def lab(environment: Path = Path(sys.prefix)) -> int:
     )
     never = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
     options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.check_for_updates_class={never}"]
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *options, str(first)], cwd=ROOT)
+    return call([sys.executable, "-m", "jupyterlab", *options, first])
 
 
 def copy_for_work() -> list[Path]:
@@ -49,7 +48,4 @@ def copy_for_work() -> list[Path]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(lab())
-    except KeyboardInterrupt:  # JupyterLab has said its own goodbye
-        pass
+    run_main(lab)
