@@ -94,10 +94,10 @@ def right_notebook():
             code_cell(SETUP),
             code_cell(
                 "profile = gemma_lab.setup()",
-                stream("Read https://example.org/home/x, or 3/4 of it: 50%\n"),
+                stream("Read https://example.org/home/x?b=/home/x, or 3/4 of it: 50%, A:\\d\n"),
             ),
             markdown_cell("## 1 · Look"),
-            code_cell("plot()", display(image_png=png(770, 385), text_plain="<Figure>")),
+            code_cell("plot()", display(image_png=png(650, 400), text_plain="<Figure>")),
             markdown_cell("## Take it home"),
             code_cell("import torch"),
             markdown_cell("## Recap\n\n- You looked.\n\n## Go deeper"),
@@ -109,8 +109,10 @@ def right_notebook():
         "metadata": {
             "accelerator": "GPU",
             "colab": {"gpuType": "T4"},
-            "kernelspec": {"name": "python3"},
+            "kernelspec": {"name": "python3", "display_name": "Python 3"},
         },
+        "nbformat": 4,
+        "nbformat_minor": 5,
     }
     return executed(notebook)
 
@@ -153,6 +155,16 @@ def sets(cell, key, value):
     return lambda notebook: notebook["cells"][cell].__setitem__(key, value)
 
 
+def renamed_and_without_hints(heading):
+    """An exercise that is one, whatever its heading looks like."""
+
+    def change(notebook):
+        changed("**Exercise 1**", heading, 10)(notebook)
+        changed("Hint", "Word", 12)(notebook)
+
+    return change
+
+
 WRONG = [
     (contract.title, changed("# 04 ·", "# 05 ·")),
     (contract.title, changed("# 04", "## 04")),
@@ -171,6 +183,9 @@ WRONG = [
         changed("../README.md", f"https://github.com/{REPOSITORY}/blob/main/gone.md", 1),
     ),
     (contract.links, changed("../README.md", "99_gone.ipynb", 1)),
+    (contract.links, changed("[the README](../README.md#course-map)", '<img src="gone.png">', 1)),
+    (contract.links, changed("../README.md#course-map", '../gone.md "a title"', 1)),
+    (contract.links, changed("../README.md#course-map", "../gone.md 'a title'", 1)),
     (contract.hardware, metadata(accelerator="None")),
     (contract.hardware, metadata(colab={"gpuType": "A100"})),
     (contract.kernel, metadata(kernelspec={"name": "my-env"})),
@@ -198,6 +213,7 @@ WRONG = [
     (contract.local_paths, shows(stream("saved to /home" + "/ada/outputs"))),
     (contract.local_paths, shows(display(text_html="<p>C:\\Users\\ada"))),
     (contract.local_paths, changed("You looked", "You looked at /usr/lib", 8)),
+    (contract.local_paths, shows(stream("https://a.b?c=d /home" + "/ada"))),
     (contract.secrets, shows(stream("hf_" + "aB3" * 11))),
     (contract.secrets, changed("You looked", "hf_" + "aB3" * 11, 8)),
     (contract.cell_length, inserts(code_cell("\n".join(f"a = {i}" for i in range(26))))),
@@ -209,7 +225,14 @@ WRONG = [
     (contract.take_it_home, without(7)),
     (contract.asserts, changed("plot()", "plot()\nassert plot", 5)),
     (contract.asserts, changed("plot()", "if plot:\n    %timeit plot()\n    assert 1 == 1", 5)),
+    (contract.asserts, changed("plot()", "assert plot, ''", 5)),
+    (contract.asserts, changed("plot()", "assert plot, f' '", 5)),
+    (contract.asserts, changed("plot()", "assert plot, None", 5)),
     (contract.exercises, changed("my_sum = ...", "my_sum = 2", 11)),
+    (contract.exercises, renamed_and_without_hints("**Exercise 1.**")),
+    (contract.exercises, renamed_and_without_hints("### Exercise 1")),
+    (contract.exercises, changed("Use your fingers.", "", 12)),
+    (contract.exercises, changed("my_sum = 2", "", 12)),
     (contract.exercises, changed("nb04.check_sum(my_sum)", "print(my_sum)", 11)),
     (contract.exercises, changed("nb04.check_sum(my_sum)", "# nb04.check_sum(my_sum)", 11)),
     (contract.exercises, changed("nb04.check", "nb05.check", 11)),
@@ -231,11 +254,21 @@ WRONG = [
     (contract.own_lesson, changed("plot()", "from gemma_lab.lessons import nb04, nb05", 5)),
     (contract.own_lesson, changed("plot()", "from gemma_lab.lessons.nb05 import plot", 5)),
     (contract.own_lesson, changed("plot()", "import gemma_lab.lessons.nb01 as views", 5)),
+    (
+        contract.own_lesson,
+        changed("plot()", "from gemma_lab import lessons\nlessons.nb05.plot()", 5),
+    ),
+    (contract.own_lesson, changed("plot()", "gemma_lab.lessons.nb05.plot()", 5)),
+    (contract.own_lesson, changed("plot()", "import gemma_lab as g\ng.lessons.nb05.plot()", 5)),
     (contract.formatting, changed("plot()", "plot( )  # fmt: skip", 5)),
     (contract.formatting, changed("plot()", "#fmt:off\nplot( )", 5)),
     (contract.size, changed("You looked", "You looked" * 25_000, 8)),
     (contract.pictures, shows(display(image_png=png(1000, 300)))),
     (contract.pictures, shows(display(image_png=png(700, 500)))),
+    (contract.pictures, shows(display(image_png=png(651, 400)))),
+    (contract.pictures, shows(display(image_png=png(650, 401)))),
+    (contract.pictures, shows(display(image_png="R0lGODlhAQABAIAAAP"))),
+    (contract.pictures, shows(display(image_png="no picture, ä"))),
 ]
 
 
@@ -275,6 +308,7 @@ def test_the_name_of_the_repository_does_not_make_a_notebook_stale():
 def test_a_sentence_makes_an_assert_right_and_so_does_a_size_below_the_limit():
     notebook = right_notebook()
     source = "plot()\n%time plot()\nassert plot, 'there is no plot'  # fmt: a comment"
+    source += "\nassert plot, f'{plot}'\nfrom gemma_lab.lessons import exercises, nb04"
     notebook["cells"][5]["source"] = source
     notebook["cells"][8]["source"] += "You looked" * 24_000
     assert broken_rules(executed(notebook)) == set()
@@ -283,15 +317,42 @@ def test_a_sentence_makes_an_assert_right_and_so_does_a_size_below_the_limit():
 def test_a_fault_names_file_cell_rule_and_what_to_do(tmp_path):
     notebook = right_notebook()
     notebook["cells"][5]["source"] = "\nassert plot\nplot()"
-    notebook["metadata"]["kernelspec"] = {}
+    del notebook["metadata"]["kernelspec"]
     path = tmp_path / CODELABS[0]
     path.write_text(json.dumps(executed(notebook)), encoding="utf-8")
     claim, kernel = contract.faults(path)
     assert kernel.startswith(f"notebooks/{CODELABS[0]}: kernel: ")
     assert claim.startswith(f"notebooks/{CODELABS[0]}, cell 6 (`assert plot`): asserts: ")
-    path.write_text(json.dumps({"cells": []}), encoding="utf-8")
+    path.write_text(json.dumps({**notebook, "cells": []}), encoding="utf-8")
     (start,) = contract.faults(path)
     assert "begin with a title" in start
+
+
+def test_code_that_does_not_parse_is_one_fault_that_names_its_line():
+    notebook = right_notebook()
+    notebook["cells"][5]["source"] = "%time plot()\nplot(]"
+    assert broken_rules(notebook) == {contract.syntax}
+    ((cell, what),) = contract.syntax(notebook, CODELABS[0])
+    assert cell is notebook["cells"][5] and "line 2 of the cell" in what
+
+
+@pytest.mark.parametrize("key", ["outputs", "metadata", "source", "cell_type", "id"])
+def test_a_cell_without_one_of_its_parts_is_one_line_that_names_it(tmp_path, key):
+    notebook = right_notebook()
+    del notebook["cells"][5][key]
+    path = tmp_path / CODELABS[0]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    (fault,) = contract.faults(path)
+    assert fault.startswith(f"notebooks/{CODELABS[0]}: json: no notebook: cell 6: ")
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "<<<<<<< ours", '{"cells": {}}', "\ufeff{}"])
+def test_a_file_that_is_no_notebook_is_one_line(tmp_path, text):
+    path = tmp_path / CODELABS[0]
+    path.write_text(text, encoding="utf-8")
+    (fault,) = contract.faults(path)
+    assert fault.startswith(f"notebooks/{CODELABS[0]}: json: no ") and "\n" not in fault
 
 
 def test_t4_metadata_on_another_notebook_breaks_the_rule():
@@ -299,4 +360,5 @@ def test_t4_metadata_on_another_notebook_breaks_the_rule():
 
 
 def test_every_rule_has_a_wrong_notebook():
-    assert {rule for rule, _ in WRONG} | {contract.freshness} == set(RULES)
+    of_their_own = {contract.freshness, contract.syntax}
+    assert {rule for rule, _ in WRONG} | of_their_own == set(RULES)

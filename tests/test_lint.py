@@ -6,7 +6,7 @@ import pytest
 from notebook_cells import made
 
 import tools
-from tools import lint
+from tools import CourseError, lint
 
 
 @pytest.fixture
@@ -45,8 +45,35 @@ def test_each_fault_names_its_place_its_rule_and_what_to_do(course, capsys):
 def test_one_notebook_is_linted_alone(course, capsys):
     assert lint.main(["1"]) == 1
     assert "helper.py" not in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="no notebook '9'"):
+    with pytest.raises(CourseError, match="no notebook '9'"):
         lint.main(["9"])
+
+
+def test_what_does_not_parse_hides_no_other_fault(course, capsys):
+    """A cell, a whole notebook and a module that are broken: one line each, beside all others."""
+    notebook = json.loads(course.read_text())
+    notebook["cells"][3]["source"] = "\nx = f(]\ny = )"
+    (course.parent / "02_cell.ipynb").write_text(json.dumps(notebook))
+    (course.parent / "03_file.ipynb").write_text("<<<<<<< ours")
+    (course.parent / "04_list.ipynb").write_text("[]")
+    (course.parent.parent / "broken.py").write_text("def f(:\n")
+    assert lint.main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for name, start in {
+        "02_cell": "notebooks/02_cell.ipynb, cell 4 (`x = f(]`): syntax: ",
+        "03_file": "notebooks/03_file.ipynb: json: no JSON: ",
+        "04_list": "notebooks/04_list.ipynb: json: no notebook: ",
+        "broken": "broken.py, line 1: syntax: ",
+    }.items():
+        told = [line for line in lines if name in line and ("syntax" in line or "json" in line)]
+        assert len(told) == 1 and told[0].startswith(start), (start, told)
+    assert not any("freshness" in line for line in lines if "02_cell" in line)
+    others = (
+        "helper.py: format: ",
+        "notebooks/01_test.ipynb, cell 4 (`# fmt: skip`): formatting: ",
+    )
+    for start in (*others, "notebooks/01_test.ipynb, cell 3 (`import sys`): format: "):
+        assert sum(line.startswith(start) for line in lines) == 1, start
 
 
 def test_no_fault_is_success_and_a_broken_file_is_one_line(course, capsys, monkeypatch):
@@ -66,5 +93,5 @@ def test_a_file_that_is_no_notebook_is_one_line(course):
 
 def test_ruff_that_cannot_work_says_why(course):
     (course.parent.parent / "pyproject.toml").write_text("[tool.ruff]\nno-such-setting = 1")
-    with pytest.raises(SystemExit, match="no-such-setting"):
+    with pytest.raises(CourseError, match="no-such-setting"):
         lint.main([])

@@ -1,4 +1,4 @@
-"""The contract: rules for notebook files. `python -m tools.contract [NOTEBOOK ...]` prints faults.
+"""The contract: rules for notebook files. `tools.lint` prints what they find.
 
 A rule yields pairs: the cell, or None for the whole file, and what is wrong and what to do.
 A new rule goes into `RULES`, and needs a wrong notebook in tests/test_contract.py.
@@ -11,11 +11,10 @@ import base64
 import json
 import re
 import struct
-import sys
 from pathlib import Path
 
-from tools import ROOT, CourseError, find_notebooks
-from tools.compare import is_stale, plain
+from tools import ROOT, CourseError
+from tools.compare import is_stale, names_used, plain, read
 from tools.fork import repository
 
 REPOSITORY = repository()
@@ -37,16 +36,22 @@ except ModuleNotFoundError:
     import gemma_lab""".replace("<repository>", REPOSITORY)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 LOCAL_PATH = re.compile(
-    r"(?<![\w/.:])/(?:home|root|tmp|opt|work|Users|usr|var|private|mnt)/\w|\b[A-Z]:\\\\?\w"
+    r"(?<![\w/.:])/(?:home|root|tmp|opt|work|Users|usr|var|private|mnt)/\w|\b[A-Z]:\\\\?\w{2,}"
 )
+URL = re.compile(r"https?://[^\s\"'<>]+")
 PROGRESS = re.compile(r"\d+%\|| \d+/\d+ \[\d\d:\d\d|[█▏▎▍▌▋▊▉]{2}|\r")
-WIDEST_PX, HIGHEST_PX = 7 * 110, 3.5 * 110  # inches, at no more than 110 dots per inch
-SLACK_PX = 20  # Jupyter's tight bounding box adds a margin
+WIDEST_PX, HIGHEST_PX = 650, 400  # 7 x 4.3 inches at 90 dots per inch, and Jupyter's margin
 LARGEST_BYTES = 250_000
 WRITE = "`python3 course.py run --write`"
 INSIDE = r"(?:(?!<details).)+"
-HINT = rf"<details><summary>Hint {{}}</summary>{INSIDE}</details>\s*"
-SOLUTION = rf"<details><summary>Solution</summary>{INSIDE}```python\n{INSIDE}```{INSIDE}</details>"
+FILLED = rf"\s*(?!</?details|```)\S{INSIDE}"
+HINT = rf"<details><summary>Hint {{}}</summary>{FILLED}</details>\s*"
+SOLUTION = rf"<details><summary>Solution</summary>{INSIDE}```python\n{FILLED}```{INSIDE}</details>"
+EXERCISE = re.compile(r"(?:\*\*|^#+ )Exercise \d+", re.MULTILINE)
+LINK = re.compile(
+    r"""\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*)?\)|<(?:a|img)\s[^>]*?(?:href|src)=["']?([^"'\s>]+)"""
+)
+NO_SENTENCE = re.compile(r"None|f?['\"\s]*")
 FOLDED = re.compile(HINT.format(1) + HINT.format(2) + SOLUTION, re.DOTALL)
 
 
@@ -74,8 +79,17 @@ def words(output) -> str:
     return "\n".join("".join(part) for part in shown)
 
 
+def pixels(encoded: str) -> tuple[int, int] | None:
+    """Width and height of a PNG in base64; None where it is none."""
+    try:
+        png = base64.b64decode(encoded)
+    except ValueError:
+        return None
+    return struct.unpack(">II", png[16:24]) if png[:4] == b"\x89PNG" and len(png) > 23 else None
+
+
 def tree(cell) -> ast.Module:
-    """The syntax tree of a code cell; empty where Python cannot parse it, which ruff reports."""
+    """The syntax tree of a code cell; empty where Python cannot parse it, which `syntax` says."""
     try:
         return ast.parse(plain(text(cell)))
     except SyntaxError:
@@ -142,10 +156,10 @@ def set_up(notebook, name):
 def links(notebook, name):
     own = rf"https://github\.com/{re.escape(REPOSITORY)}/(?:blob|tree)/main/(.+)"
     for cell in markdown_cells(notebook):
-        for target in re.findall(r"\]\(([^)\s]+)\)", text(cell)):
+        for target in map("".join, LINK.findall(text(cell))):
             hosted = re.match(own, target)
             path = ROOT / (hosted[1] if hosted else f"notebooks/{target}").split("#")[0]
-            if (hosted or not re.match(r"https?:|mailto:|#", target)) and not path.exists():
+            if (hosted or not re.match(r"https?:|mailto:|data:|#", target)) and not path.exists():
                 yield cell, f"the link to {target} leads nowhere: correct it"
 
 
@@ -203,7 +217,7 @@ def local_paths(notebook, name):
     parts = [(cell, text(cell)) for cell in notebook["cells"]]
     parts += [(cell, words(output)) for cell, output in outputs(notebook)]
     for cell, part in parts:
-        if found := LOCAL_PATH.search(part):
+        if found := LOCAL_PATH.search(URL.sub("", part)):
             yield cell, f"a path of one machine, {found[0]}: remove it"
 
 
@@ -249,7 +263,7 @@ def take_it_home(notebook, name):
 def asserts(notebook, name):
     for cell in code_cells(notebook):
         for node in ast.walk(tree(cell)):
-            if isinstance(node, ast.Assert) and node.msg is None:
+            if isinstance(node, ast.Assert) and NO_SENTENCE.fullmatch(ast.unparse(node.msg or [])):
                 claim = ast.unparse(node)[:60]
                 yield cell, f"`{claim}` has no sentence: add one, or hold it by a test"
 
@@ -258,7 +272,7 @@ def exercises(notebook, name):
     lesson, none = f"nb{name[:2]}", {"cell_type": "", "source": ""}
     cells = [*notebook["cells"], none, none]
     for cell, code, answer in zip(cells, cells[1:], cells[2:]):
-        if cell["cell_type"] != "markdown" or not re.search(r"\*\*Exercise \d+\*\*", text(cell)):
+        if cell["cell_type"] != "markdown" or not EXERCISE.search(text(cell)):
             continue
         nodes = list(ast.walk(tree(code))) if code["cell_type"] == "code" else []
         called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
@@ -276,20 +290,11 @@ def exercises(notebook, name):
 
 
 def own_lesson(notebook, name):
-    lesson = f"nb{name[:2]}"
-    for cell in code_cells(notebook):
-        for node in ast.walk(tree(cell)):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for found in names:
-                if re.match(rf"gemma_lab\.lessons\.(?!{lesson}\b)", found):
-                    yield (
-                        cell,
-                        f"{found} belongs to another notebook: move what both use to gemma_lab",
-                    )
+    code = "\n".join(ast.unparse(tree(cell)) for cell in code_cells(notebook))
+    used = " ".join(names_used(code, ""))
+    for other in sorted({*re.findall(r"\blessons\.(nb\d\d)", used)} - {f"nb{name[:2]}"}):
+        cell = next(cell for cell in code_cells(notebook) if other in text(cell))
+        yield cell, f"{other} belongs to another notebook: move what both use to gemma_lab"
 
 
 def formatting(notebook, name):
@@ -298,8 +303,16 @@ def formatting(notebook, name):
             yield cell, f"`{found[0]}` where a learner reads: remove it, and run `ruff format`"
 
 
+def syntax(notebook, name):
+    for cell in code_cells(notebook):
+        try:
+            ast.parse(plain(text(cell)))
+        except SyntaxError as error:
+            yield cell, f"{error.msg}: correct line {error.lineno} of the cell"
+
+
 def freshness(notebook, name):
-    if is_stale(notebook):
+    if is_stale(notebook) and not list(syntax(notebook, name)):
         yield None, f"its code or something that it reads changed since: {WRITE}"
 
 
@@ -312,14 +325,16 @@ def size(notebook, name):
 def pictures(notebook, name):
     for cell, output in outputs(notebook):
         if "image/png" in output.get("data", {}):
-            png = base64.b64decode("".join(output["data"]["image/png"]))
-            width, height = struct.unpack(">II", png[16:24])
-            if width > WIDEST_PX + SLACK_PX or height > HIGHEST_PX + SLACK_PX:
-                yield cell, f"a picture of {width} x {height} pixels: draw at most 7 x 3.5 inches"
+            size = pixels("".join(output["data"]["image/png"]))
+            if size is None:
+                yield cell, f"a picture that is no PNG: {WRITE}"
+            elif size[0] > WIDEST_PX or size[1] > HIGHEST_PX:
+                most = f"at most {WIDEST_PX} x {HIGHEST_PX}, as 7 x 4.3 inches give at 90 dpi"
+                yield cell, f"a picture of {size[0]} x {size[1]} pixels: draw {most}"
 
 
 STORY = [title, badge, runs_on, goals, recap, set_up, links, prose_between, exercises, take_it_home]
-CODE = [cell_length, no_classes, asserts, own_lesson, formatting, clean_outputs, pictures]
+CODE = [syntax, cell_length, no_classes, asserts, own_lesson, formatting, clean_outputs, pictures]
 FILE = [hardware, kernel, cell_ids, counts, widgets, timing, secrets, local_paths, freshness, size]
 RULES = [*STORY, *CODE, *FILE]
 
@@ -336,8 +351,8 @@ def place(path: Path, notebook: dict, number: int) -> str:
 def faults(path: Path) -> list[str]:
     """What is wrong with a notebook file, one line each: the place, the rule, what to do."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        notebook = read(path)
+    except CourseError as error:
         return [f"notebooks/{path.name}: json: {error}: correct the file, or take it from git"]
     if len(notebook["cells"]) < 4 or len(code_cells(notebook)) < 2:
         return [f"notebooks/{path.name}: begin with a title, goals, and two set-up cells"]
@@ -347,12 +362,3 @@ def faults(path: Path) -> list[str]:
             number = next((n for n, one in enumerate(notebook["cells"], 1) if one is cell), 0)
             found.append(f"{place(path, notebook, number)}: {rule.__name__}: {what}")
     return found
-
-
-if __name__ == "__main__":
-    try:
-        found = [fault for path in find_notebooks(sys.argv[1:]) for fault in faults(path)]
-    except CourseError as error:
-        sys.exit(str(error))
-    print("\n".join(found))
-    sys.exit(bool(found))
