@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import sys
+import textwrap
+from pathlib import Path
 
-from notebook_cells import made
+from notebook_cells import ROOT, made
 
 import tools
 from tools import compare, execute, pages
@@ -139,3 +141,29 @@ def test_storing_makes_pictures_smaller(tmp_path):
     (output,) = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["outputs"]
     stored = base64.b64decode("".join(output["data"]["image/png"]))
     assert stored == execute.smaller(drawing())
+
+
+def test_a_widget_is_stored_as_its_picture_and_so_byte_for_byte_the_same(tmp_path):
+    source = """
+    import ipywidgets, matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from gemma_lab import figures
+    figures.show(ipywidgets.IntSlider(), plt.figure(figsize=(1, 1)), "a slider")
+    """
+    path = made(tmp_path, textwrap.dedent(source))
+    stored = []
+    for _ in range(2):
+        execute.store(execute.execute(path))
+        stored.append(path.read_bytes())
+    assert stored[0] == stored[1] and b"image/png" in stored[0] and b"widget-view" not in stored[0]
+
+
+def test_the_kernel_imports_the_gemma_lab_that_is_hashed(tmp_path, monkeypatch):
+    """A relative PYTHONPATH means another folder in a kernel, which starts beside its notebook."""
+    monkeypatch.setenv("PYTHONPATH", ".")
+    monkeypatch.setattr(execute, "BUILD", tmp_path)
+    execute.prepare()
+    path = made(tmp_path, "import gemma_lab\nprint(gemma_lab.__file__)")
+    shown = execute.execute(path)["notebook"].cells[0].outputs[0].text
+    assert Path(shown.strip()) == ROOT / "gemma_lab" / "__init__.py"

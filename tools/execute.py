@@ -22,7 +22,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, find_notebooks, run_main
 from tools.compare import source_hash
-from tools.pages import write_pages
+from tools.pages import with_pictures, write_pages
 
 TABLE_HEAD = f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result"
 NUM_COLOURS = 64  # of a stored picture
@@ -120,10 +120,10 @@ def show_line(text: str) -> None:
 def store(result: dict) -> None:
     """Write an executed notebook back, with the hash of its inputs and with smaller pictures.
 
-    Widget state and memory addresses are left out.
+    A widget leaves its picture alone, as its kernel is gone; memory addresses are left out. The
+    bytes are the same after each execution that shows the same.
     """
-    notebook = result["notebook"]
-    notebook.metadata.pop("widgets", None)
+    notebook = with_pictures(result["notebook"])
     for data in (
         output["data"]
         for cell in notebook.cells
@@ -163,11 +163,13 @@ def row(result: dict) -> str:
 
 
 def prepare() -> None:
-    """What a kernel finds in its environment: no Hub, no start-up files and history of the user."""
+    """What a kernel finds: no Hub, no start-up files of the user, and this folder's gemma_lab."""
     os.environ.update(OFFLINE)
     os.environ.setdefault("GEMMA_LAB_PROFILE", "pocket")
     BUILD.mkdir(exist_ok=True)
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *others])  # the gemma_lab that is hashed
 
 
 def run(names: list[str], write: bool = False) -> int:
