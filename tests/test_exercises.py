@@ -296,11 +296,14 @@ def functions(draw, name):
                 "generator",
                 "async",
                 "prints",
+                "blanks",
             ]
         )
     )
     junk, error = draw(nested), draw(st.sampled_from(ERRORS))
     off = draw(st.sampled_from([1, -1, 0.01, 1000, math.nan, math.inf]))
+    form = "  {}" if draw(st.booleans()) else "{}\n"
+    inside = draw(st.sampled_from([str, lambda text: [text], lambda text: numpy.array([text])]))
 
     def spoil(arguments):
         for argument in arguments:
@@ -312,8 +315,11 @@ def functions(draw, name):
     def function(*arguments):
         if what == "right":
             return solution(*arguments)
-        if what == "changed":
-            return changed(solution(*arguments), off)
+        result = solution(*arguments) if what in ("changed", "blanks") else None
+        if what == "blanks" and isinstance(result, str):  # of which every one counts
+            return inside(form.format(result))
+        if result is not None:
+            return changed(result, off)
         if what == "spoils":
             result = solution(*arguments)
             result = result.clone() if isinstance(result, torch.Tensor) else result

@@ -79,7 +79,10 @@ RIGHT = {  # more than the folded solution
         lambda numbers: tuple(torch.tensor(one) for one in nb04.my_round_trip(numbers)),
     ],
     "lora_layer_parameters": ["294,912", numpy.int32(294_912), 294_912.0, torch.tensor(294_912)],
-    "completion": [lambda row, eos_token: f"{row.pop('output')}{eos_token}"],
+    "completion": [
+        lambda row, eos_token: f"{row.pop('output')}{eos_token}",
+        lambda row, eos_token: numpy.array([row["output"] + eos_token]),
+    ],
     "sliding_mask": [
         lambda t, w: torch.ones(t, t).tril() - torch.ones(t, t).tril(-w),
         lambda t, w: torch.ones(t, t, requires_grad=True).tril().triu(1 - w),
@@ -89,6 +92,15 @@ RIGHT = {  # more than the folded solution
         lambda x, cap: cap / 2 * ((cap + x) / (cap - x)).log(),
     ],
 }
+
+
+def without_a_last_return(probabilities, p):
+    total = 0
+    for count, probability in enumerate(probabilities, 1):
+        total += probability
+        if total >= p:
+            return count
+
 
 mask = nb06.my_sliding_mask
 turn = nb03.my_rotate_half
@@ -134,6 +146,8 @@ WRONG = {
         (lambda probabilities, p: print(end=""), "returned None"),
         (lambda probabilities, p: [0.5, 0.25], "how many are kept"),
         (lambda probabilities, p: False, "not bool"),
+        (without_a_last_return, "returned None"),
+        (lambda probabilities, p: nb01.my_top_p(probabilities, p) + (p == 1), "and not [2, 1"),
         (2, "A function is asked for"),
     ],
     "token_ceiling": [
@@ -236,6 +250,8 @@ WRONG = {
         (lambda row, eos: row["output"] + "<eos>", "row's output"),
         (lambda row, eos: [row["output"], eos], "not list"),
         (lambda row, eos: row["output"] + eos + "\n", "blank too many"),
+        (lambda row, eos: [" " + row["output"] + eos + "\n"], "blank too many"),
+        (lambda row, eos: numpy.array(["  " + row["output"] + eos]), "blank too many"),
         (lambda row: row, "raised TypeError"),
     ],
     "sliding_mask": [

@@ -39,10 +39,12 @@ NOT_ATTEMPTED = Verdict(None, "Not attempted yet.")
 
 
 def right(what: str) -> Verdict:
+    """The verdict on a right answer."""
     return Verdict(True, what)
 
 
 def wrong(what: str, why: str = "", hint: str = "") -> Verdict:
+    """The verdict on a wrong answer."""
     return Verdict(False, what, why, hint)
 
 
@@ -56,7 +58,6 @@ def exercise(judge):
     `check.judge(answer)` is the same verdict as data. An untouched stub, `...`, is not attempted.
     """
 
-    @functools.wraps(judge)
     def judged(answer) -> Verdict:
         try:
             return NOT_ATTEMPTED if answer is ... else judge(answer)
@@ -92,8 +93,7 @@ def kind(thing) -> str:
 
 
 def _said(error: BaseException) -> str:
-    text = in_short(error, 100, str)
-    return f"{type(error).__name__}: {text}".removesuffix(": ")
+    return f"{type(error).__name__}: {in_short(error, 100, str)}".removesuffix(": ")
 
 
 def plain(thing):
@@ -123,7 +123,12 @@ def number(answer, what: str = "The answer is one number") -> int | float:
     """
     found = only(answer)
     if isinstance(found, str):
-        return _number_in(found)
+        try:
+            found = float(re.sub(r"(?<=\d)[,_ ](?=\d{3}(?!\d))", "", found))
+        except ValueError:
+            what = f"{in_short(found)} is a text, and no number."
+            hint = "digits, with a point before decimals and without a unit"
+            raise Decided(wrong(what, hint=hint)) from None
     if isinstance(found, bool) or not isinstance(found, (numbers.Real, Decimal)):
         raise Decided(wrong(f"{what}, not {kind(found)}."))
     if not -1e30 < found < 1e30:  # nan as well
@@ -131,23 +136,12 @@ def number(answer, what: str = "The answer is one number") -> int | float:
     return int(found) if found == int(found) else float(found)
 
 
-def _number_in(text: str) -> int | float:
-    digits = re.sub(r"(?<=\d)[,_ ](?=\d{3}(?!\d))", "", text.strip())
-    try:
-        found = float(digits)
-    except ValueError:
-        what = f"{in_short(text)} is a text, and no number."
-        hint = "digits, with a point before decimals and without a unit"
-        raise Decided(wrong(what, hint=hint)) from None
-    return number(int(digits) if digits.isdecimal() and len(digits) < 30 else found)
-
-
-def text(answer, what: str = "The answer is a text in quotes") -> str:
-    """The text that an answer is, without blanks around it.    Raises: Decided, if it is none."""
+def text(answer, what: str = "The answer is a text in quotes", blanks: str | None = None) -> str:
+    """The text that an answer is, without `blanks` around it.    Raises: Decided, if it is none."""
     found = only(answer)
     if not isinstance(found, str):
         raise Decided(wrong(f"{what}, not {kind(found)}."))
-    return str.__str__(found).strip()
+    return str.__str__(found).strip(blanks)
 
 
 def members(answer, what: str) -> list:
@@ -175,9 +169,8 @@ def returned(function, *arguments):
         raise Decided(wrong(f"Your function raised {_said(error)}")) from None
     if inspect.iscoroutine(found):
         found.close()
-        raise Decided(
-            wrong("Your function is async: nothing has run yet.", hint="def, not async def")
-        )
+        what = "Your function is async: nothing has run yet."
+        raise Decided(wrong(what, hint="def, not async def"))
     if found is ... or (found is None and _is_empty(function)):
         raise Decided(NOT_ATTEMPTED)
     if found is None:

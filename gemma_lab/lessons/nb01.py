@@ -62,13 +62,11 @@ def check_next_merge(answer) -> Verdict:
 def check_top_p(function) -> Verdict:
     """A function of sorted probabilities and p that returns how many of them top-p keeps."""
     halves = [0.5, 0.25, 0.125, 0.125]
-    trials = [(halves, p) for p in (0.6, 0.5, 0.8, 1.0)] + [
-        ([0.4, 0.3, 0.2, 0.1], 0.95),
-        ([1.0], 0.9),
-    ]
-    got = []
-    for trial in trials:
-        got.append(number(returned(function, *trial), "One number is asked for, how many are kept"))
+    trials = [(halves, p) for p in (0.6, 0.5, 0.8, 1.0)]
+    trials += [([0.4, 0.3, 0.2, 0.1], 0.95), ([1.0], 0.9), ([0.1] * 10, 1.0)]
+    what = "One number is asked for, how many are kept"
+    got = [number(returned(function, *trial), what) for trial in trials]
+    got[-1] = min(got[-1], 10)  # added one by one, these ten stay just below 1.0
     wanted = [my_top_p(*trial) for trial in trials]
     if got == wanted:
         return right(f"Of {halves}, top-p 0.6 keeps {got[0]} and top-p 0.8 keeps {got[2]}.")
@@ -106,11 +104,10 @@ def bars(shares: dict[str, float], highlight=()) -> str:
     rows = []
     for name, share in shares.items():
         colour = figures.ORANGE if name in highlight else figures.BLUE
+        bar = f"width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}"
         rows.append(
             '<div style="display:flex;align-items:center;line-height:1.5">'
-            f'<span style="width:7em">{html.escape(name)}</span>'
-            f'<span style="width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}">'
-            "</span>"
+            f'<span style="width:7em">{html.escape(name)}</span><span style="{bar}"></span>'
             f'<span style="margin-left:.5em">{100 * share:.1f} %</span></div>'
         )
     return "".join(rows)
@@ -132,15 +129,13 @@ def word_order(
     said = ipywidgets.HTML()
 
     def tell() -> None:
-        text = " ".join(order)
+        key, shown = " ".join(order).lower(), f"<b>{html.escape(' '.join(order))}</b>"
         if len(order) < len(words):
-            begun = f"<b>{html.escape(text)}</b> …"
-            said.value = begun if order else "Press the words in an order of your own."
+            said.value = f"{shown} …" if order else "Press the words in an order of your own."
             return
-        key = text.lower()
         sense = html.escape(senses.get(key, "No sense that we know of."))
         said.value = (
-            f"<b>{html.escape(text)}</b><br>{sense}<br>Log-probability {scores[key]:.1f} nats, "
+            f"{shown}<br>{sense}<br>Log-probability {scores[key]:.1f} nats, "
             f"place {ranking.index(key) + 1} of {len(ranking)} orders."
         )
 
@@ -176,30 +171,19 @@ def reshape(
     Returns: the kept tokens with their new probabilities, which sum to 1, the likeliest first.
     """
     powers = {token: p ** (1 / temperature) for token, p in probabilities.items()}
-    ranked = sorted(powers, key=powers.get, reverse=True)
-    ranked = ranked[: top_k or None]
-    total, kept, reached = sum(powers[token] for token in ranked), [], 0.0
-    for token in ranked:
-        if reached >= top_p:
-            break
-        kept.append(token)
-        reached += powers[token] / total
+    ranked = sorted(powers, key=powers.get, reverse=True)[: top_k or None]
+    total = sum(powers[token] for token in ranked)
+    kept = ranked[: my_top_p([powers[token] / total for token in ranked], top_p)]
     total = sum(powers[token] for token in kept)
     return {token: powers[token] / total for token in kept}
 
 
 def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidgets.VBox:
     """Sliders for temperature, top-k and top-p; bars show what is left of the distribution."""
-    style = {"description_width": "8em"}
-    temperature = ipywidgets.FloatSlider(
-        value=1.0, min=0.1, max=3.0, step=0.1, description="temperature", style=style
-    )
-    top_k = ipywidgets.IntSlider(
-        value=0, min=0, max=num_shown, description="top-k (0: all)", style=style
-    )
-    top_p = ipywidgets.FloatSlider(
-        value=1.0, min=0.05, max=1.0, step=0.05, description="top-p", style=style
-    )
+    names = ("temperature", "top-k (0: all)", "top-p")
+    temperature = ipywidgets.FloatSlider(value=1.0, min=0.1, max=3.0, step=0.1)
+    top_k = ipywidgets.IntSlider(value=0, min=0, max=num_shown)
+    top_p = ipywidgets.FloatSlider(value=1.0, min=0.05, max=1.0, step=0.05)
     chart = ipywidgets.HTML()
 
     def draw(_=None) -> None:
@@ -211,7 +195,8 @@ def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidget
         others = f"all others together: {100 * rest:.1f} %"
         chart.value = f"{bars(shown)}<p>{count}; {others}. Entropy {entropy:.2f} bits.</p>"
 
-    for slider in (temperature, top_k, top_p):
+    for name, slider in zip(names, (temperature, top_k, top_p)):
+        slider.description, slider.style.description_width = name, "8em"
         slider.observe(draw, "value")
     draw()
     return ipywidgets.VBox([temperature, top_k, top_p, chart])
