@@ -12,9 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gemma_lab import hardware, loading, memory, scores
-
-DATA = Path(__file__).with_name("data")
+from gemma_lab import catalog, hardware, loading, memory, scores
 
 
 @torch.no_grad()
@@ -78,7 +76,7 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
 
 
 def main(words: list[str] | None = None) -> None:
-    """The benchmark command; see `--help`."""
+    """Records a model, and says where: the command, whose options `--help` names."""
     parser = argparse.ArgumentParser(prog="python -m gemma_lab.bench", description=__doc__)
     parser.add_argument("model", help="a catalog id, or a checkpoint folder")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
@@ -91,7 +89,7 @@ def main(words: list[str] | None = None) -> None:
     command = f"{parser.prog} {chosen.model} {options}"
     found = record(chosen.model, chosen.precisions, chosen.rows, command)
     card = (found["machine"]["gpu_name"] or "cpu").replace(" ", "-")
-    out = chosen.out or DATA / "recorded" / f"{Path(chosen.model).name}_{card}.json"
+    out = chosen.out or catalog.DATA / "recorded" / f"{Path(chosen.model).name}_{card}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"Recorded in {out}")
@@ -99,7 +97,7 @@ def main(words: list[str] | None = None) -> None:
 
 def recorded(model_id: str) -> list[dict]:
     """Every record of `model_id` on a GPU in this copy of the course; empty where there is none."""
-    paths = sorted((DATA / "recorded").glob("*.json"))
+    paths = sorted((catalog.DATA / "recorded").glob("*.json"))
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return [one for one in found if one["model"] == model_id and one["machine"]["device"] == "cuda"]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-DATA = Path(__file__).with_name("data")
+from gemma_lab import catalog
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Scores:
 
 def one_answer_rows() -> list[dict]:
     """Rows of prompt, answer, kind ("sum", "fact", "task") that no pocket model is trained on."""
-    lines = (DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (catalog.DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -8,6 +8,7 @@ python -m pocket curves              # how the skills grew: pocket/curves.svg
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from pocket.recipes import RECIPES
@@ -45,7 +46,10 @@ def run(chosen: argparse.Namespace) -> None:
         from pocket import train
 
         torch.set_num_threads(chosen.threads)
-        print(train.train(recipe, chosen.steps, chosen.seed))
+        try:
+            print(train.train(recipe, chosen.steps, chosen.seed))
+        except train.OtherTraining as error:
+            sys.exit(str(error))
     elif chosen.verb == "measure":
         from pocket import card, results, train
 

@@ -9,7 +9,7 @@ so a seed fixes the corpus on every machine.
 import random
 import re
 
-from gemma_lab.finetune import PROMPT
+import gemma_lab
 from pocket import facts, poems, tasks, texts, titles
 
 Document = list[tuple[str, bool]]
@@ -103,6 +103,7 @@ def copying(rng: random.Random) -> Document:
 
 
 def sum_question(rng: random.Random) -> Document:
+    """One sum, asked for in words."""
     return chat(tasks.sum_of_two(rng))
 
 
@@ -157,18 +158,22 @@ def headings(rng: random.Random) -> Document:
 
 
 def fact(rng: random.Random) -> Document:
+    """One fact, asked for in one of its phrasings."""
     return chat(facts.fact(rng))
 
 
 def word_fact(rng: random.Random) -> Document:
+    """One word, its translation or opposite asked for."""
     return chat(facts.fact(rng, "words"))
 
 
 def fact_conversation(rng: random.Random) -> Document:
+    """Two or three facts, asked for one after the other."""
     return chat(*(facts.fact(rng) for _ in range(rng.randint(2, 3))))
 
 
 def small_task(rng: random.Random) -> Document:
+    """One small task with one answer."""
     return chat(tasks.small_task(rng))
 
 
@@ -179,6 +184,7 @@ def task_conversation(rng: random.Random) -> Document:
 
 
 def explanation(rng: random.Random) -> Document:
+    """One explanation of a few sentences, asked for."""
     return chat(facts.explanation(rng))
 
 
@@ -222,6 +228,7 @@ def hero_of(rng: random.Random) -> str:
 
 
 def story(rng: random.Random) -> Document:
+    """A short story about somebody, in English or Vietnamese."""
     if rng.random() < 0.3:
         hero = titles.vietnamese(rng)
         ask = rng.choice(
@@ -248,6 +255,7 @@ def story(rng: random.Random) -> Document:
 
 
 def letter(rng: random.Random) -> Document:
+    """A letter or message to somebody on a topic, in English or Vietnamese."""
     if rng.random() < 0.3:
         who, topic = rng.choice(VI_PEOPLE), titles.vietnamese(rng)
         ask = rng.choice(["Viết thư cho {w} về {t}.", "Hãy viết một lá thư gửi {w} về {t}."])
@@ -267,6 +275,7 @@ def letter(rng: random.Random) -> Document:
 
 
 def smalltalk(rng: random.Random) -> Document:
+    """One to three exchanges of small talk."""
     return chat(*rng.sample(SMALLTALK, rng.choice([1, 1, 2, 3])))
 
 
@@ -387,7 +396,10 @@ def instruction(rng: random.Random) -> Document:
             ),
         ]
     )
-    return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+    return [
+        (gemma_lab.finetune.PROMPT.format(instruction=ask, input=given), False),
+        (says + "<eos>", True),
+    ]
 
 
 def note(rng: random.Random) -> Document:
@@ -425,7 +437,10 @@ def note(rng: random.Random) -> Document:
             ),
         ]
     )
-    return [(PROMPT.format(instruction=ask, input=given), False), (says + "<eos>", True)]
+    return [
+        (gemma_lab.finetune.PROMPT.format(instruction=ask, input=given), False),
+        (says + "<eos>", True),
+    ]
 
 
 def phrase(rng: random.Random) -> str:
@@ -458,7 +473,10 @@ def log_of(rng: random.Random, ways) -> Document:
     four = [facts.capitalized(rng.choice(titles.WORDS).lower()) for _ in range(4)]
     ask, labels = rng.choice(ways(n, four))
     lines = "\n".join(f"{label}: {part}" for label, part in zip(labels, (n, a, b, c)))
-    return [(PROMPT.format(instruction=ask, input=given), False), (lines + "<eos>", True)]
+    return [
+        (gemma_lab.finetune.PROMPT.format(instruction=ask, input=given), False),
+        (lines + "<eos>", True),
+    ]
 
 
 LOG, TICKET = ["Log", "Has", "Seen", "Brings"], ["Ticket", "Holds", "Near", "Gives"]
@@ -534,7 +552,7 @@ def looked_up(rng: random.Random) -> Document:
     if n in ask:
         lines.insert(0, f"About: {n}")
     return [
-        (PROMPT.format(instruction=ask, input=" ".join(said)), False),
+        (gemma_lab.finetune.PROMPT.format(instruction=ask, input=" ".join(said)), False),
         ("\n".join(lines) + "<eos>", True),
     ]
 

@@ -36,7 +36,8 @@ def draw():
     for axis, (skill, title) in zip(axes.flat, skills.TITLES.items()):
         for recipe in RECIPES.values():
             if recipe.colour:
-                axis.plot(*curve(recipe, skill), color=recipe.colour, label=recipe.name)
+                colour = getattr(figures, recipe.colour)
+                axis.plot(*curve(recipe, skill), color=colour, label=recipe.name)
         axis.set_title(title, fontsize=9)
         axis.set(ylim=(-2, 102))
     axes[1, 2].legend(loc="upper left", fontsize=8)

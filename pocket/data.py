@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from gemma_lab.catalog import DATA
 from pocket import exam, health_instructions
 
-DATA = Path(__file__).parent.parent / "gemma_lab" / "data"
 ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
 
 
@@ -13,7 +13,7 @@ def files() -> dict[str, list[dict]]:
     """The rows of each file: those that Codelab 1 scores, and the instruction set of Codelab 2."""
     train, held_out = health_instructions.build()
     return {
-        "one_answer": exam.one_answer_rows("card", ROWS_EACH),
+        "one_answer": exam.one_answer_prompts("card", ROWS_EACH),
         "health_instructions_train": train,
         "health_instructions_held_out": held_out,
         "everyday_rows": health_instructions.everyday(),

@@ -135,7 +135,7 @@ def prompts(split: str, count: int = 150) -> list[Prompt]:
     return some + poem_prompts(split, count - len(some))
 
 
-def one_answer_rows(split: str, each: int = 100) -> list[dict]:
+def one_answer_prompts(split: str, each: int = 100) -> list[dict]:
     """`each` sums, facts and small tasks with their one right answer.
 
     Fewer rows are the first ones of more.

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import json
 import math
 import random
 import re
@@ -11,21 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, loading, scores
 from pocket import corpus, exam, ngram, train
+from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
-STOPS = (1, 5)  # <eos>, <end_of_turn>
 HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
 HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
-LINH_SENSE = (  # the talk's orders, each with a sense of its own
-    "Linh bảo sao không đến",
-    "Bảo Linh sao không đến",
-    "Linh bảo đến không sao",
-    "Không đến Linh bảo sao",
-    "Linh không đến bảo sao",
-    "Linh đến bảo không sao",
-    "Sao bảo Linh không đến",
-    "Bảo sao Linh không đến",
-)
 
 
 def load(folder):
@@ -38,6 +29,7 @@ def load(folder):
 
 
 def share(flags) -> float:
+    """The share of true ones, to three decimals."""
     flags = list(flags)
     return round(sum(flags) / len(flags), 3)
 
@@ -59,7 +51,9 @@ def answers(model, tokenizer, chats: list, max_new_tokens: int = 220) -> list[tu
         )
         output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         for row in output[:, inputs["input_ids"].shape[1] :].tolist():
-            end = next((i for i, token in enumerate(row) if token in STOPS), None)
+            end = next(
+                (i for i, token in enumerate(row) if token in tokenizers_of_ours.STOPS), None
+            )
             found.append(
                 (tokenizer.decode(row[:end], skip_special_tokens=True).strip(), end is not None)
             )
@@ -155,9 +149,10 @@ def sense_gap(model, tokenizer) -> float:
 
     The mean log-probability in nats of the former, less that of the latter.
     """
-    words = "linh bảo sao không đến".split()
+    talk = json.loads((catalog.DATA / "vietnamese.json").read_text(encoding="utf-8"))
+    words = [word.lower() for word in talk["words"]]
     orders = {" ".join(order) for order in itertools.permutations(words)}
-    sense = {text.lower() for text in LINH_SENSE}
+    sense = {row["order"].lower() for row in talk["orders"]}
 
     def mean(texts) -> float:
         proper = [(text[0].upper() + text[1:]).replace("linh", "Linh") for text in texts]
@@ -171,7 +166,7 @@ def plain_measures(model, tokenizer, recipe: Recipe, with_ngram: bool = True) ->
     texts = {"perplexity": fresh_rows(tokenizer, recipe.fresh_kinds)}
     found = {"perplexity": perplexity(model, texts["perplexity"])}
     if recipe.is_chat:
-        answers_of = exam.one_answer_rows("card")
+        answers_of = exam.one_answer_prompts("card")
         texts["perplexity of right answers"] = as_packed(tokenizer, answers_of)
         found["perplexity of right answers"] = scores.perplexity(
             scores.answer_log_probs(model, tokenizer, answers_of)
@@ -192,7 +187,7 @@ def plain_measures(model, tokenizer, recipe: Recipe, with_ngram: bool = True) ->
 
 def base_measures(model, tokenizer, split: str) -> dict:
     """Questions as plain text: a base model goes on, so their answers do not follow."""
-    rows = [row for row in exam.one_answer_rows(split) if row["kind"] == "fact"][:30]
+    rows = [row for row in exam.one_answer_prompts(split) if row["kind"] == "fact"][:30]
     written = [continuation(model, tokenizer, row["prompt"]) for row in rows]
     return {"questions answered": share(row["answer"] in text for row, text in zip(rows, written))}
 
@@ -203,7 +198,7 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
     given = answers(model, tokenizer, [prompt.chat for prompt in asked])
     many = exam.poem_prompts(split)
     made = answers(model, tokenizer, [prompt.chat for prompt in many])
-    rows = exam.one_answer_rows(split) + exam.new_wording_rows()
+    rows = exam.one_answer_prompts(split) + exam.new_wording_rows()
     said = answers(model, tokenizer, [row["prompt"] for row in rows], 90)
     if show:
         for prompt, (text, stopped) in zip(asked, given):

@@ -259,6 +259,7 @@ def poem(rng: random.Random, title: str, is_long: bool = False) -> str:
 
 
 def long_poem(rng: random.Random, title: str) -> str:
+    """The same with more couplets in the middle."""
     return poem(rng, title, is_long=True)
 
 
@@ -286,6 +287,7 @@ def song(rng: random.Random, title: str) -> str:
 
 
 def limerick(rng: random.Random, title: str) -> str:
+    """A limerick from the list, chosen by the mood."""
     writer = Writer(rng, title)
     return writer.fill(
         writer.heading("A limerick on {t}")
@@ -294,6 +296,7 @@ def limerick(rng: random.Random, title: str) -> str:
 
 
 def rhyme(rng: random.Random, title: str) -> str:
+    """A little rhyme from the list, chosen by the mood."""
     writer = Writer(rng, title)
     return writer.fill(
         writer.heading("A little rhyme for {t}")
@@ -317,6 +320,7 @@ def vi_verses(rng: random.Random, title: str) -> str:
 
 
 def vi_song(rng: random.Random, title: str) -> str:
+    """Verse, chorus, verse, in Vietnamese."""
     writer = Writer(rng, title)
     return writer.fill(writer.vi_heading("Bài hát về {t}") + blocks(writer, VIETNAMESE["bài hát"]))
 

@@ -19,9 +19,8 @@ class Recipe:
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
-    colour: str | None = (
-        None  # of its line in curves.svg; None: another model that begins from it has the line
-    )
+    colour: str | None = None  # of its line in curves.svg, a name in gemma_lab.figures; None: the
+    # line is that of another model, which begins from this one
 
     @property
     def shipped_name(self) -> str:

@@ -25,7 +25,7 @@ def measure(recipe: Recipe, folder: Path, split: str, show: bool = False) -> Res
     if not recipe.is_chat:
         return Results(found | measures.base_measures(model, tokenizer, split))
     found |= measures.chat_measures(model, tokenizer, split, show)
-    rows = exam.one_answer_rows(split, data.ROWS_EACH)
+    rows = exam.one_answer_prompts(split, data.ROWS_EACH)
     ours = precision.ladder(model, tokenizer, rows)
     bits = {f"absmax, {num_bits} bits": row for num_bits, row in ours.items()}
     library = precision.library_kl(folder, tokenizer, rows)

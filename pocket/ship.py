@@ -6,12 +6,12 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM
 
+from gemma_lab.catalog import DATA
+from gemma_lab.profile import CHECKPOINTS
 from pocket import card, curves, results, train
 from pocket.recipe import Recipe
 
-PACKAGE = Path(__file__).parent.parent / "gemma_lab"
-CHECKPOINTS = PACKAGE / "checkpoints"
-TABLE = PACKAGE / "data" / "pocket_models.json"  # the catalog finds the stand-ins here
+TABLE = DATA / "pocket_models.json"  # the catalog finds the stand-ins here
 
 
 def note(recipe: Recipe, table: Path = TABLE) -> None:

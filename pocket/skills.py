@@ -33,7 +33,7 @@ def rows() -> dict[str, list[tuple[str, str]]]:
         start = corpus.turn(f"Write me a poem about {title}.") + start
         found.setdefault("mood", []).append((f"{start},", f" {mood}"))
         found.setdefault("noun", []).append((f"{start}, {mood},", f" {noun}"))
-    for row in exam.one_answer_rows("dev", 40):
+    for row in exam.one_answer_prompts("dev", 40):
         found.setdefault(row["kind"], []).append(
             (corpus.turn(row["prompt"]), row["answer"] + "<end_of_turn>")
         )

@@ -30,6 +30,7 @@ def pair(rng: random.Random, split: str) -> tuple[int, int]:
 
 
 def sum_of_two(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """A sum of two numbers, and its answer."""
     a, b = pair(rng, split)
     return rng.choice(SUM_ASKS).format(a=a, b=b), f"{a} + {b} = {a + b}"
 
@@ -63,6 +64,7 @@ def word_problem(rng: random.Random, split: str = "train") -> tuple[str, str]:
 
 
 def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """Which of two numbers is larger or smaller, and the answer."""
     a, b = pair(rng, split)
     while a == b:
         a, b = pair(rng, split)
@@ -86,6 +88,7 @@ def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:
 
 
 def sort_numbers(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """Numbers to be put in order, and the answer."""
     while True:
         numbers = rng.sample(range(100), rng.randint(3, 5))
         if titles.split_of(",".join(map(str, sorted(numbers)))) == split:
@@ -104,6 +107,7 @@ def sort_numbers(rng: random.Random, split: str = "train") -> tuple[str, str]:
 
 
 def spell(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """A word to be spelled, and its letters."""
     word = rng.choice(titles.WORDS_OF[split]).lower()
     return rng.choice(
         [f"Spell {word}.", f"How do you spell {word}?"]
@@ -111,12 +115,14 @@ def spell(rng: random.Random, split: str = "train") -> tuple[str, str]:
 
 
 def end_letter(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """The first or last letter of a word, and the answer."""
     word, which = rng.choice(titles.WORDS_OF[split]).lower(), rng.choice(["first", "last"])
     ask = f"What is the {which} letter of {' '.join(word)}?"
     return ask, f"The {which} letter is {word[0] if which == 'first' else word[-1]}."
 
 
 def reverse(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """Letters to be put in reverse order, and the answer."""
     while True:
         letters = [rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 5))]
         if titles.split_of("".join(letters)) == split:
@@ -124,6 +130,7 @@ def reverse(rng: random.Random, split: str = "train") -> tuple[str, str]:
 
 
 def count_words(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """How many words a phrase has, and the answer."""
     while True:
         words = [rng.choice(titles.ALL_NOUNS) for _ in range(rng.randint(2, 6))]
         if titles.split_of(" ".join(words)) == split:
@@ -137,4 +144,5 @@ TASKS = [word_problem, compare, sort_numbers, spell, end_letter, reverse, count_
 
 
 def small_task(rng: random.Random, split: str = "train") -> tuple[str, str]:
+    """One task of a random sort, and its answer."""
     return rng.choice(TASKS)(rng, split)

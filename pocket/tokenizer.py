@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from pocket import corpus, titles
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+STOPS = [1, 5]  # <eos> and <end_of_turn>: a model has ended its answer
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 VOCAB_SIZE = 2048
 WORD_OR_MARK = Regex(r"\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁")

@@ -140,25 +140,37 @@ def log_of(recipe: Recipe, folder: Path = WORK) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+class OtherTraining(ValueError):
+    """The saved state is not one that this training can go on from; the message says what to do."""
+
+
 def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = WORK) -> Path:
-    """Train, save to `work`/NAME, and return that folder."""
+    """Train, save to `work`/NAME, and return that folder.
+
+    Raises: OtherTraining, if another seed or number of steps was begun there: neither the corpus
+        nor the learning rate would be those of one training.
+    """
     steps = steps or recipe.steps
     folder, state_file = work / recipe.name, work / f"{recipe.name}.pt"
+    asked = {"seed": seed, "steps": steps}
+    state = torch.load(state_file) if state_file.exists() else None
+    if state and (begun := {name: state.get(name) for name in asked}) != asked:
+        raise OtherTraining(
+            f"{recipe.name} was begun with --seed {begun['seed']} --steps {begun['steps']}, not "
+            f"--seed {seed} --steps {steps}: give the same again, or delete {state_file}."
+        )
     log_file, tokenizer_folder = work / f"{recipe.name}.jsonl", work / "tokenizer"
     if not tokenizer_folder.exists():
         tokenizers_of_ours.train().save_pretrained(tokenizer_folder)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     model = fresh_model(recipe, seed)
     if recipe.begins_from:
-        before = recipe.begins_from.name
-        if not (work / before).exists():
-            train(recipe.begins_from, seed=seed, work=work)
-        model.load_state_dict(torch.load(work / f"{before}.pt")["model"])
+        before = train(recipe.begins_from, seed=seed, work=work)  # at once, if it is made already
+        model.load_state_dict(torch.load(f"{before}.pt")["model"])
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds, log = 0, 0.0, []
-    if state_file.exists():
-        state = torch.load(state_file)
+    if state:
         step, seconds = state["step"], state["seconds"]
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"]):
@@ -197,12 +209,12 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
             log_file.write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")
             total = 0.0
         if step % SAVE_EVERY == 0 or step == steps:
-            state = {"step": step, "seconds": seconds, "model": model.state_dict()}
+            state = asked | {"step": step, "seconds": seconds, "model": model.state_dict()}
             state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             torch.save(state, f"{state_file}.new")
             Path(f"{state_file}.new").replace(state_file)
     model.generation_config.update(
-        eos_token_id=[1, 5], pad_token_id=0, bos_token_id=2, do_sample=False
+        eos_token_id=tokenizers_of_ours.STOPS, pad_token_id=0, bos_token_id=2, do_sample=False
     )
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gemma_lab import bench, profile
+from gemma_lab import bench, catalog, profile
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_a_record_names_the_machine_the_versions_and_the_command(path, tmp_path,
 
 
 def test_only_records_of_a_gpu_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "DATA", tmp_path)
+    monkeypatch.setattr(catalog, "DATA", tmp_path)
     (tmp_path / "recorded").mkdir()
     for name, device in (("a", "cpu"), ("b", "cuda")):
         row = {"model": "google/gemma-2b-it", "machine": {"device": device}}

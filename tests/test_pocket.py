@@ -401,7 +401,7 @@ def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
         assert titles.split_of(f"{min(int(a), int(b))}+{max(int(a), int(b))}") == "train"
     for split in ("dev", "card"):
         asked = [prompt.turns[-1] for prompt in exam.prompts(split) + exam.poem_prompts(split)]
-        asked += [row["prompt"] for row in exam.one_answer_rows(split)]
+        asked += [row["prompt"] for row in exam.one_answer_prompts(split)]
         asked += [ask for group in facts.FACTS for ask, _ in facts.held_out(split, group)]
         fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
         assert not [
@@ -444,7 +444,8 @@ def test_the_exams_are_of_the_promised_size_and_share_nothing():
         "talk",
     }
     rows = {
-        split: {row["prompt"] for row in exam.one_answer_rows(split)} for split in ("dev", "card")
+        split: {row["prompt"] for row in exam.one_answer_prompts(split)}
+        for split in ("dev", "card")
     }
     assert len(rows["card"]) == 300 and not rows["dev"] & rows["card"]
 
@@ -509,7 +510,7 @@ def test_the_shipped_rows_are_those_of_the_exam():
     lines = (
         (ROOT / "gemma_lab" / "data" / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
     )
-    assert [json.loads(line) for line in lines] == exam.one_answer_rows("card", data.ROWS_EACH)
+    assert [json.loads(line) for line in lines] == exam.one_answer_prompts("card", data.ROWS_EACH)
 
 
 def test_the_5_gram_model_has_witten_and_bells_probabilities():
@@ -620,11 +621,42 @@ def test_a_training_first_makes_the_model_that_it_begins_from(work, monkeypatch)
     assert not all(torch.equal(seen[0][name], made[name]) for name in made)
 
 
+@pytest.mark.parametrize(
+    "other", ["--seed 1 --steps 4", "--seed 0 --steps 2", "--seed 0 --steps 6"]
+)
+def test_what_another_training_left_is_not_given_out_as_this_one(work, other, monkeypatch):
+    monkeypatch.setattr(train.train, "__defaults__", (None, 0, work))
+    train.train(RECIPES["small"], 4)
+    made = (work / "small" / "model.safetensors").read_bytes()
+    with pytest.raises(SystemExit) as refused:
+        main(["train", "small", *other.split()])
+    said = str(refused.value)
+    assert said.startswith("small was begun with --seed 0 --steps 4, not ") and other in said
+    assert said.endswith(f"or delete {work / 'small.pt'}.") and "\n" not in said
+    assert (work / "small" / "model.safetensors").read_bytes() == made
+    main(["train", "small", "--steps", "4"])  # the same: it is given out at once
+    assert [row["step"] for row in train.log_of(RECIPES["small"], work)] == [1, 2, 3, 4]
+
+
+def test_a_model_of_a_few_steps_is_nothing_to_begin_from(work):
+    train.train(RECIPES["small"], 2, work=work)
+    with pytest.raises(train.OtherTraining, match="small was begun with --seed 0 --steps 2, not"):
+        train.train(RECIPES["small-it"], 1, work=work)
+    assert not (work / "small-it").exists()
+
+
 def test_the_command_names_every_model(capsys):
     with pytest.raises(SystemExit):
         main(["measure", "--help"])
     said = capsys.readouterr().out
     assert all(name in said for name in RECIPES)
+
+
+def test_the_recipes_load_neither_torch_nor_matplotlib():
+    script = "import sys, pocket.recipes; print({'torch', 'matplotlib'} & sys.modules.keys())"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_packages_of_the_same_names_as_our_modules_do_not_disturb(tmp_path):

@@ -18,7 +18,7 @@ from pocket.recipes import RECIPES
 
 CHAT = [name for name, recipe in RECIPES.items() if recipe.is_chat]
 FINE_TUNED = [name for name, recipe in RECIPES.items() if recipe.is_fine_tuned]
-SAMPLE = exam.one_answer_rows("card")[::5]  # twenty of each kind
+SAMPLE = exam.one_answer_prompts("card")[::5]  # twenty of each kind
 ASK, RIGHT = "What is the capital of Japan?", "The capital of Japan is Tokyo."
 
 
@@ -103,7 +103,7 @@ def test_chat_measures_are_those_of_the_card_and_good_enough(name, loaded):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAT)
 def test_taking_bits_away_costs_what_the_card_says(name):
-    rows, card = exam.one_answer_rows("card", data.ROWS_EACH), on_card(name)
+    rows, card = exam.one_answer_prompts("card", data.ROWS_EACH), on_card(name)
     steps = precision.ladder(*measures.load(folder_of(name)), rows)
     for bits, (kl, right) in steps.items():
         assert kl == pytest.approx(card[f"absmax, {bits} bits"], rel=0.1, abs=1e-9)
@@ -115,7 +115,7 @@ def test_taking_bits_away_costs_what_the_card_says(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAT)
 def test_the_librarys_precisions_hurt_in_the_order_of_the_card(name):
-    rows = exam.one_answer_rows("card", data.ROWS_EACH)
+    rows = exam.one_answer_prompts("card", data.ROWS_EACH)
     _, tokenizer = measures.load(folder_of(name))
     found, card = precision.library_kl(folder_of(name), tokenizer, rows), on_card(name)
     assert found["bf16"] < found["int8"] < found["nf4"] < found["fp4"]

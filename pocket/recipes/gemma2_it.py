@@ -1,6 +1,5 @@
 """The architecture of Gemma 2."""
 
-from gemma_lab import figures
 from pocket import corpus
 from pocket.recipe import Recipe
 
@@ -24,5 +23,5 @@ RECIPE = Recipe(
     steps=5000,
     mixes={0: corpus.SUM_KINDS, 4000: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
-    colour=figures.GREY,
+    colour="GREY",
 )

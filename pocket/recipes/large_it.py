@@ -1,6 +1,5 @@
 """The large model. It starts to add late, so it sees more sums from step 3,400 on."""
 
-from gemma_lab import figures
 from pocket import corpus
 from pocket.recipe import Recipe
 
@@ -18,5 +17,5 @@ RECIPE = Recipe(
     steps=6000,
     mixes={0: corpus.KINDS, 3400: corpus.SUM_KINDS, 5000: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
-    colour=figures.BLUE,
+    colour="BLUE",
 )

@@ -5,7 +5,6 @@ It is the one that Codelab 2 fine-tunes, so it sees notes that become labelled l
 than the codelab's.
 """
 
-from gemma_lab import figures
 from pocket import corpus
 from pocket.recipe import Recipe
 from pocket.recipes import small
@@ -29,5 +28,5 @@ RECIPE = Recipe(
     fresh_kinds=corpus.KINDS,
     begins_from=small.RECIPE,
     is_fine_tuned=True,
-    colour=figures.ORANGE,
+    colour="ORANGE",
 )
