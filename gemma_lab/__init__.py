@@ -11,7 +11,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "hardware": ("Machine", "describe_machine"),
-    "access": ("find_token", "check_access"),
+    "tokens": ("find_token",),
+    "access": ("check_access",),
     "catalog": ("CATALOG", "find"),
     "memory": ("weight_bytes", "kv_cache_bytes", "needed_gib"),
     "profile": ("checkpoint", "current_profile"),

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemma_lab import access
+from gemma_lab import access, tokens
 
 DATA = Path(__file__).with_name("data")
 # Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim.
@@ -165,7 +165,7 @@ def find(model: str | Path) -> ModelInfo:
     advice = f" Did you mean {' or '.join(close)}?" if close else ""
     if name.count("/") != 1:
         raise ValueError(f"{name!r} is no folder here and no repository.{advice}")
-    found = access.check_access(name, access.find_token())
+    found = access.check_access(name, tokens.find_token())
     if found.status == "bad-token":  # what is public needs none
         found = access.check_access(name)
     if found.status not in ("ok", "no-network"):

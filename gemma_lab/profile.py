@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemma_lab import access, catalog, hardware
+from gemma_lab import access, catalog, hardware, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 PROFILES = ("auto", "pocket", "hub", "mirror")
@@ -79,9 +79,9 @@ def current_profile(again: bool = False, ask: bool = False) -> Profile:
     requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
     if again:
         _state.chosen.clear()
-        access.ask_anew()
+        tokens.ask_anew()
         if ask:
-            access.find_token(ask=True)
+            tokens.find_token(ask=True)
     if requested not in _state.chosen:
         machine = hardware.describe_machine()
         asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
@@ -97,7 +97,7 @@ def forget() -> None:
 
 def _access(repo_id: str, is_public: bool = False) -> access.Access:
     """The Hub's answer to the token found now. Only a grant is kept: a licence may be accepted."""
-    token = access.find_token()
+    token = tokens.find_token()
     key = repo_id, token and hash(token.value)
     if key not in _state.granted:
         found = access.check_access(repo_id, token)

@@ -28,8 +28,8 @@ def as_it_was():
     sys.path[:] = path
     for name in logging.root.manager.loggerDict:
         logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
-    if "gemma_lab.access" in sys.modules:
-        sys.modules["gemma_lab.access"].forget()
+    if "gemma_lab.tokens" in sys.modules:
+        sys.modules["gemma_lab.tokens"].forget()
     if "gemma_lab.profile" in sys.modules:
         sys.modules["gemma_lab.profile"].forget()
     if "matplotlib.pyplot" in sys.modules:
@@ -42,3 +42,28 @@ def as_it_was():
         sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
     for left in set(home.iterdir()) - files:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@pytest.fixture
+def no_tokens(monkeypatch, tmp_path):
+    """None in the environment, and a token file that is not there yet: `tmp_path / "token"`."""
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub with a gated model, which GOOD may have and NEW not yet, and its public copy."""
+    from hub_stand_in import COPY, GOOD, NEW, REPO, Hub
+    from huggingface_hub import constants
+
+    for repo in (REPO, COPY):
+        (tmp_path / "hub" / repo).mkdir(parents=True)
+    server = Hub(tmp_path / "hub", gated={REPO}, tokens={GOOD, NEW}, accepted={GOOD})
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    yield server
+    server.shutdown()

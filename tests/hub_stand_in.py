@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+REPO, COPY = "google/gemma-2b-it", "unsloth/gemma-2b-it"  # a gated model, and its public copy
+GOOD, NEW, WRONG = (f"hf_{letter * 34}" for letter in "gnw")  # may have it, not yet, no token
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 VERBS = "auth-check|revision|tree|resolve"
 ROUTE = re.compile(rf"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")

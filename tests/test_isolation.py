@@ -16,7 +16,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from gemma_lab import access, profile
+from gemma_lab import profile, tokens
 
 def traces():
     return {
@@ -27,7 +27,7 @@ def traces():
         "folder": Path.cwd().name == "elsewhere",
         "path": "left" in sys.path,
         "profile": bool(profile._state.chosen),
-        "secret": access.colab_secret.cache_info().currsize > 0,
+        "secret": tokens.colab_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
         "dtype": torch.get_default_dtype() == torch.float64,
         "file": Path(os.environ["HF_HOME"], "left").exists(),
@@ -41,7 +41,7 @@ def test_a_leaves_traces(tmp_path):
     os.chdir(tmp_path / "elsewhere")
     sys.path.append("left")
     profile.current_profile()
-    access.colab_secret()
+    tokens.colab_secret()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     torch.set_default_dtype(torch.float64)
     Path(os.environ["HF_HOME"], "left").touch()

@@ -88,7 +88,7 @@ def test_gemma_lab_has_about_25_public_names():
     [
         "import gemma_lab",
         "from gemma_lab import access, catalog, failures, hardware, install, loading",
-        "from gemma_lab import memory, profile, start",
+        "from gemma_lab import memory, profile, start, tokens",
         "from gemma_lab.lessons import exercises",
     ],
 )
