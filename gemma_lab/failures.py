@@ -4,49 +4,35 @@ from __future__ import annotations
 
 # What an installer prints, in parts of which one is enough -> what to say. The first match counts.
 SENTENCES = {
-    (
-        "No space left",
-        "os error 28",
-        "Disk quota exceeded",
-        "[Errno 122]",
-        "[WinError 112]",
-        "not enough space on the disk",
-    ): "The disk is full: free about 4 GB, then {again}.",
-    ("ensurepip is not", "No module named venv"): (  # Debian breaks the line after "not"
+    "No space left | os error 28 | Disk quota exceeded | [Errno 122] | [WinError 112] | "
+    "not enough space on the disk": "The disk is full: free about 4 GB, then {again}.",
+    "ensurepip is not | No module named venv": (  # Debian breaks the line after "not"
         "Python's venv module is missing: `sudo apt install python3-venv`, then {again}."
     ),
-    ("externally-managed",): (
+    "externally-managed": (
         "This Python is managed by the system: `python3 course.py` makes an environment, .venv, "
         "and opens the course in it."
     ),
-    ("CERTIFICATE_VERIFY_FAILED", "self-signed certificate", "invalid peer certificate"): (
+    "CERTIFICATE_VERIFY_FAILED | self-signed certificate | invalid peer certificate": (
         "This network shows a certificate of its own: ask who runs the network for its file, set "
         "SSL_CERT_FILE and PIP_CERT to the file's path, then {again}."
     ),
-    ("ProxyError", "407 Proxy", "tunnel error"): (
+    "ProxyError | 407 Proxy | tunnel error": (
         "The proxy refused, or did not answer: set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT "
         "as who runs the network tells you, then {again}."
     ),
-    (
-        "name resolution",
-        "resolve host",
-        "dns error",
-        "timed out",
-        "etwork is unreachable",
-        "onnection refused",
-        "onnection reset",
-        "onnection broken by",
-        "onnection aborted",
-        "establish a new connection",
-        "error sending request",
-    ): "The package index did not answer: check the network, then {again}.",
+    "name resolution | resolve host | dns error | timed out | etwork is unreachable | "
+    "onnection refused | onnection reset | onnection broken by | onnection aborted | "
+    "establish a new connection | error sending request": (
+        "The package index did not answer: check the network, then {again}."
+    ),
 }
 
 
 def sentence(output: str, again: str) -> str:
     """What to do about an installer's `output`; `again` is "run the same command again" or so."""
     for signs, text in SENTENCES.items():
-        if any(sign in output for sign in signs):
+        if any(sign in output for sign in signs.split(" | ")):
             return text.format(again=again)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = (lines or ["nothing"])[-1]
