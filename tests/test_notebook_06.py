@@ -1,13 +1,41 @@
 """Notebook 06: what its text says of tables and of the pocket model, and what its asserts hold."""
 
 import csv
+import shutil
 
+import pandas
 import pytest
-from notebook_cells import ROOT, numbers, run_cells, shown, shown_table
+from hub_stand_in import Hub
+from notebook_cells import ROOT, numbers, printed, run_cells, shown, shown_table, tagged
 
 from gemma_lab import catalog
 
 NAME = "06_gemma_2_and_beyond"
+GEMMA_2, GEMMA_1, TOKEN = "google/gemma-2-2b-it", "google/gemma-2b-it", "hf_" + "x" * 30
+TRAP_CELLS = (
+    "talk-table",
+    "claims",
+    "masks",
+    "window-reach",
+    "cap-model",
+    "cap-poems",
+    "cap-measure",
+    "cap-proof",
+)
+
+
+def test_the_talks_table_of_gemma_2_is_whole():
+    scores = pandas.read_csv(ROOT / "gemma_lab" / "data" / "benchmarks.csv")
+    scores = scores[scores["table"] == "gemma2"]
+    means = scores.groupby("model")["score"].agg(["count", "sum"]).round(1)
+    assert means.to_dict("index") == {
+        "Gemma 2 9B": {"count": 6, "sum": 366.8},
+        "Gemma 2 27B": {"count": 6, "sum": 404.6},
+        "Llama 3 8B": {"count": 4, "sum": 255.4},
+        "Llama 3 70B": {"count": 2, "sum": 160.8},
+        "Grok-1 314B": {"count": 4, "sum": 223.0},
+    }
+    assert scores["mark"].dropna().tolist() == ["8-shot", "0-shot"]
 
 
 def test_27b_is_behind_llama_and_ahead_of_grok():
@@ -147,3 +175,50 @@ def test_the_proof_of_the_cap_refuses_eager(monkeypatch):
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", eager)
     with pytest.raises(AssertionError, match="without its cap"):
         run_cells(NAME, "cap-proof", **before)
+
+
+# ------------------------------------------------- section 4 in the hub profile: a Hub serves ours
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hub")
+    for name in (GEMMA_2, GEMMA_1):
+        shutil.copytree(ROOT / "gemma_lab" / "checkpoints" / "pocket-gemma2-it", root / name)
+    server = Hub(root, tokens={TOKEN})
+    yield server
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "is_open", [True, False], ids=["licence accepted", "licence of Gemma 2 not accepted"]
+)
+def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
+    """Access to Gemma 1 decides the profile; without Gemma 2 the pocket model stays."""
+    hub.asked.clear()
+    hub.gated = {GEMMA_2, GEMMA_1} if is_open else {GEMMA_2}
+    hub.accepted = {TOKEN} if is_open else set()
+    cells = "\n".join(tagged(NAME, tag) for tag in TRAP_CELLS)
+    source = f"""
+import gemma_lab, matplotlib
+matplotlib.use("Agg")
+profile = gemma_lab.current_profile().name
+{cells}
+kl = summary["KL to eager, nats"]
+print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
+"""
+    said = printed(
+        source,
+        tmp_path,
+        HF_ENDPOINT=hub.url,
+        HF_TOKEN=TOKEN,
+        HF_HUB_DISABLE_XET="1",
+        GEMMA_LAB_PROFILE="hub",
+    )
+    assert "--- eager" in said and "--- sdpa" in said and TOKEN not in said
+    was_loaded = any(GEMMA_2 in path and path.endswith("model.safetensors") for path in hub.asked)
+    if is_open:
+        assert f"hub {GEMMA_2} bf16 30 True" in said and was_loaded
+    else:
+        assert "Until then this section asks the pocket model" in said and not was_loaded
+        assert "licence" in said and "pocket-gemma2-it fp32 120 True" in said
