@@ -1,6 +1,7 @@
 """The three shelves of `gemma_lab`: their size, who imports whom, and what an import costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_gemma_lab_has_about_25_public_names():
     assert gemma_lab.scores.perplexity
     with pytest.raises(AttributeError, match="gemma_lab has no 'scorse'"):
         _ = gemma_lab.scorse
+
+
+def test_the_version_is_the_same_wherever_it_is_written():
+    import gemma_lab
+
+    def first(pattern: str, name: str) -> str:
+        return re.search(pattern, (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)[1]
+
+    assert first(r"^version: (.+)$", "CITATION.cff") == gemma_lab.__version__
+    assert first(r"^## (\S+) - ", "CHANGELOG.md") == gemma_lab.__version__
 
 
 @pytest.mark.parametrize(
