@@ -64,7 +64,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
         run([str(python), "-m", "pip", "install", "-q", "uv"])
         install_with_uv(python, requirements, run)
     except CourseError as error:
-        if requirements != REQUIREMENTS or "disk is full" in str(error):
+        if requirements != REQUIREMENTS or str(error).startswith(failures.DISK_FULL):
             raise
         print(f"uv did not do it ({error}) Going on with pip, which takes longer.", flush=True)
         install_with_pip(python, run)

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pocket.recipe import TrainingError
 from pocket.recipes import RECIPES
 
 
@@ -34,7 +35,10 @@ def main(words: list[str] | None = None) -> None:
     option("--folder", type=Path, help="default: the trained model in pocket/work")
     option = verb["ship"].add_argument
     option("--hardware", required=True, help="for the card: what it was trained on")
-    run(parser.parse_args(words))
+    try:
+        run(parser.parse_args(words))
+    except TrainingError as error:
+        sys.exit(str(error))
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -46,14 +50,11 @@ def run(chosen: argparse.Namespace) -> None:
         from pocket import train
 
         torch.set_num_threads(chosen.threads)
-        try:
-            print(train.train(recipe, chosen.steps, chosen.seed))
-        except train.OtherTraining as error:
-            sys.exit(str(error))
+        print(train.train(recipe, chosen.steps, chosen.seed))
     elif chosen.verb == "measure":
         from pocket import card, results, train
 
-        folder = chosen.folder or train.WORK / recipe.name
+        folder = chosen.folder or train.check_trained(recipe)
         print(card.tables(results.measure(recipe, folder, "dev", chosen.show)))
     elif chosen.verb == "ship":
         from pocket import ship

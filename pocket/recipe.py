@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+WIDTHS = ("hidden_size", "intermediate_size")
 Kinds = dict  # a function that writes one kind of document -> its share
+
+
+class TrainingError(ValueError):
+    """What was trained so far is not what is needed; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,14 @@ class Recipe:
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
     colour: str | None = None  # of its line in curves.svg, a name in gemma_lab.figures; None: the
     # line is that of another model, which begins from this one
+
+    def __post_init__(self):
+        odd = {name: self.sizes[name] for name in WIDTHS if self.sizes[name] % 64}
+        if odd or "head_dim" in self.sizes:
+            raise ValueError(
+                f"{self.name}: widths are multiples of 64, as 4-bit blocks are, and head_dim is 64 "
+                f"for all pocket models; not {odd or self.sizes['head_dim']}."
+            )
 
     @property
     def shipped_name(self) -> str:

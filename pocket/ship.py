@@ -23,8 +23,11 @@ def note(recipe: Recipe, table: Path = TABLE) -> None:
 
 
 def ship(recipe: Recipe, hardware: str) -> Path:
-    """Measure the trained model on the "card" prompts, and ship it. Returns the shipped folder."""
-    source, target = train.WORK / recipe.name, CHECKPOINTS / recipe.shipped_name
+    """Measure the trained model on the "card" prompts, and ship it. Returns the shipped folder.
+
+    Raises: train.TrainingError, before anything is measured, if it was not trained to its end.
+    """
+    source, target = train.check_trained(recipe), CHECKPOINTS / recipe.shipped_name
     found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
     text = card.card(recipe, model, found, train.log_of(recipe), hardware)

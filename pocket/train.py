@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from gemma_lab import loading
 from pocket import corpus, skills
 from pocket import tokenizer as tokenizers_of_ours
-from pocket.recipe import Recipe
+from pocket.recipe import Recipe, TrainingError
 
 WORK = Path(__file__).with_name("work")
 ROWS, LENGTH, BLOCK = 12, 256, 50
@@ -140,14 +140,21 @@ def log_of(recipe: Recipe, folder: Path = WORK) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-class OtherTraining(ValueError):
-    """The saved state is not one that this training can go on from; the message says what to do."""
+def check_trained(recipe: Recipe) -> Path:
+    """The folder of a model that was trained to its end.    Raises: TrainingError."""
+    work = WORK
+    log = work / f"{recipe.name}.jsonl"
+    done = log_of(recipe, work)[-1]["step"] if log.exists() else 0
+    if done < recipe.steps or not (work / recipe.name).is_dir():
+        how = f"`python -m pocket train {recipe.name}`"
+        raise TrainingError(f"{recipe.name} has {done} of its {recipe.steps} steps: {how} first.")
+    return work / recipe.name
 
 
 def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = WORK) -> Path:
     """Train, save to `work`/NAME, and return that folder.
 
-    Raises: OtherTraining, if another seed or number of steps was begun there: neither the corpus
+    Raises: TrainingError, if another seed or number of steps was begun there: neither the corpus
         nor the learning rate would be those of one training.
     """
     steps = steps or recipe.steps
@@ -155,7 +162,7 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
     asked = {"seed": seed, "steps": steps}
     state = torch.load(state_file) if state_file.exists() else None
     if state and (begun := {name: state.get(name) for name in asked}) != asked:
-        raise OtherTraining(
+        raise TrainingError(
             f"{recipe.name} was begun with --seed {begun['seed']} --steps {begun['steps']}, not "
             f"--seed {seed} --steps {steps}: give the same again, or delete {state_file}."
         )

@@ -228,6 +228,7 @@ WRONG = [
     (contract.asserts, changed("plot()", "assert plot, ''", 5)),
     (contract.asserts, changed("plot()", "assert plot, f' '", 5)),
     (contract.asserts, changed("plot()", "assert plot, None", 5)),
+    (contract.exercises, changed("**Exercise 1**", "**Exercise 2**", 10)),
     (contract.exercises, changed("my_sum = ...", "my_sum = 2", 11)),
     (contract.exercises, renamed_and_without_hints("**Exercise 1.**")),
     (contract.exercises, renamed_and_without_hints("### Exercise 1")),

@@ -53,7 +53,10 @@ CORPUS_CODE = """import random; from pocket import corpus; rng = random.Random(9
 print([corpus.document(rng) for _ in range(300)])"""
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(
+    scope="module",
+    params=[name for name, one in RECIPES.items() if (CHECKPOINTS / one.shipped_name).is_dir()],
+)
 def recipe(request):
     return RECIPES[request.param]
 
@@ -96,6 +99,13 @@ def test_a_recipe_makes_the_shipped_model(recipe, folder):
     assert all(layer.out_features % 32 == 0 and layer.in_features % 64 == 0 for layer in linear)
 
 
+@pytest.mark.parametrize("change", [{"hidden_size": 96}, {"head_dim": 64}])
+def test_a_recipe_that_4_bits_cannot_take_is_refused_before_it_is_trained(change):
+    sizes = RECIPES["small"].sizes | change
+    with pytest.raises(ValueError, match=f"multiples of 64.*{[*change.values()][0]}"):
+        dataclasses.replace(RECIPES["small"], sizes=sizes)
+
+
 def test_a_recipe_has_the_architecture_of_what_it_stands_for(recipe):
     """The same family and sharing among heads, and heads as wide as the hidden size or not."""
 
@@ -132,8 +142,9 @@ def test_the_shipped_folders_and_their_table_are_those_of_the_recipes(tmp_path):
     known = json.loads(ship.TABLE.read_text(encoding="utf-8"))
     assert known == {
         recipe.shipped_name: {"stands_for": recipe.stands_for} for recipe in RECIPES.values()
-    }
-    assert {path.name for path in CHECKPOINTS.iterdir()} == set(known)
+    }, "a recipe is shipped by `python -m pocket ship NAME`"
+    shipped = {path.name for path in CHECKPOINTS.iterdir()}
+    assert shipped == set(known), "a recipe is shipped by `python -m pocket ship NAME`"
     table = tmp_path / "models.json"
     shutil.copy(ship.TABLE, table)
     for recipe in RECIPES.values():
@@ -640,9 +651,19 @@ def test_what_another_training_left_is_not_given_out_as_this_one(work, other, mo
 
 def test_a_model_of_a_few_steps_is_nothing_to_begin_from(work):
     train.train(RECIPES["small"], 2, work=work)
-    with pytest.raises(train.OtherTraining, match="small was begun with --seed 0 --steps 2, not"):
+    with pytest.raises(train.TrainingError, match="small was begun with --seed 0 --steps 2, not"):
         train.train(RECIPES["small-it"], 1, work=work)
     assert not (work / "small-it").exists()
+
+
+@pytest.mark.parametrize("words", [["measure", "small"], ["ship", "small", "--hardware", "x"]])
+def test_what_is_not_trained_to_its_end_is_not_measured(words, work, monkeypatch):
+    monkeypatch.setattr(train, "WORK", work)
+    with pytest.raises(SystemExit, match="small has 0 of its .*python -m pocket train small"):
+        main(words)
+    train.train(RECIPES["small"], 2, work=work)
+    with pytest.raises(SystemExit, match="small has 2 of its "):
+        main(words)
 
 
 def test_the_command_names_every_model(capsys):

@@ -1,7 +1,8 @@
 """The contract: rules for notebook files. `tools.lint` prints what they find.
 
 A rule yields pairs: the cell, or None for the whole file, and what is wrong and what to do.
-A new rule goes into `RULES`, and needs a wrong notebook in tests/test_contract.py.
+A new rule goes into `RULES`, and needs a wrong notebook in tests/test_contract.py. What ruff has a
+rule for, such as F403, is ruff's: it reads notebooks too.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ INSIDE = r"(?:(?!<details).)+"
 FILLED = rf"\s*(?!</?details|```)\S{INSIDE}"
 HINT = rf"<details><summary>Hint {{}}</summary>{FILLED}</details>\s*"
 SOLUTION = rf"<details><summary>Solution</summary>{INSIDE}```python\n{FILLED}```{INSIDE}</details>"
-EXERCISE = re.compile(r"(?:\*\*|^#+ )Exercise \d+", re.MULTILINE)
+EXERCISE = re.compile(r"(?:\*\*|^#+ )Exercise (\d+)", re.MULTILINE)
 LINK = re.compile(
     r"""\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*)?\)|<(?:a|img)\s[^>]*?(?:href|src)=["']?([^"'\s>]+)"""
 )
@@ -269,11 +270,14 @@ def asserts(notebook, name):
 
 
 def exercises(notebook, name):
-    lesson, none = f"nb{name[:2]}", {"cell_type": "", "source": ""}
+    lesson, none, count = f"nb{name[:2]}", {"cell_type": "", "source": ""}, 0
     cells = [*notebook["cells"], none, none]
     for cell, code, answer in zip(cells, cells[1:], cells[2:]):
         if cell["cell_type"] != "markdown" or not EXERCISE.search(text(cell)):
             continue
+        count += 1
+        if EXERCISE.search(text(cell))[1] != str(count):
+            yield cell, f"it is the exercise with number {count} here: say so"
         nodes = list(ast.walk(tree(code))) if code["cell_type"] == "code" else []
         called = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
         has_stub = any(isinstance(node, ast.Constant) and node.value is ... for node in nodes)
