@@ -146,17 +146,14 @@ def why_none() -> tuple[str, str]:
 
 
 def mute(is_muted: bool | None = None) -> None:
-    """Whether the Hub's client sends no token by itself; it reads the setting when imported.
-
-    None: as before, and not one that is unfit or was refused.
-    """
+    """Whether the Hub's client sends no token by itself; None: none that is unfit or refused."""
     is_muted = _memory.is_muted or _client_is_misled() if is_muted is None else is_muted
     name, constants = "HF_HUB_DISABLE_IMPLICIT_TOKEN", sys.modules.get("huggingface_hub.constants")
     if is_muted == _memory.is_muted or (is_muted and os.getenv(name)):
         return  # as it is already, or as the learner wants it
     os.environ.pop(name, None)
     os.environ.update({name: "1"} if is_muted else {})
-    if constants:
+    if constants:  # it read the variable when it was imported
         constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = is_muted
     _memory.is_muted = is_muted
 

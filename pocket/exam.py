@@ -56,6 +56,7 @@ class Prompt:
 
 
 def composed_title(rng: random.Random, form: str, split: str) -> str:
+    """A title of this split that is put together from words, in the language of the form."""
     return (titles.vietnamese if form.startswith("vi_") else titles.composed)(rng, split)
 
 
