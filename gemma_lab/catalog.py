@@ -19,7 +19,7 @@ from gemma_lab import access, tokens
 DATA = Path(__file__).with_name("data")
 # Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim.
 UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
-AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor..., the first that fits
+AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor...; the first there is
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ModelInfo:
     """One checkpoint. What its text config holds is an attribute: `hidden_size`, `head_dim`, ..."""
 
     hub_id: str
-    config: dict = field(repr=False)  # of the text part, in the names of transformers, complete
+    config: dict = field(repr=False)  # of the text part, in the names of transformers
     name: str = ""
     released: str = ""  # year and month
     part: str = ""  # "text" where the table leaves out what sees and hears
@@ -64,7 +64,10 @@ class ModelInfo:
 
     @property
     def num_parameters(self) -> int:
-        """All parameters, a tied head counted once."""
+        """All parameters, a tied head counted once.
+
+        Raises, as the next two: ValueError, if transformers has no class for it that writes text.
+        """
         return self._counts[0]
 
     @property
@@ -96,7 +99,8 @@ class ModelInfo:
     def layers(self) -> tuple[Layer, ...]:
         """The layers that keep keys and values of their own, as transformers' cache has them.
 
-        The last layers of Gemma 3n and 4 share, recurrent ones keep none. Imports transformers.
+        The last layers of Gemma 3n and 4 share, recurrent ones keep none; what a decoder keeps of
+        an encoder is left out. Imports transformers.
         """
         from transformers import AutoConfig
         from transformers.cache_utils import DynamicCache, DynamicLayer
@@ -172,12 +176,14 @@ def find(model: str | Path) -> ModelInfo:
         raise ValueError(f"{name} is not in the catalog.{advice} {found.advice}")
     from huggingface_hub import hf_hub_download
 
-    try:
-        file = hf_hub_download(name, "config.json", local_files_only=found.status != "ok")
-    except (OSError, ValueError):  # no such file, a name that cannot be one, or nothing kept here
-        why = found.advice if found.status != "ok" else "Its config.json cannot be had."
-        raise ValueError(f"{name} is not in the catalog.{advice} {why}") from None
-    return _from_file(name, Path(file))
+    kept = None
+    for file in ("adapter_config.json", "config.json"):
+        with contextlib.suppress(OSError, ValueError):  # not there, not kept here, or no such name
+            kept = hf_hub_download(name, file, local_files_only=found.status != "ok")
+    if kept:
+        return _from_file(name, Path(kept).with_name("config.json"))
+    why = found.advice if found.status != "ok" else "Its config.json cannot be had."
+    raise ValueError(f"{name} is not in the catalog.{advice} {why}")
 
 
 def _from_file(name: str, path: Path) -> ModelInfo:
@@ -229,7 +235,8 @@ def _build(config: dict):
     import transformers
 
     built = transformers.AutoConfig.for_model(**config)
-    for name in AUTO_CLASSES:
+    names = AUTO_CLASSES[::-1] if built.is_encoder_decoder else AUTO_CLASSES
+    for name in names:
         auto = getattr(transformers, f"AutoModelFor{name}")
         if type(built) in auto._model_mapping:
             with torch.device("meta"), contextlib.suppress(ImportError):
@@ -241,9 +248,11 @@ def _build(config: dict):
 def _count_on_meta(info: ModelInfo) -> tuple[int, int, int]:
     """All parameters, those of linear layers, the rows of these; maybe of the text part."""
     import torch
+    from transformers.pytorch_utils import Conv1D
 
     model = _build(info.config if info.part or not info.whole else info.whole)
-    head = model.get_output_embeddings()
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    head, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)  # GPT-2 has Conv1D
+    linear = [m for m in model.modules() if isinstance(m, kinds) and m is not head]
     numbers = sum(module.weight.numel() for module in linear)
-    return model.num_parameters(), numbers, sum(module.out_features for module in linear)
+    rows = sum(getattr(module, "nf", None) or module.out_features for module in linear)
+    return model.num_parameters(), numbers, rows

@@ -70,8 +70,8 @@ class Machine:
         return f"{where}no GPU, {cores}."
 
 
-# Described machines, for "what would a T4 do?".
-T4 = Machine("Linux", True, 2, 12.7, "cuda", "Tesla T4", 15.36e9 / GIB, (7, 5), 1)
+# Described machines, for "what would a T4 do?"; GiB as torch reports them, 14.74 of a T4's 15.
+T4 = Machine("Linux", True, 2, 12.7, "cuda", "Tesla T4", 14.74, (7, 5), 1)
 A100 = Machine("Linux", True, 12, 83, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8, 0), 1)
 
 

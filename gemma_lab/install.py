@@ -57,7 +57,7 @@ def missing_requirements(packages) -> list:
     """Requirements among `packages`, with their companions, that this environment does not meet.
 
     An exact pin is met by any installed version, which is left alone; a floor (`>=`) by what
-    satisfies it.
+    satisfies it.    Raises: ValueError, for a name that requirements.txt does not list.
     """
     known = pins()
     unknown = [name for name in packages if name not in known]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gemma_lab import catalog, hardware, memory
 
-HALF_PRECISION_FAMILIES = ("gemma", "gemma2")  # Gemma 3 and 4 overflow in float16
+OVERFLOWS = ("gemma3", "gemma4")  # families, by how their names begin, that overflow in float16
 ASKED = {"bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -49,18 +49,29 @@ def choose_dtype(family: str, machine: hardware.Machine) -> str:
     """The 16-bit type of `family` on `machine`, or float32 where neither 16-bit type is safe."""
     if machine.has_bf16:
         return "bfloat16"
-    return "float16" if family in HALF_PRECISION_FAMILIES else "float32"
+    return "float32" if family.startswith(OVERFLOWS) else "float16"
 
 
-def choose_attention(family: str) -> str:
-    """sdpa, but eager for Gemma 2: sdpa silently drops its soft-capping of attention."""
-    return "eager" if family == "gemma2" else "sdpa"
+def choose_attention(config: dict) -> str:
+    """sdpa, but eager where scores are capped, as in Gemma 2: sdpa silently drops the cap."""
+    return "eager" if _caps_scores(config) else "sdpa"
 
 
-def attention_implementations(family: str, machine: hardware.Machine) -> list[str]:
-    """Those that are right on `machine`, the plainest first; for Gemma 2, those that cap."""
-    plain = ["eager", "flex_attention" if family == "gemma2" else "sdpa"]
+def attention_implementations(model: str, machine: hardware.Machine) -> list[str]:
+    """Those that are right for `model` on `machine`, the plainest first.
+
+    Args: model: as in `plan_loading`, and so are the errors.
+    """
+    info = catalog.find(model)
+    caps = _caps_scores(info.whole or info.config)
+    plain = ["eager", "flex_attention" if caps else "sdpa"]
     return plain + ["flash_attention_2"] * machine.has_flash_attention
+
+
+def _caps_scores(config: dict) -> bool:
+    """Whether scores of attention are capped, in the model or in one of its parts."""
+    parts = [value for value in config.values() if isinstance(value, dict)]
+    return bool(config.get("attn_logit_softcapping")) or any(map(_caps_scores, parts))
 
 
 def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
@@ -81,7 +92,7 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes knows no Apple GPU
     device = {"cuda": 0, "mps": "cpu" if is_quantized else "mps", "cpu": "cpu"}[machine.device]
     half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
-    if precision == "fp16" and info.family in HALF_PRECISION_FAMILIES:
+    if precision == "fp16" and not info.family.startswith(OVERFLOWS):
         half = "float16"
     dtype = "float32" if precision == "fp32" else half
     needed = memory.needed_gib(info, precision, rest=4 if dtype == "float32" else 2)
@@ -102,9 +113,12 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     sentence = f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: "
     sentence += f"{where} has {machine.free_gib:.1f} free."
     if dtype != ASKED.get(precision, dtype):
-        whys = {"bf16": "This machine has no bfloat16", "fp16": f"{info.family} overflows in it"}
+        whys = {
+            "bf16": "This GPU is not used with bfloat16",
+            "fp16": f"{info.family} overflows in it",
+        }
         sentence += f" {whys[precision]}, so {dtype} takes its place."
-    attention = choose_attention(info.family)
+    attention = choose_attention(info.whole or info.config)
     return Plan(precision, dtype, attention, quantization, {"": device}, needed, fits, sentence)
 
 

@@ -12,7 +12,7 @@ NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "t
 
 
 def setup(*packages: str, ask: bool = False) -> str:
-    """The profile, "pocket" or "hub", of a kernel made ready. Prints at most four lines.
+    """The profile, "pocket" or "hub", of a kernel made ready. Prints three lines.
 
     Args:
         packages: names from requirements.txt that the notebook needs; missing ones are installed.
@@ -20,6 +20,7 @@ def setup(*packages: str, ask: bool = False) -> str:
     Raises:
         ValueError: a package that requirements.txt does not list.
         SetupError: the installation failed, or moved what this kernel had loaded; with what to do.
+        ProfileError, AccessError: GEMMA_LAB_PROFILE holds another word; hub, which is refused.
     """
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -21,7 +21,7 @@ HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
 
 def load(folder):
     """The model of a checkpoint folder in float32, and its tokenizer."""
-    attention = loading.choose_attention(catalog.find(folder).family)
+    attention = loading.choose_attention(catalog.find(folder).config)
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention
     )

@@ -126,7 +126,7 @@ def fresh_model(recipe: Recipe, seed: int):
     """A model with random weights; those that write to the residual stream are smaller."""
     torch.manual_seed(seed)
     config = recipe.config()
-    attention = loading.choose_attention(config.model_type)
+    attention = loading.choose_attention(config.to_dict())
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     for name, weight in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):

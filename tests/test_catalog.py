@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
 )
 from transformers.models.gemma3.modeling_gemma3 import Gemma3Attention
+from transformers.pytorch_utils import Conv1D
 
 from gemma_lab import catalog, loading
 from gemma_lab.hardware import A100, T4
@@ -40,8 +41,10 @@ def on_meta(config: dict):
 def counted(model) -> tuple[int, int, int]:
     """All parameters; those of linear layers without the head; the rows of these."""
     head = model.get_output_embeddings()
-    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-    sizes = sum(m.weight.numel() for m in linear), sum(m.weight.shape[0] for m in linear)
+    kinds = (torch.nn.Linear, Conv1D)  # the second is GPT-2's, with its weight the other way round
+    linear = [m for m in model.modules() if isinstance(m, kinds) and m is not head]
+    rows = sum(m.weight.shape[isinstance(m, Conv1D)] for m in linear)
+    sizes = sum(m.weight.numel() for m in linear), rows
     return sum(p.numel() for p in model.parameters()), *sizes
 
 
@@ -102,6 +105,13 @@ def test_what_decides_the_cache(name, pattern, window, context, shared):
     assert info.max_position_embeddings == context
 
 
+def test_global_layers_of_gemma_4_have_wider_heads_and_fewer_in_31b():
+    """From the conversion script: head_dim 256 and 512, key-value heads 16 and 4 in 31B."""
+    small, large = BY_NAME["Gemma 4 E4B"].layers, BY_NAME["Gemma 4 31B"].layers
+    assert small[0] == catalog.Layer(2, 256, 512) and small[5] == catalog.Layer(2, 512, None)
+    assert large[0] == catalog.Layer(16, 256, 1024) and large[5] == catalog.Layer(4, 512, None)
+
+
 def test_every_row_says_where_it_is_from_and_each_repository_stands_once():
     assert all(row["source"].startswith("https://") for row in ROWS)
     assert all(row["released"] >= "2024-02" for row in ROWS)
@@ -139,6 +149,7 @@ FOLDERS = {
     "llama": {"tie_word_embeddings": False},
     "qwen2": {"attention_bias": True},
     "gpt2": {},
+    "bart": {"d_model": 64, "encoder_layers": 2, "decoder_layers": 2},
     "paligemma": {
         "text_config": SMALL | {"model_type": "gemma"},
         "vision_config": OTHER_PARTS
@@ -150,7 +161,7 @@ FOLDERS = {
 
 def write_config(folder, family, **changes):
     """A folder as `save_pretrained` leaves it; some of its fields are those of the class."""
-    sizes = {} if family in ("gemma3", "paligemma", "t5gemma") else SMALL
+    sizes = {} if family in ("gemma3", "paligemma", "t5gemma", "bart") else SMALL
     config = AutoConfig.for_model(family, **(sizes | FOLDERS[family] | changes))
     folder.mkdir(exist_ok=True)
     config.save_pretrained(folder)
@@ -160,7 +171,8 @@ def write_config(folder, family, **changes):
 @pytest.mark.parametrize("family", FOLDERS)
 def test_any_folder_with_a_config_counts_as_transformers_does(family, tmp_path):
     config = write_config(tmp_path / "mine", family)
-    classes = {"paligemma": AutoModelForImageTextToText, "t5gemma": AutoModelForSeq2SeqLM}
+    classes = {"paligemma": AutoModelForImageTextToText}
+    classes |= dict.fromkeys(("t5gemma", "bart"), AutoModelForSeq2SeqLM)
     with torch.device("meta"):
         model = classes.get(family, AutoModelForCausalLM).from_config(config)
     info = catalog.find(tmp_path / "mine")
@@ -298,6 +310,15 @@ def test_a_repository_of_ones_own_is_planned_from_its_config(hub):
     assert (info.family, info.hidden_size, len(info.layers)) == ("gemma3_text", 64, 7)
     assert loading.plan_loading("me/my-finetune", "bf16", T4).dtype == "float32"
     assert loading.plan_loading("me/my-finetune", "nf4", A100).fits
+
+
+def test_an_adapter_in_a_repository_names_its_base(hub):
+    folder = hub.root / "me" / "my-lora"
+    folder.mkdir()
+    adapter = {"base_model_name_or_path": "google/gemma-2b-it"}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(ValueError, match="me/my-lora is a LoRA adapter: load google/gemma-2b-it"):
+        catalog.find("me/my-lora")
 
 
 def test_a_public_repository_is_known_in_spite_of_a_bad_token(hub, monkeypatch):

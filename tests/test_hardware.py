@@ -31,7 +31,7 @@ def test_flash_attention_needs_the_card_and_the_package():
 
 
 def test_weights_live_on_the_card_where_there_is_one():
-    assert T4.free_gib == pytest.approx(15.36e9 / 2**30)
+    assert T4.free_gib == 14.74  # as torch says on Colab; nvidia-smi's 15,360 MiB include its own
     assert LAPTOP.free_gib == LAPTOP.ram_gib - 2
 
 

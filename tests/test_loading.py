@@ -6,7 +6,13 @@ import pytest
 import torch
 from machines import H100, L4, LAPTOP, MAC
 from models import TINY
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GemmaConfig, GemmaForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
+)
 
 from gemma_lab import catalog, loading, memory
 from gemma_lab.hardware import A100, T4
@@ -17,13 +23,15 @@ from gemma_lab.hardware import A100, T4
     [
         ("gemma", T4, "float16"),
         ("gemma2", T4, "float16"),
-        ("gemma3", T4, "float32"),
-        ("gemma3", A100, "bfloat16"),
+        ("gemma3_text", T4, "float32"),
+        ("gemma3_text", A100, "bfloat16"),
         ("gemma", L4, "bfloat16"),
         ("gemma", H100, "bfloat16"),
         ("gemma", LAPTOP, "bfloat16"),
         ("gemma", MAC, "float16"),
-        ("gemma4", MAC, "float32"),
+        ("gemma4_text", MAC, "float32"),
+        ("gemma3n_text", T4, "float32"),
+        ("llama", T4, "float16"),
     ],
 )
 def test_dtype_by_family_and_machine(family, machine, dtype):
@@ -31,9 +39,22 @@ def test_dtype_by_family_and_machine(family, machine, dtype):
 
 
 def test_gemma_2_never_gets_sdpa_and_a_t4_never_flash_attention():
-    assert loading.choose_attention("gemma2") == "eager"
-    assert "sdpa" not in loading.attention_implementations("gemma2", A100)
-    assert loading.attention_implementations("gemma", T4) == ["eager", "sdpa"]
+    assert loading.choose_attention(catalog.find("google/gemma-2-2b").config) == "eager"
+    on_a100 = loading.attention_implementations("google/gemma-2-2b", A100)
+    assert on_a100 == ["eager", "flex_attention"]
+    fast = replace(A100, has_flash_attn=True)
+    assert "flash_attention_2" in loading.attention_implementations("google/gemma-2-2b", fast)
+    assert loading.attention_implementations("google/gemma-2b", T4) == ["eager", "sdpa"]
+
+
+@pytest.mark.parametrize("family", ["vaultgemma", "t5gemma", "gemma3_text"])
+def test_attention_is_chosen_by_the_cap_and_not_by_a_name(family, tmp_path):
+    config = AutoConfig.for_model(family)
+    config.save_pretrained(tmp_path)
+    caps = family != "gemma3_text"
+    assert ('softcapping": 50' in (tmp_path / "config.json").read_text()) == caps
+    plan = loading.plan_loading(str(tmp_path), "bf16", A100)
+    assert plan.attn_implementation == ("eager" if caps else "sdpa")
 
 
 def test_sdpa_really_drops_gemma_2s_soft_capping():
@@ -71,7 +92,7 @@ def test_a_t4_gets_a_plan_that_fits_15_gb_and_does_not_overflow(hub_id, precisio
     assert plan.fits != is_too_large
     assert plan.fits or "does not fit" in plan.sentence
     if precision == "bf16":
-        assert "no bfloat16" in plan.sentence
+        assert "not used with bfloat16" in plan.sentence
     if precision in ("nf4", "fp4"):
         assert plan.quantization["bnb_4bit_compute_dtype"] == "float16"
         assert plan.quantization["bnb_4bit_quant_type"] == precision

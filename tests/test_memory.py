@@ -93,7 +93,7 @@ def held_by_transformers(config, info, num_tokens: int) -> int:
 
 @pytest.mark.parametrize("num_tokens", [1, 600, 5000])
 @pytest.mark.parametrize("name", BY_NAME)
-def test_kv_cache_equals_that_of_transformers_in_every_generation(name, num_tokens):
+def test_kv_cache_drops_what_that_of_transformers_drops_in_every_generation(name, num_tokens):
     info = BY_NAME[name]
     config = AutoConfig.for_model(**info.config)
     assert len(info.layers) == len(DynamicCache(config=config).layers)
@@ -157,6 +157,20 @@ def test_kv_cache_equals_what_a_model_of_the_family_really_holds(family, tmp_pat
     held = sum(part.numel() * part.element_size() for part in tensors if part is not None)
     counted = memory.kv_cache_bytes(catalog.find(tmp_path), 11, bytes_per_number=4)
     assert counted == held > 0
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_what_is_quantized_in_gpt_2_are_its_own_linear_layers(precision, tmp_path):
+    config = AutoConfig.for_model("gpt2", n_embd=128, n_layer=2, n_head=2, vocab_size=64)
+    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    how = {"load_in_8bit": True} if precision == "int8" else {"load_in_4bit": True}
+    how |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    model = AutoModelForCausalLM.from_pretrained(
+        tmp_path, dtype=torch.bfloat16, quantization_config=BitsAndBytesConfig(**how)
+    )
+    info = catalog.find(tmp_path)
+    assert info.num_linear_parameters == 2 * 12 * 128**2
+    assert memory.weight_bytes(info, precision) == pytest.approx(stored_bytes(model), rel=0.01)
 
 
 def test_recurrent_layers_keep_no_keys(tmp_path):

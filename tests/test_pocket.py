@@ -504,7 +504,7 @@ def test_a_document_sees_only_itself_and_a_sliding_layer_only_its_window():
     for size in ("small", "gemma2-it"):
         torch.manual_seed(0)
         config = RECIPES[size].config()
-        attention = loading.choose_attention(config.model_type)
+        attention = loading.choose_attention(config.to_dict())
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
         with torch.no_grad():
             packed = model(

@@ -10,6 +10,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 matplotlib.use("Agg")
 from gemma_lab import figures
+from gemma_lab.hardware import T4
 from gemma_lab.lessons import nb01, nb02, nb03
 
 WORDS = ["Linh", "bảo", "sao"]
@@ -89,7 +90,7 @@ def drawn(monkeypatch):
 
 
 def test_more_memory_fits_more(drawn):
-    slider, image = nb02.fits(["google/gemma-7b-it", "google/gemma-2b-it"], 14.3).children
+    slider, image = nb02.fits(["google/gemma-7b-it", "google/gemma-2b-it"], T4).children
     before = image.value
     slider.value = 80
     assert image.value != before and bytes(image.value).startswith(b"\x89PNG")

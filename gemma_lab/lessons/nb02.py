@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets
 
-from gemma_lab import catalog, figures, memory
+from gemma_lab import figures, loading
 from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, WIDTH, plt, use_style
 from gemma_lab.lessons.exercises import Verdict, exercise, number, plain, right, text, wrong
 
@@ -88,13 +88,19 @@ my_count = (table["Gemma 7B"] > best_other).sum()""",
 }
 
 
-def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
-    """A slider for GiB of memory over a table: which model and precision fit, with 1,024 tokens."""
-    needs = {
-        id_: {p: memory.needed_gib(catalog.find(id_), p) for p in PRECISIONS} for id_ in hub_ids
+def needs(hub_ids: list[str], machine) -> dict[str, dict[str, float]]:
+    """GiB that inference needs on `machine`: model -> precision -> GiB, by `plan_loading`."""
+    return {
+        hub_id: {p: loading.plan_loading(hub_id, p, machine).needed_gib for p in PRECISIONS}
+        for hub_id in hub_ids
     }
+
+
+def fits(hub_ids: list[str], machine) -> ipywidgets.VBox:
+    """A slider for GiB of memory over a table: which model and precision fit, with 1,024 tokens."""
+    needed = needs(hub_ids, machine)
     slider = ipywidgets.FloatSlider(
-        min(max(memory_gib, 2), 80),
+        min(max(machine.free_gib, 2), 80),
         min=2,
         max=80,
         step=1,
@@ -104,7 +110,7 @@ def fits(hub_ids: list[str], memory_gib: float) -> ipywidgets.VBox:
     )
 
     def draw():
-        return fit_table(needs, slider.value, f"What fits {slider.value:.1f} GiB")
+        return fit_table(needed, slider.value, f"What fits {slider.value:.1f} GiB")
 
     return figures.with_controls([slider], draw)
 
