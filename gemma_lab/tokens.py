@@ -64,6 +64,7 @@ class _Memory:
     before: dict = field(default_factory=dict, repr=False)  # ... and what it found there
     typed: Token = Token("the prompt", "")
     refused: set = field(default_factory=set, repr=False)
+    seen: set = field(default_factory=set, repr=False)  # values, and texts as they were read
     fault: str = ""  # that of the first token which find_token passed over
     is_muted: bool = False
 
@@ -81,14 +82,15 @@ def find_token(ask: bool = False) -> Token | None:
     _hide_in_tracebacks()
     _memory.fault, found = "", None
     for source, read in (*ENVIRONMENT, SECRET, FILE, ("the prompt", lambda: _typed(ask))):
-        token = clean(source, read())
+        token = clean(source, raw := read())
+        _memory.seen |= {raw.strip(), token.value} if token else set()
         if token and not token.fault():
-            _memory.exported = found = token
+            found = token
+            if source == FILE[0] and _of_client() == token.value:
+                break  # the client reads it, and a later login() must count
+            _memory.exported = token
             _memory.before = {name: old for name, old in os.environ.items() if name == "HF_TOKEN"}
-            if source == FILE[0] and read().strip() == token.value:
-                _memory.exported = None  # the client reads it, and a later login() must count
-            else:
-                os.environ["HF_TOKEN"] = token.value
+            os.environ["HF_TOKEN"] = token.value
             break
         _memory.fault = _memory.fault or (token.fault() if token else "")
     mute(_client_is_misled())
@@ -174,12 +176,16 @@ def forget() -> None:
     _memory.__init__()
 
 
+def _of_client() -> str:
+    """What the Hub's client reads by itself, "" for nothing. Source: its `get_token`."""
+    sources = (*ENVIRONMENT, FILE, SECRET)
+    return next(filter(None, (re.sub(r"[\r\n]", "", read()).strip() for _, read in sources)), "")
+
+
 def _client_is_misled() -> bool:
     """Whether the token that the Hub's client reads by itself is unfit, or was refused."""
-    for source, read in (*ENVIRONMENT, FILE, SECRET):  # the order of its `get_token`
-        if token := clean(source, read()):
-            return bool(token.fault()) or token.value != re.sub(r"[\r\n]", "", read()).strip()
-    return False
+    token = clean("", value := _of_client())
+    return bool(token) and (bool(token.fault()) or token.value != value)
 
 
 def _typed(ask: bool) -> str:
@@ -219,8 +225,9 @@ def _hide_in_tracebacks() -> None:
     show, shell.hides_tokens = shell._showtraceback, True
 
     def show_without(kind, error, lines):
-        values = {_memory.exported.value} if _memory.exported else set()
-        known = [re.escape(value) for value in values | _memory.refused]
+        texts = {text for text in _memory.seen | _memory.refused if len(text) >= 8}
+        texts |= {repr(text)[1:-1] for text in texts}  # as a variable with a line break is shown
+        known = [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
         pattern = re.compile("|".join([*known, r"\bhf_\w{8,}"]))
         show(kind, error, [pattern.sub("hf_…", str(line)) for line in lines])
 

@@ -224,6 +224,21 @@ def test_a_refused_token_gives_way_to_the_next_source(hub, monkeypatch, file):
     assert tokens.find_token().value == NEW
 
 
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
+@pytest.mark.parametrize("passed_over", ["hf_ấ" + "q" * 30, WRONG])
+def test_the_client_sends_the_token_of_the_file_where_it_would_read_another_one(
+    hub, monkeypatch, file, name, passed_over
+):
+    monkeypatch.setenv(name, passed_over)
+    file(GOOD)
+    for _ in range(2):  # the first look meets WRONG
+        access.check_access(REPO, tokens.find_token())
+    assert tokens.find_token() == tokens.Token("the Hub's token file", GOOD)
+    hub.sent.clear()
+    public_info(REPO)
+    assert hub.sent and hub.sent[-1] == GOOD
+
+
 def test_the_mirror_needs_no_token_keeps_a_bad_one_from_the_client_and_a_good_one_in_use(
     hub, monkeypatch
 ):
@@ -500,3 +515,33 @@ def test_a_failed_download_of_the_learners_own_shows_no_token_either(hub, tmp_pa
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     said = done.stdout + done.stderr
     assert "EntryNotFound" in said and "Bearer hf_…" in said and GOOD[:20] not in said
+
+
+LOCALS = """
+import json, os, sys
+from pathlib import Path
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("xmode", "Verbose")
+from gemma_lab import tokens
+file = Path(os.environ["HF_TOKEN_PATH"])
+shell.run_cell("def fail(raw, clean): return raw / len(clean)")
+for raw in json.load(sys.stdin):
+    file.write_text(raw)
+    shell.user_ns.update(raw=raw, clean=getattr(tokens.find_token(), "value", ""))
+    file.write_text("hf_another")
+    tokens.find_token()
+    shell.run_cell("fail(raw, clean)")
+"""
+
+
+def test_no_verbose_traceback_shows_a_token_of_the_file_or_its_text_as_it_was_read(hub, tmp_path):
+    """Also where it has no prefix to know it by, or was replaced since."""
+    core = "Qz7" * 8
+    texts = [core, f"oauth_{core}\n", f"hf_{core[:10]}\n{core}", f"hf_\n{core}", f"hf_a {core}"]
+    environment = of_a_shell(hub, tmp_path, HF_TOKEN_PATH=str(tmp_path / "token"))
+    command, sent = [sys.executable, "-c", LOCALS], json.dumps(texts)
+    done = subprocess.run(command, env=environment, input=sent, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and said.count("unsupported operand") == len(texts), said
+    assert core[:9] not in said and said.count("hf_…") >= 2 * len(texts) - 1
