@@ -32,6 +32,7 @@ from tools.fork import fork, offer_fork
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
+PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
 
 
@@ -48,8 +49,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     stamp, wanted = folder / "course-stamp", digest(requirements)
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
-    cost = "3 GB of disk, or 6 GB where PyTorch comes with CUDA. Once, some minutes."
-    print(f"Setting up {folder.name}: {cost}", flush=True)
+    print(f"Setting up {folder.name}: {failures.SIZE}. Once, some minutes.", flush=True)
     stamp.unlink(missing_ok=True)
     has_pip = [str(python), "-m", "pip", "--version"]
     if (
@@ -58,6 +58,11 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
         or python_of(folder) not in (None, "{}.{}".format(*sys.version_info))
         or subprocess.run(has_pip, check=False, capture_output=True).returncode
     ):
+        if Path(sys.prefix).resolve() == folder.resolve():
+            raise CourseError(
+                f"{folder.name} has to be made anew, and its own Python runs this: `deactivate` "
+                f"it, then {AGAIN} with your system's python3."
+            )
         shutil.rmtree(folder, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(folder)])
     try:
@@ -82,8 +87,10 @@ def python_of(folder: Path) -> str | None:
 
 def digest(requirements: Path) -> str:
     """What an environment is made from, as a hash: another one means it is out of date."""
-    parts = [requirements] + [ROOT / "pyproject.toml"] * (requirements == REQUIREMENTS)
-    text = "".join(part.read_text(encoding="utf-8") for part in parts)
+    text = requirements.read_text(encoding="utf-8")
+    if requirements == REQUIREMENTS:  # this package is in it too
+        tables = re.split(r"^(?=\[)", (ROOT / "pyproject.toml").read_text("utf-8"), flags=re.M)
+        text += "".join(part for part in tables if part.startswith(PACKAGE))
     return hashlib.sha256(f"{text}{sys.version_info[:2]}{ROOT}".encode()).hexdigest()
 
 

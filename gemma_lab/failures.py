@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 DISK_FULL = "The disk is full"
+SIZE = "3 GB of disk, or 6 GB where PyTorch comes with CUDA"
 # What an installer prints, in parts of which one is enough -> what to say. The first match counts.
 SENTENCES = {
     "No space left | os error 28 | Disk quota exceeded | [Errno 122] | [WinError 112] | "
-    "not enough space on the disk": DISK_FULL + ": free about 4 GB, then {again}.",
+    "not enough space on the disk": f"{DISK_FULL}: free {SIZE}, then {{again}}.",
     "ensurepip is not | No module named venv": (  # Debian breaks the line after "not"
         "Python's venv module is missing: `sudo apt install python3-venv`, then {again}."
     ),

@@ -1,6 +1,7 @@
 """course.py: set-up that recovers, commands that are called, and mistakes that are answered."""
 
 import os
+import re
 import subprocess
 import sys
 import types
@@ -106,6 +107,56 @@ def test_an_environment_of_another_python_is_made_anew(tmp_path, installer, line
     (tmp_path / "env" / "left").touch()
     course.ensure(tmp_path / "env", run=installer)
     assert (tmp_path / "env" / "left").exists() == is_kept
+
+
+def test_the_environment_whose_python_runs_this_is_not_deleted(tmp_path):
+    """A real one without pip, as uv makes it; its Python completes it itself."""
+    folder = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    script = "import sys, pathlib, course; course.ensure(pathlib.Path(sys.argv[1]), run=print)"
+    command = [python, "-c", f"import tools; tools.run_main(lambda: exec({script!r}))", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("env has to be made anew") and done.stderr.count("\n") == 1
+    assert "python3" in done.stderr and done.returncode == 1 and python.exists()
+    assert "-m venv" not in done.stdout
+
+
+def test_an_environment_is_made_from_the_package_and_not_from_ruffs_rules(tmp_path, monkeypatch):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+
+    def digest(old, new):
+        assert text.count(old) == 1
+        (tmp_path / "pyproject.toml").write_text(text.replace(old, new), encoding="utf-8")
+        return course.digest(course.REQUIREMENTS)
+
+    made_from = digest("[project]", "[project]")
+    for old, new in {
+        "line-length = 100": "line-length = 99",
+        '"B905"': '"B904"',
+        tools.fork.repository(): "my-name/my-fork",
+        'testpaths = ["tests"]': "",
+    }.items():
+        assert digest(old, new) == made_from
+    for old, new in {
+        "dependencies = []": 'dependencies = ["x"]',
+        ', "gemma_lab.lessons"': "",
+        '"data/**/*", ': "",
+        "gemma_lab.__version__": "gemma_lab.version",
+    }.items():
+        assert digest(old, new) != made_from
+
+
+def test_the_set_up_the_full_disk_and_the_readme_name_the_same_sizes(tmp_path, installer, capsys):
+    course.ensure(tmp_path / "env", run=installer)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("git, and")[2]
+    for text in (
+        capsys.readouterr().out,
+        failures.sentence("No space left", course.AGAIN),
+        readme.partition("\n")[0],
+    ):
+        assert re.findall(r"(\d+) GB", text) == ["3", "6"]
 
 
 def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
