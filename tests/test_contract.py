@@ -326,7 +326,7 @@ def test_a_fault_names_file_cell_rule_and_what_to_do(tmp_path):
     assert claim.startswith(f"notebooks/{CODELABS[0]}, cell 6 (`assert plot`): asserts: ")
     path.write_text(json.dumps({**notebook, "cells": []}), encoding="utf-8")
     (start,) = contract.faults(path)
-    assert "begin with a title" in start
+    assert start.startswith(f"notebooks/{CODELABS[0]}: start: begin with a title")
 
 
 def test_code_that_does_not_parse_is_one_fault_that_names_its_line():

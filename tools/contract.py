@@ -359,7 +359,7 @@ def faults(path: Path) -> list[str]:
     except CourseError as error:
         return [f"notebooks/{path.name}: json: {error}: correct the file, or take it from git"]
     if len(notebook["cells"]) < 4 or len(code_cells(notebook)) < 2:
-        return [f"notebooks/{path.name}: begin with a title, goals, and two set-up cells"]
+        return [f"notebooks/{path.name}: start: begin with a title, goals, and two set-up cells"]
     found = []
     for rule in RULES:
         for cell, what in rule(notebook, path.name):
