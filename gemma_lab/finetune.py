@@ -110,6 +110,9 @@ class PlainPeft:
         torch.manual_seed(random_state)
         if getattr(model, "is_quantized", False):
             model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))
+        elif use_gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+            model.enable_input_require_grads()
         sizes = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, use_rslora=use_rslora)
         places = dict(target_modules=target_modules, bias=bias, task_type="CAUSAL_LM")
         return float32_adapters(get_peft_model(model, LoraConfig(**sizes, **places)))

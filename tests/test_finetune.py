@@ -116,6 +116,26 @@ def test_plain_peft_trains_what_peft_trains_and_in_float32():
         finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
 
 
+def test_gradient_checkpointing_of_unquantized_weights_changes_no_gradient():
+    gradients = {}
+    for is_on in (False, True):
+        model, tokenizer = finetune.PlainPeft.from_pretrained(
+            SMALL, dtype=torch.float32, load_in_4bit=False
+        )
+        model = finetune.PlainPeft.get_peft_model(
+            model, r=4, target_modules=["q_proj"], use_gradient_checkpointing=is_on
+        ).train()
+        assert model.is_gradient_checkpointing == is_on
+        ids = tokenizer("The doctor says hello.", return_tensors="pt")["input_ids"]
+        layer, calls = model.get_base_model().model.layers[0].mlp, []
+        layer.register_forward_pre_hook(lambda *given, calls=calls: calls.append(1))
+        model(input_ids=ids, labels=ids).loss.backward()
+        assert len(calls) == 1 + is_on  # forward again on the way back
+        gradients[is_on] = [p.grad for p in model.parameters() if p.requires_grad]
+    assert any(grad.any() for grad in gradients[True])
+    torch.testing.assert_close(gradients[True], gradients[False])
+
+
 def test_adapters_stay_in_float32_under_trl(tmp_path):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
