@@ -317,7 +317,8 @@ def syntax(notebook, name):
 
 def freshness(notebook, name):
     if is_stale(notebook) and not list(syntax(notebook, name)):
-        yield None, f"its code or something that it reads changed since: {WRITE}"
+        how = f"`python3 course.py run {name[:2]} --write`"
+        yield None, f"what its outputs come from has changed: {how}"
 
 
 def size(notebook, name):

@@ -20,8 +20,8 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, find_notebooks, run_main
-from tools.compare import source_hash
+from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks, run_main
+from tools.compare import read, source_hash
 from tools.pages import with_pictures, write_pages
 
 TABLE_HEAD = f"{'notebook':30}{'cells':>6}{'seconds':>9}{'peak MB':>9}  result"
@@ -56,6 +56,10 @@ def execute(path: Path, passes: int = 1, preload: str = "pass") -> dict:
     Returns:
         notebook (executed once), cells, seconds, peak_mb, error ("" or a line that names the cell).
     """
+    try:
+        read(path)
+    except CourseError as error:
+        raise CourseError(f"{path.name}: {error}") from None
     notebook = nbformat.read(path, as_version=4)
     code = [
         i

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import html
 import json
+import re
 
 from nbconvert import HTMLExporter
 
 from tools import BUILD
 
-INDEX = """<!doctype html><meta charset=utf-8><title>Gemma, hands on</title>
+INDEX = """<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">
+<title>Gemma, hands on</title>
 <style>
 body { font: 16px/1.5 system-ui; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
 td { padding: .3rem 1rem .3rem 0 }
@@ -27,6 +29,8 @@ def write_pages(results: list[dict]) -> None:
         page = BUILD / f"{result['path'].stem}.html"
         name = {"metadata": {"name": result["path"].stem}}
         body, _ = HTMLExporter().from_notebook_node(with_pictures(result["notebook"]), name)
+        body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)  # the pages beside it
+        body = body.replace('href="../README.md', 'href="index.html')
         page.write_text(body, encoding="utf-8")
         states[page.stem] = [round(result["seconds"]), result["error"] or "passed"]
     states = {stem: states[stem] for stem in sorted(states) if (BUILD / f"{stem}.html").exists()}

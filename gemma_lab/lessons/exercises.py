@@ -19,6 +19,12 @@ from decimal import Decimal
 _EMPTY = {"RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "NOP", "CACHE"}
 
 
+RAISED = {  # what torch says -> a hint
+    "is ambiguous": "join comparisons with &, each in parentheses of its own",
+    "one element tensors can be": "use torch's own function for a whole tensor",
+}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Is an answer right (None: not attempted)? What is so, why it matters, and a first hint."""
@@ -130,7 +136,9 @@ def number(answer, what: str = "The answer is one number") -> int | float:
             hint = "digits, with a point before decimals and without a unit"
             raise Decided(wrong(what, hint=hint)) from None
     if isinstance(found, bool) or not isinstance(found, (numbers.Real, Decimal)):
-        raise Decided(wrong(f"{what}, not {kind(found)}."))
+        hint = "put () behind it, so that it is called" if callable(found) else ""
+        hint = "decimals come after a point, as in 0.5" if type(found) is tuple else hint
+        raise Decided(wrong(f"{what}, not {kind(found)}.", hint=hint))
     if not -1e30 < found < 1e30:  # nan as well
         raise Decided(wrong(f"{in_short(found)} is not a number that can be the answer."))
     return int(found) if found == int(found) else float(found)
@@ -166,7 +174,9 @@ def returned(function, *arguments):
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a learner's own code raises
-        raise Decided(wrong(f"Your function raised {_said(error)}")) from None
+        given = f"It was given {in_short(arguments)[1:-1].rstrip(',')}."
+        hint = next((hint for sign, hint in RAISED.items() if sign in str(error)), "")
+        raise Decided(wrong(f"Your function raised {_said(error)}", given, hint)) from None
     if inspect.iscoroutine(found):
         found.close()
         what = "Your function is async: nothing has run yet."
@@ -174,7 +184,7 @@ def returned(function, *arguments):
     if found is ... or (found is None and _is_empty(function)):
         raise Decided(NOT_ATTEMPTED)
     if found is None:
-        why = "print shows a value; only return gives it to the caller."
+        why = "That happens where no return is reached; print only shows a value."
         raise Decided(wrong("Your function returned None.", why, "end it with return"))
     return found
 

@@ -70,6 +70,10 @@ def check_top_p(function) -> Verdict:
     wanted = [my_top_p(*trial) for trial in trials]
     if got == wanted:
         return right(f"Of {halves}, top-p 0.6 keeps {got[0]} and top-p 0.8 keeps {got[2]}.")
+    if got[:-1] == wanted[:-1]:
+        why = "Added one by one, these ten stay just below 1."
+        what = f"Of ten times 0.1, p = 1.0 keeps all ten, and you keep {got[-1]}."
+        return wrong(what, why, "what comes back where the sum never reaches p?")
     if got[:4] == wanted[:4]:
         what = f"It is right for {halves} and wrong for another list."
         return wrong(what, hint="use the arguments, not fixed numbers")

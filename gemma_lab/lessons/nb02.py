@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import ipywidgets
 
 from gemma_lab import figures, loading
 from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, WIDTH, plt, use_style
-from gemma_lab.lessons.exercises import Verdict, exercise, number, plain, right, text, wrong
+from gemma_lab.lessons.exercises import (
+    Verdict,
+    exercise,
+    in_short,
+    number,
+    plain,
+    right,
+    text,
+    wrong,
+)
 
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 
@@ -32,6 +43,8 @@ def check_family_member(answer) -> Verdict:
     """The one of the family with image input, Apache-2.0, and a size of E4B at most."""
     if hasattr(answer, "columns"):  # rows of the table
         answer = answer["name"] if "name" in answer.columns else answer.index
+    elif hasattr(answer, "to_numpy") and "name" in answer.index:  # one row
+        answer = answer["name"]
     rows = plain(answer)
     rows = list(rows) if isinstance(rows, (list, tuple, set)) else [rows]
     if len(rows) > 1 and all(isinstance(row, bool) for row in rows):
@@ -39,22 +52,26 @@ def check_family_member(answer) -> Verdict:
             "That says yes or no for each row.", hint="family[...] keeps the rows with yes"
         )
     if not rows:
-        why = "& comes before == in Python."
-        return wrong("No row is left.", why, "put each condition in parentheses of its own")
+        why = "No row meets the conditions as they are written."
+        hint = "is each word spelled as in the table, each condition in parentheses of its own?"
+        return wrong("No row is left.", why, hint)
     if len(rows) != 1:
         return wrong(
             f"{len(rows)} rows are left, and one is asked for.", hint="join conditions with &"
         )
     name = text(rows[0], "A name is a text in quotes")
-    if name.casefold() in ("gemma 4", "gemma 4 e2b", "gemma 4 e4b"):
+    plainly = re.sub(r"[ -]|^google/|(it|pt)$", "", name.casefold())
+    if re.fullmatch("gemma4(e[24]b)?", plainly):
         return right(
             "E2B and E4B have 2 and 4 billion effective parameters, image input, Apache-2.0."
         )
-    if name in ("Gemma 3", "Gemma 3n", "PaliGemma", "PaliGemma 2"):
+    if not name:
+        return wrong("The text is empty.")
+    if plainly in ("gemma3", "gemma3n", "paligemma", "paligemma2"):
         what = f"{name} takes images, but is under the Gemma Terms of Use."
         return wrong(what, hint='family["licence"]')
     hint = 'look at the columns "inputs", "licence" and "sizes"'
-    return wrong(f"{name[:40]} does not meet all three.", hint=hint)
+    return wrong(f"{in_short(name)} does not meet all three.", hint=hint)
 
 
 @exercise

@@ -7,10 +7,10 @@ from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
     in_short,
+    kind,
     number,
     returned,
     right,
-    text,
     wrong,
 )
 
@@ -41,8 +41,10 @@ def check_completion(function) -> Verdict:
     for instruction, output, end in rows:
         row = {"instruction": instruction, "input": "", "output": output}
         got = returned(function, row, end)
-        completion = text(got, "A completion is one text", blanks="")  # none is taken away
-        if completion == output + end:
+        if not isinstance(got, str):
+            return wrong(f"A completion is one text, not {kind(got)}.")
+        completion, wanted = str.__str__(got), output + end
+        if completion == wanted:
             continue
         if completion == output:
             return wrong("The end is missing.", "Without it the model never learns to stop.")
@@ -51,10 +53,13 @@ def check_completion(function) -> Verdict:
             return wrong(
                 "The prompt is in it.", why, "which of the row's three parts is the response?"
             )
-        if "".join(completion.split()) == (output + end).replace(" ", ""):
+        if completion == f"{output} {end}":
             return wrong("There is a blank too many.", f"A blank before {end} is a token to learn.")
+        if completion.strip() == wanted:
+            return wrong("A blank or a line break stands around it.", "Each is a token to learn.")
         hint = "use the arguments: the row's output, and the token"
-        return wrong(f"{in_short(completion)} is not the response and its end.", hint=hint)
+        why = f"For that row, and with {end} as the token, it is {in_short(wanted)}."
+        return wrong(f"{in_short(completion)} came back.", why, hint)
     return right("The response, and the token that ends it.")
 
 

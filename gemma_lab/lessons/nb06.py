@@ -12,7 +12,7 @@ def check_sliding_mask(function) -> Verdict:
     """A function of a number of tokens and a window: (T, T), True where a token may look."""
     got, is_right = compared(function, my_sliding_mask, (6, 3), (5, 2), (9, 4), (3, 8))
     if is_right:
-        return right("Each token sees itself and the two before it.")
+        return right("With a window of 3, each token sees itself and the two before it.")
     wanted, back = my_sliding_mask(6, 3), torch.arange(6)[:, None] - torch.arange(6)
     if got.shape != wanted.shape:
         return wrong(f"For 6 tokens the mask is 6 by 6, not {tuple(got.shape)}.")
@@ -31,7 +31,7 @@ def check_sliding_mask(function) -> Verdict:
     if got.triu(1).any():
         why = "Then the model reads the answer."
         return wrong("Some token sees a later one.", why, "there the difference is negative")
-    what = f"The last token sees {int(got[5].sum())} tokens, not 3."
+    what = f"With a window of 3 the last token sees {int(got[5].sum())} tokens."
     return wrong(what, "It sees itself and two before.", "how far back may a token look?")
 
 
@@ -53,7 +53,8 @@ def check_uncap(function) -> Verdict:
     if got.shape != numbers.shape:
         return wrong(f"{tuple(numbers.shape)} went in, {tuple(got.shape)} came out.")
     if got.allclose(torch.atanh(capped / cap)):
-        return wrong("You have x / cap.", "Capping divides by the cap first; undo that as well.")
+        why = "Capping divides first; undo that as well."
+        return wrong("That is the number divided by the cap.", why)
     if got.allclose(torch.tanh(capped / cap) * cap):
         return wrong("You capped once more.", "The inverse of tanh is atanh.")
     if got.isnan().any():
