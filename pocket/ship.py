@@ -25,12 +25,13 @@ def note(recipe: Recipe, table: Path = TABLE) -> None:
 def ship(recipe: Recipe, hardware: str) -> Path:
     """Measure the trained model on the "card" prompts, and ship it. Returns the shipped folder.
 
-    Raises: train.TrainingError, before anything is measured, if it was not trained to its end.
+    Raises: train.TrainingError, before anything is measured, if it was not trained to its end by
+        the command on its card.
     """
-    source, target = train.check_trained(recipe), CHECKPOINTS / recipe.shipped_name
+    source, target = train.check_trained(recipe, is_to_ship=True), CHECKPOINTS / recipe.shipped_name
     found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
-    text = card.card(recipe, model, found, train.log_of(recipe), hardware)
+    text = card.card(recipe, model, found, train.log_of(recipe, train.WORK), hardware)
     shutil.copytree(source, target, dirs_exist_ok=True)
     shutil.copy(train.WORK / f"{recipe.name}.jsonl", curves.LOGS)
     (target / "README.md").write_text(text, encoding="utf-8")

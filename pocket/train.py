@@ -135,20 +135,37 @@ def fresh_model(recipe: Recipe, seed: int):
 
 
 def log_of(recipe: Recipe, folder: Path = WORK) -> list[dict]:
-    """The log of a training: the loss every LOG_EVERY steps, the skills every SAVE_EVERY."""
-    lines = (folder / f"{recipe.name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    """The log of a training: loss every LOG_EVERY steps and at the end, skills every SAVE_EVERY."""
+    file = folder / f"{recipe.name}.jsonl"
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
-def check_trained(recipe: Recipe) -> Path:
-    """The folder of a model that was trained to its end.    Raises: TrainingError."""
-    work = WORK
-    log = work / f"{recipe.name}.jsonl"
-    done = log_of(recipe, work)[-1]["step"] if log.exists() else 0
-    if done < recipe.steps or not (work / recipe.name).is_dir():
-        how = f"`python -m pocket train {recipe.name}`"
+def state_of(recipe: Recipe, folder: Path) -> dict:
+    """What a training last saved: its seed, steps, step, seconds and weights; {} before that."""
+    file = folder / f"{recipe.name}.pt"
+    return torch.load(file) if file.exists() else {}
+
+
+def check_trained(recipe: Recipe, is_to_ship: bool = False) -> Path:
+    """The folder of a model that was trained to its end.
+
+    Raises: TrainingError, also for one to ship that the command on its card would not make.
+    """
+    state, how = state_of(recipe, WORK), f"`python -m pocket train {recipe.name}`"
+    done, seed, steps = (state.get(name, 0) for name in ("step", "seed", "steps"))
+    if done < recipe.steps or not (WORK / recipe.name).is_dir():
         raise TrainingError(f"{recipe.name} has {done} of its {recipe.steps} steps: {how} first.")
-    return work / recipe.name
+    if is_to_ship and (seed, steps) != (0, recipe.steps):
+        raise TrainingError(
+            f"{recipe.name} was trained with --seed {seed} --steps {steps}, and only what {how} "
+            f"makes is shipped: delete {WORK / recipe.name}.pt, and train again."
+        )
+    if is_to_ship and [row["step"] for row in log_of(recipe, WORK)][-1:] != [steps]:
+        raise TrainingError(
+            f"The log of {recipe.name} lacks its end: delete {WORK / recipe.name}.pt, and {how}."
+        )
+    return WORK / recipe.name
 
 
 def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = WORK) -> Path:
@@ -160,7 +177,7 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
     steps = steps or recipe.steps
     folder, state_file = work / recipe.name, work / f"{recipe.name}.pt"
     asked = {"seed": seed, "steps": steps}
-    state = torch.load(state_file) if state_file.exists() else None
+    state = state_of(recipe, work)
     if state and (begun := {name: state.get(name) for name in asked}) != asked:
         raise TrainingError(
             f"{recipe.name} was begun with --seed {begun['seed']} --steps {begun['steps']}, not "
@@ -172,8 +189,8 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     model = fresh_model(recipe, seed)
     if recipe.begins_from:
-        before = train(recipe.begins_from, seed=seed, work=work)  # at once, if it is made already
-        model.load_state_dict(torch.load(f"{before}.pt")["model"])
+        train(recipe.begins_from, seed=seed, work=work)  # at once, if it is made already
+        model.load_state_dict(state_of(recipe.begins_from, work)["model"])
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds, log = 0, 0.0, []
@@ -182,11 +199,7 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-        log = (
-            [row for row in log_of(recipe, work) if row["step"] <= step]
-            if log_file.exists()
-            else []
-        )
+        log = [row for row in log_of(recipe, work) if row["step"] <= step]
     total, rows = 0.0, skills.rows()
     for batch in batches(tokenizer, seed, step, recipe.mixes):
         if step >= steps:
@@ -203,10 +216,10 @@ def train(recipe: Recipe, steps: int | None = None, seed: int = 0, work: Path = 
             optimizer.step()
             optimizer.zero_grad()
         step, total, seconds = step + 1, total + loss.item(), seconds + time.monotonic() - began
-        if step % LOG_EVERY == 0:
+        if step % LOG_EVERY == 0 or step == steps:  # the card and the curves read the last step
             row = {
                 "step": step,
-                "loss": round(total / LOG_EVERY, 4),
+                "loss": round(total / (step % LOG_EVERY or LOG_EVERY), 4),
                 "minutes": round(seconds / 60, 2),
             }
             if step % SAVE_EVERY == 0:

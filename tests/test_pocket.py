@@ -666,6 +666,44 @@ def test_what_is_not_trained_to_its_end_is_not_measured(words, work, monkeypatch
         main(words)
 
 
+@pytest.mark.parametrize("other", ["--seed 1 --steps 2", "--seed 0 --steps 3"])
+def test_only_what_the_command_on_the_card_makes_is_shipped(work, monkeypatch, other):
+    recipe = dataclasses.replace(RECIPES["small"], steps=2)
+    monkeypatch.setattr(train, "WORK", work)
+    _, seed, _, steps = other.split()
+    folder = train.train(recipe, int(steps), int(seed), work)
+    assert train.check_trained(recipe) == folder  # to measure it is right
+    monkeypatch.setattr(ship.results, "measure", None)
+    with pytest.raises(train.TrainingError, match=f"{other}, and only what .* train small`"):
+        ship.ship(recipe, "x")
+    (work / "small.pt").unlink()
+    train.train(recipe, work=work)
+    assert train.check_trained(recipe, is_to_ship=True) == folder
+
+
+def test_an_empty_log_is_no_sign_of_an_unfinished_training_but_cannot_be_shipped(work, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["small"], steps=2)
+    monkeypatch.setattr(train, "WORK", work)
+    folder = train.train(recipe, work=work)
+    (work / "small.jsonl").write_text("")
+    monkeypatch.setattr(ship.results, "measure", None)
+    assert train.check_trained(recipe) == folder
+    with pytest.raises(train.TrainingError, match="log of small lacks its end"):
+        ship.ship(recipe, "x")
+
+
+def test_the_last_step_is_logged_with_the_mean_loss_since_the_line_before(work, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["small"], steps=5)
+    monkeypatch.setattr(train, "WORK", work)
+    each = losses(recipe, train.train(recipe, work=work).parent)
+    (work / "small.pt").unlink()
+    monkeypatch.setattr(train, "LOG_EVERY", 3)
+    found = losses(recipe, train.train(recipe, work=work).parent)
+    means = {3: (each[1] + each[2] + each[3]) / 3, 5: (each[4] + each[5]) / 2}
+    assert found == pytest.approx(means, abs=2e-4) and list(found) == [3, 5]
+    assert train.check_trained(recipe, is_to_ship=True) == work / "small"
+
+
 def test_the_command_names_every_model(capsys):
     with pytest.raises(SystemExit):
         main(["measure", "--help"])
