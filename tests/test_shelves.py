@@ -118,3 +118,22 @@ def test_no_bare_except_and_no_blanket_filter(path):
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), where
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("filterwarnings"):
             assert len(node.args) + len(node.keywords) > 1, where
+
+
+def uses(name: str, paths) -> int:
+    """How often files name a public name, whole; notebooks and templates count as text."""
+    texts = (path.read_text(encoding="utf-8") for path in paths)
+    return sum(len(re.findall(rf"\b{name}\b", text)) for text in texts)
+
+
+@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.name)
+def test_each_public_name_is_used_in_two_places_and_not_by_tests_alone(path):
+    code = [ROOT / "course.py", *(ROOT / "notebooks").glob("*.ipynb")]
+    code += [
+        file for room in ("gemma_lab", "tools", "pocket") for file in (ROOT / room).rglob("*.py")
+    ]
+    tests = [*(ROOT / "tests").glob("*.py")]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            by_code = uses(node.name, code) - 1  # its definition
+            assert by_code >= 1 and by_code + uses(node.name, tests) >= 2, node.name

@@ -545,3 +545,12 @@ def test_no_verbose_traceback_shows_a_token_of_the_file_or_its_text_as_it_was_re
     said = done.stdout + done.stderr
     assert done.returncode == 0 and said.count("unsupported operand") == len(texts), said
     assert core[:9] not in said and said.count("hf_…") >= 2 * len(texts) - 1
+
+
+def test_why_there_is_no_token_names_what_was_passed_over_and_else_what_to_do(monkeypatch):
+    status, advice = tokens.why_none()
+    assert status == "no-token" and "Make a Read token" in advice
+    monkeypatch.setenv("HF_TOKEN", "hf_ with a blank")
+    assert tokens.find_token() is None
+    status, advice = tokens.why_none()
+    assert status == "bad-token" and "has a blank inside" in advice and "with a" not in advice
