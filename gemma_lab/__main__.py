@@ -3,8 +3,7 @@
 import sys
 
 from gemma_lab import access, catalog, hardware, loading, profile
-
-PRECISIONS = ("fp32", "bf16", "int8", "nf4")
+from gemma_lab.memory import PRECISIONS
 
 
 def main() -> None:

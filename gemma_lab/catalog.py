@@ -177,7 +177,9 @@ def find(model: str | Path) -> ModelInfo:
     from huggingface_hub import hf_hub_download
 
     kept = None
-    for file in ("adapter_config.json", "config.json"):
+    for file in ("config.json", "adapter_config.json"):
+        if kept:
+            break
         with contextlib.suppress(OSError, ValueError):  # not there, not kept here, or no such name
             kept = hf_hub_download(name, file, local_files_only=found.status != "ok")
     if kept:

@@ -159,7 +159,7 @@ def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
     here = abs(query_at - key_at)
     axis.plot(here, _mean_cosine(here, speeds), "o", color=ORANGE)
     axis.set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
-    headline(figure, f"Query at {query_at} (blue), key at {key_at} (red): distance {here}")
+    headline(figure, f"Query at {query_at} (blue), key at {key_at} (orange): distance {here}")
     return figure
 
 

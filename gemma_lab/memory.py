@@ -8,6 +8,7 @@ from gemma_lab.catalog import ModelInfo
 from gemma_lab.hardware import GIB
 
 BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "fp4": 4}
+PRECISIONS = ("fp32", "bf16", "int8", "nf4")  # those that the course compares
 WORKING_GIB = 1  # what torch and its libraries need beside a model, on a card or in RAM
 
 

@@ -12,7 +12,7 @@ AGAIN = "run this cell again"
 PRINTED = {  # what pip, uv, and Python's venv print
     "OSError: [Errno 28] No space left on device": "disk is full",
     "error: failed to write to `x`: No space left on device (os error 28)": "disk is full",
-    "OSError: [Errno 122] Disk quota exceeded: '/home/me/.venv/lib/x.so'": "disk is full",
+    "OSError: [Errno 122] Disk quota exceeded: '.venv/lib/x.so'": "disk is full",
     "  Caused by: failed to write to `x`: Disk quota exceeded (os error 122)": "disk is full",
     "OSError: [WinError 112] There is not enough space on the disk": "disk is full",
     "error: failed to copy `x`: There is not enough space on the disk.": "disk is full",

@@ -34,7 +34,7 @@ def check_linh_comes(answer) -> Verdict:
         7: "It only asks why somebody said the opposite.",
     }
     why = whys.get(line, "Only one line states it.")
-    hint = "look for đến right after Linh, with no không before it"
+    hint = "which word stands right after Linh, and does không stand before đến?"
     return wrong(f"Line {line} does not say that Linh comes.", why, hint)
 
 

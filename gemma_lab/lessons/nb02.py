@@ -18,8 +18,7 @@ from gemma_lab.lessons.exercises import (
     text,
     wrong,
 )
-
-PRECISIONS = ("fp32", "bf16", "int8", "nf4")
+from gemma_lab.memory import PRECISIONS
 
 
 @exercise
