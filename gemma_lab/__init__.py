@@ -15,10 +15,9 @@ _HOME = {
     "access": ("check_access",),
     "catalog": ("CATALOG", "find"),
     "memory": ("weight_bytes", "kv_cache_bytes", "needed_gib"),
-    "profile": ("checkpoint", "current_profile"),
+    "profile": ("checkpoint", "current_profile", "main_model"),
     "loading": ("plan_loading", "attention_implementations", "portable_4bit"),
     "start": ("setup",),
-    "finetune": ("lora_backend",),
 }
 MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = list(MODULE_OF)

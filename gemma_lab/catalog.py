@@ -136,6 +136,7 @@ class ModelInfo:
 def _table() -> dict[str, ModelInfo]:
     stand_ins = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
     pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
+    pockets["google/gemma-3-270m"] = pockets["google/gemma-2b"]  # the small base model
     table = {}
     for row in json.loads((DATA / "models.json").read_text(encoding="utf-8")):
         about = row["config"], row["name"], row["released"], row.get("part", "")

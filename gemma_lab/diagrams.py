@@ -1,4 +1,4 @@
-"""Diagrams of the course, drawn with the style of `figures`: what language models are made of."""
+"""Boxes and arrows, and what a Gemma is made of, drawn from its sizes with them."""
 
 from __future__ import annotations
 
@@ -6,86 +6,36 @@ import math
 
 import matplotlib.pyplot as plt
 
-from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, PALE, SMALL, VERMILION, WIDTH, use_style
+from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, PALE, SMALL, WIDTH, use_style
 
 
-def _box(axis, x, y, width, height, text, fill=PALE, edge=BLUE) -> None:
+def box(axis, x, y, width, height, text, fill=PALE, edge=BLUE) -> None:
+    """A box with its text; all sizes are in inches of a `canvas`."""
     from matplotlib.patches import FancyBboxPatch
 
     style = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": fill, "edgecolor": edge}
     axis.add_patch(FancyBboxPatch((x, y), width, height, **style, linewidth=1))
-    _write(axis, x + width / 2, y + height / 2, text)
+    write(axis, x + width / 2, y + height / 2, text)
 
 
-def _write(axis, x, y, text, **font) -> None:
+def write(axis, x, y, text, **font) -> None:
+    """Text around a point."""
     axis.text(x, y, text, **({"ha": "center", "va": "center", "fontsize": SMALL} | font))
 
 
-def _arrow(axis, start, end) -> None:
+def arrow(axis, start, end) -> None:
+    """A thin arrow between two points."""
     style = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
     axis.annotate("", end, start, arrowprops=style)
 
 
-def _canvas(height: float):
+def canvas(height: float):
+    """An empty figure without axes, as wide as every other, and its axis."""
     use_style()
     figure, axis = plt.subplots(figsize=(WIDTH, height))
     axis.set(xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
     axis.axis("off")
     return figure, axis
-
-
-def fields_of_ai():
-    """Where language models sit among AI, machine learning, deep learning, language processing."""
-    from matplotlib.patches import Ellipse
-
-    figure, axis = _canvas(3.2)
-    fields = {
-        "artificial intelligence": (5.3, 3.1, 2.75, "#F4F6F8"),
-        "machine learning": (4.1, 2.4, 2.4, "#E3ECF4"),
-        "deep learning": (2.9, 1.7, 2.05, "#C9DDED"),
-    }
-    for name, (width, height, x, fill) in fields.items():
-        axis.add_patch(Ellipse((x, 1.6), width, height, facecolor=fill, edgecolor=BLUE))
-        _write(axis, x, 1.6 + height / 2 - 0.2, name, fontsize=NORMAL)
-    style = {"facecolor": "none", "edgecolor": VERMILION, "linestyle": "--", "linewidth": 1.5}
-    axis.add_patch(Ellipse((3.2, 1.4), 3.8, 1.15, **style))
-    _write(axis, 4.3, 1.4, "natural language\nprocessing", color=VERMILION)
-    _box(axis, 1.62, 1.07, 1.45, 0.66, "large language\nmodels, Gemma", "white", VERMILION)
-    return figure
-
-
-def transformer():
-    """The Transformer's encoder and decoder, and what a decoder-only model such as Gemma keeps."""
-    figure, axis = _canvas(3.4)
-    masked = "masked self-attention"
-    columns = {
-        "encoder": (0.02, "the whole input", ["self-attention", "feed-forward"], None),
-        "decoder": (
-            1.95,
-            "the output so far",
-            [masked, "attention to encoder", "feed-forward"],
-            None,
-        ),
-        "Gemma: decoder only": (3.86, "the text so far", [masked, "feed-forward"], ORANGE),
-    }
-    for name, (x, below, parts, colour) in columns.items():
-        top, middle = 0.75 + 0.55 * len(parts), x + 0.85
-        style = {"facecolor": "white", "edgecolor": colour or GREY, "linewidth": 1.2}
-        axis.add_patch(plt.Rectangle((x, 0.6), 1.7, top - 0.45, **style))
-        for at, part in enumerate(parts):
-            _box(axis, x + 0.06, 0.75 + 0.55 * at, 1.58, 0.4, part)
-            if at:
-                _arrow(axis, (middle, 0.6 + 0.55 * at), (middle, 0.75 + 0.55 * at))
-        _write(axis, x + 1.65, 0.52, "x N", ha="right", va="top", color=GREY)
-        _write(axis, middle, 0.18, below, color=GREY)
-        _arrow(axis, (middle, 0.3), (middle, 0.75))
-        _write(axis, middle, 3.2, name, fontsize=NORMAL, color=colour or "black", weight="bold")
-        if name != "encoder":
-            _arrow(axis, (middle, top), (middle, 2.62))
-            _write(axis, middle, 2.75, "next token", color=GREY)
-    axis.plot([0.87, 0.87, 1.84, 1.84], [1.85, 2.2, 2.2, 1.5], color=GREY, linewidth=1)
-    _arrow(axis, (1.84, 1.5), (2.01, 1.5))
-    return figure
 
 
 def _count(number: int) -> str:
@@ -120,7 +70,7 @@ def architecture(models: dict):
 
     Args: models: name -> `catalog.ModelInfo`, two of them.    Returns: the matplotlib figure.
     """
-    figure, axis = _canvas(4.2)
+    figure, axis = canvas(4.2)
     for left, (name, info) in zip((0.0, 2.83), models.items(), strict=True):
         block, rows = _rows(info)
         step = 3.75 / sum(_height(row) for row in rows)
@@ -131,7 +81,7 @@ def architecture(models: dict):
                 fill = "#F4F6F8" if part == "RMSNorm" else PALE
                 words = _words(part, shape, len(row) == 1)
                 x = left + 0.04 + column * width
-                _box(axis, x, y, width - 0.05, 0.84 * height, words, fill)
+                box(axis, x, y, width - 0.05, 0.84 * height, words, fill)
             edges.append(y)
             y += height
         low, high = edges[1] - 0.09 * step, edges[len(block) + 1] - 0.09 * step
@@ -142,9 +92,9 @@ def architecture(models: dict):
             x, bottom, top = left + 2.67, edges[begin] + 0.03, edges[end + 1] - 0.3 * step
             axis.plot([x, x], [bottom, top], color=GREY, linewidth=1)
             axis.plot(x, top, "o", color="white", markeredgecolor=GREY, markersize=8)
-            _write(axis, x, top, "+", color=GREY)
+            write(axis, x, top, "+", color=GREY)
         title = f"{name}: {_count(info.num_parameters)}, block × {info.num_hidden_layers}"
-        _write(axis, left + 0.05, 4.05, title, ha="left", fontsize=NORMAL, weight="bold")
+        write(axis, left + 0.05, 4.05, title, ha="left", fontsize=NORMAL, weight="bold")
     return figure
 
 

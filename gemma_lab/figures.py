@@ -7,7 +7,6 @@ picture down to its own width: 8.6 points in a picture of WIDTH inches are 8.5 p
 from __future__ import annotations
 
 import io
-import math
 
 import matplotlib.pyplot as plt
 
@@ -94,24 +93,6 @@ def attention_map(weights, words: list[str], title: str):
     return figure
 
 
-def masks(panels: dict, title: str):
-    """Attention masks side by side: filled where the row's token may look at the column's.
-
-    Args: panels: name -> (T, T) of True and False.    Returns: the matplotlib figure.
-    """
-    use_style()
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.0), squeeze=False)
-    style = {"cmap": "Blues", "vmin": 0, "vmax": 1.4, "edgecolors": "white", "linewidth": 0.8}
-    for axis, (name, visible) in zip(axes[0], panels.items()):
-        axis.pcolormesh([[float(cell) for cell in row] for row in visible], **style)
-        axis.invert_yaxis()
-        axis.spines[:].set_visible(False)
-        axis.set(aspect="equal", xticks=[], yticks=[], xlabel="is looked at", ylabel="looks")
-        axis.set_title(name, fontsize=NORMAL)
-    headline(figure, title)
-    return figure
-
-
 def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "linear", ylim=None):
     """Named lines over a common axis, at most six.
 
@@ -132,39 +113,6 @@ def curves(lines: dict, title: str, xlabel: str, ylabel: str, scale: str = "line
     else:
         axis.legend(fontsize=SMALL)
     return figure
-
-
-def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
-    """RoPE: a query and an equal key, turned to their places; below, the mean cosine by distance.
-
-    Args: speeds: radians a position for each pair; three of them get a wheel.
-    Returns: the matplotlib figure.
-    """
-    use_style()
-    shown = [speeds[0], speeds[len(speeds) // 4], speeds[len(speeds) // 2]]
-    figure = plt.figure(figsize=(WIDTH, 3.6))
-    rows = figure.add_gridspec(2, 3, height_ratios=(1.1, 1))
-    for at, speed in enumerate(shown):
-        axis = figure.add_subplot(rows[0, at])
-        axis.add_patch(plt.Circle((0, 0), 1, facecolor=PALE, edgecolor=GREY))
-        for position, colour in ((query_at, BLUE), (key_at, VERMILION)):
-            end = (math.cos(position * speed), math.sin(position * speed))
-            arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0}
-            axis.annotate("", end, (0, 0), arrowprops=arrow)
-        axis.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
-        axis.set_title(f"{speed:.3g} rad a token", fontsize=SMALL, color=GREY, loc="center")
-        axis.axis("off")
-    axis, distances = figure.add_subplot(rows[1, :]), range(65)
-    axis.plot(distances, [_mean_cosine(distance, speeds) for distance in distances], color=GREY)
-    here = abs(query_at - key_at)
-    axis.plot(here, _mean_cosine(here, speeds), "o", color=ORANGE)
-    axis.set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
-    headline(figure, f"Query at {query_at} (blue), key at {key_at} (orange): distance {here}")
-    return figure
-
-
-def _mean_cosine(distance: int, speeds: list[float]) -> float:
-    return sum(math.cos(distance * speed) for speed in speeds) / len(speeds)
 
 
 def differences(rows: dict[str, float], title: str, left: str, right: str):

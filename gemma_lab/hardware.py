@@ -113,6 +113,11 @@ def is_colab() -> bool:
         return False
 
 
+def is_hosted() -> bool:
+    """True on Colab and Kaggle, where nobody ran course.py: a notebook's set-up does all."""
+    return is_colab() or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+
+
 def _num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux: the cores this process may use
         return len(os.sched_getaffinity(0))

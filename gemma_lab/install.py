@@ -41,15 +41,20 @@ class SetupError(RuntimeError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def pins() -> dict:
-    """The course's requirements by name, as `packaging`'s `Requirement`, from the metadata."""
+def pins(extra: str = "course") -> dict:
+    """The course's requirements by name, as `packaging`'s `Requirement`, from the metadata.
+
+    Args: extra: "course" for those of requirements.txt, "gemma" for requirements-gemma.txt.
+    """
     from packaging.requirements import Requirement
 
     found = {}
     for line in metadata.requires("gemma_lab") or ():
         requirement = Requirement(line)
+        is_asked = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         requirement.marker = None
-        found[requirement.name] = requirement
+        if is_asked:
+            found[requirement.name] = requirement
     return found
 
 

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemma_lab import access, catalog, hardware, tokens
+from gemma_lab import access, catalog, gemma3, hardware, install, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
-PROFILES = ("auto", "pocket", "hub", "mirror")
+PROFILES = ("auto", "pocket", "laptop", "hub", "mirror")
 FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
 TERMS = "Gemma Terms of Use"
 
@@ -22,7 +22,7 @@ class ProfileError(ValueError):
 
 @dataclass(frozen=True)
 class Profile:
-    """The name, "pocket" or "hub", and the sentence that says why."""
+    """The name, "pocket", "laptop" or "hub", and the sentence that says why."""
 
     name: str
     reason: str
@@ -30,22 +30,27 @@ class Profile:
 
 
 def choose_profile(
-    requested: str, machine: hardware.Machine, found: access.Access | None
+    requested: str, machine: hardware.Machine, found: access.Access | None, has_270m: bool = False
 ) -> Profile:
     """The profile for the one of `PROFILES` that was `requested`, this machine and this access.
 
+    Args: has_270m: whether Google's Gemma 3 270M is here, or the packages that hold it.
     Raises: ProfileError for another word; AccessError, with what to do, where hub is refused.
     """
     if requested not in PROFILES:
         names = ", ".join(PROFILES)
         raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {names}, not {requested!r}.")
-    if requested == "pocket":
-        return Profile("pocket", "GEMMA_LAB_PROFILE asks for it.")
+    asked, second = "GEMMA_LAB_PROFILE asks for it.", "laptop" if has_270m else "pocket"
+    if requested == "pocket" or (requested == "laptop" and has_270m):
+        return Profile(requested, asked)
+    if requested == "laptop":
+        return Profile("pocket", f"GEMMA_LAB_PROFILE asks for laptop. {gemma3.MISSING}")
     if requested == "mirror":
         reason = f"From public copies of Google's checkpoints; the {TERMS} apply."
         return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
-        return Profile("pocket", "There is no NVIDIA GPU here.")
+        has, lacks = "Google's Gemma 3 270M is here, and no NVIDIA GPU.", "There is no NVIDIA GPU."
+        return Profile(second, has if has_270m else f"{lacks} {gemma3.MISSING}")
     if found.status == "ok":
         return Profile("hub", "The Hub grants access to Google's checkpoints.")
     if requested == "auto":
@@ -53,10 +58,10 @@ def choose_profile(
         if found.status in ("no-token", "bad-token", "licence"):
             copies = f"public copies by Unsloth, under the same {TERMS}."
             reason += f" Or set GEMMA_LAB_PROFILE to mirror: {copies}"
-        return Profile("pocket", reason)
+        return Profile(second, reason)
     if found.status == "no-network":
         kept = "Models downloaded before still load."
-        return Profile("hub", f"GEMMA_LAB_PROFILE asks for it. {found.advice} {kept}")
+        return Profile("hub", f"{asked} {found.advice} {kept}")
     raise access.AccessError(found.advice)
 
 
@@ -86,8 +91,17 @@ def current_profile(again: bool = False, ask: bool = False) -> Profile:
         machine = hardware.describe_machine()
         asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
         found = _access(FIRST_MODEL) if asks_hub else None
-        _state.chosen[requested] = choose_profile(requested, machine, found)
+        has_270m = gemma3.is_here()
+        _state.chosen[requested] = choose_profile(requested, machine, found, has_270m)
     return _state.chosen[requested]
+
+
+def main_model() -> str:
+    """The id of a codelab's main model: Gemma 3 270M in laptop, elsewhere Gemma 2B-it.
+
+    In pocket, pocket-small-it stands in for the latter.
+    """
+    return gemma3.HUB_ID if current_profile().name == "laptop" else FIRST_MODEL
 
 
 def forget() -> None:
@@ -112,31 +126,58 @@ def _access(repo_id: str, is_public: bool = False) -> access.Access:
 def checkpoint(hub_id: str, profile: str | None = None) -> str:
     """What to load for `hub_id`: a folder here, or a repository on the Hub. Prints one line.
 
+    In the profiles pocket and laptop our pocket models stand in for Google's, but for Gemma 3 270M
+    in laptop: that is Google's own.
     Args:
         hub_id: a catalog id such as "google/gemma-2b-it", another repository, or a folder.
-        profile: "pocket" or "hub" for this call only; by default that of `current_profile()`.
+        profile: "pocket", "laptop" or "hub" for this call only; by default `current_profile()`.
     Raises:
-        ProfileError: pocket profile, and nothing stands in for `hub_id`; or another word.
+        ProfileError: pocket or laptop profile, nothing stands in for `hub_id`; or another word.
         AccessError: hub profile, and the Hub refuses; the message says what to do.
     """
     if Path(hub_id).is_dir():
         print(f"{Path(hub_id).name}, a folder on this machine.")
         return str(hub_id)
-    if profile not in (None, "pocket", "hub"):
-        raise ProfileError(f'profile must be "pocket" or "hub", not {profile!r}.')
+    if profile not in (None, "pocket", "laptop", "hub"):
+        raise ProfileError(f'profile must be "pocket", "laptop" or "hub", not {profile!r}.')
     now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
     info = catalog.known(hub_id)
-    if now.name == "pocket":
+    if info and info.hub_id == gemma3.HUB_ID and now.name != "pocket":
+        return _real_gemma(info, now)
+    if now.name != "hub":
         return _stand_in(hub_id, info, now)
-    asked = (now.uses_mirror and info and info.mirror) or hub_id
+    return _from_hub((now.uses_mirror and info and info.mirror) or hub_id, info, now)
+
+
+def _from_hub(asked: str, info: catalog.ModelInfo | None, now: Profile) -> str:
+    """The repository `asked`, if the Hub grants it or is out of reach; prints whose it is."""
     is_copy = info is not None and info.mirror == asked
-    found = _access(asked, is_public=now.uses_mirror and is_copy)
+    found = _access(asked, is_public=is_copy)
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
     original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
     reason = now.reason if found.status == "ok" else found.advice
     print(f"{asked} from the Hugging Face Hub{original}. {reason}")
     return asked
+
+
+def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
+    """Google's Gemma 3 270M from the best source at hand, or what stands in for it.
+
+    These are a copy that was converted before; the Hub, if there is a token that it accepts; in
+    hub, where downloads are expected, the public mirror; the package, converted now.
+    """
+    sources = [info.hub_id] if tokens.find_token() and not now.uses_mirror else []
+    sources += [info.mirror] if now.name == "hub" else []
+    for asked in sources if gemma3.find() is None else ():
+        if _access(asked, is_public=asked == info.mirror).status == "ok":
+            return _from_hub(asked, info, now)
+    try:
+        folder = gemma3.convert()
+    except install.SetupError as error:
+        return _stand_in(info.hub_id, info, Profile("pocket", str(error)))
+    print(f"{info.hub_id}: Google's own, under {gemma3.TERMS}; converted from a Q4_K_M file.")
+    return str(folder)
 
 
 def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 
-from gemma_lab import hardware, install, profile
+from gemma_lab import gemma3, hardware, install, profile, tokens
 
 # Loggers that repeat in every layer what nobody can act on: a missing speed-up, a cast of int8.
 NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
 
 
 def setup(*packages: str, ask: bool = False) -> str:
-    """The profile, "pocket" or "hub", of a kernel made ready. Prints three lines.
+    """The profile, "pocket", "laptop" or "hub", of a kernel made ready. Prints three lines.
+
+    On Colab and Kaggle it installs Google's Gemma 3 270M where there is no access to larger ones,
+    and says so in a fourth.
 
     Args:
         packages: names from requirements.txt that the notebook needs; missing ones are installed.
@@ -38,8 +41,22 @@ def setup(*packages: str, ask: bool = False) -> str:
         )
     print(f"Machine:  {hardware.describe_machine().describe()}")
     chosen = profile.current_profile(again=True, ask=ask)
+    requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
+    if chosen.name == "pocket" and requested in ("auto", "laptop") and hardware.is_hosted():
+        chosen = _with_270m(chosen)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
-    if chosen.name == "pocket":  # nothing is downloaded: progress bars would only be noise
+    if chosen.name == "pocket" or (chosen.name == "laptop" and not tokens.find_token()):
+        # nothing is downloaded: progress bars would only be noise
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     return chosen.name
+
+
+def _with_270m(chosen: profile.Profile) -> profile.Profile:
+    """The profile after Gemma 3 270M is installed, or as it was where that fails."""
+    print(f"Gemma:    Google's Gemma 3 270M, {gemma3.COST}, under {gemma3.TERMS}.")
+    try:
+        install.install(install.pins("gemma").values())
+    except install.SetupError as error:
+        return profile.Profile(chosen.name, f"{chosen.reason} {error}")
+    return profile.current_profile(again=True)

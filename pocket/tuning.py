@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from gemma_lab import finetune, loading, scores
+from gemma_lab.lessons import nb05
 from pocket import corpus, health_instructions
 from pocket.measures import share
 
@@ -21,14 +22,12 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     from trl import SFTConfig, SFTTrainer
 
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    model, tokenizer = finetune.PlainPeft.from_pretrained(str(folder), max_seq_length=512)
+    model, tokenizer = nb05.PlainPeft.from_pretrained(str(folder), max_seq_length=512)
     old = scores.one_answer_rows()[::every]
     before = scores.perplexity(
         scores.answer_log_probs(loading.portable_4bit(model).eval(), tokenizer, old)
     )
-    model = finetune.PlainPeft.get_peft_model(
-        model, r=16, target_modules=modules, random_state=1357
-    )
+    model = nb05.PlainPeft.get_peft_model(model, r=16, target_modules=modules, random_state=1357)
     rows, held_out = health_instructions.build()
     held_out, by_heart = held_out[::every], health_instructions.by_heart()[::every]
     loss_before = finetune.held_out_loss(model, tokenizer, held_out)

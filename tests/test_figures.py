@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 matplotlib.use("Agg")
 from gemma_lab import catalog, diagrams, figures
-from gemma_lab.lessons import nb02, nb04, nb05
+from gemma_lab.lessons import nb01_diagrams, nb02, nb03, nb04, nb05, nb06
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
@@ -75,12 +75,12 @@ DRAWN = {
     "gains": lambda: nb02.gains({name: (1, 2) for name in BARS}, "t", ("a", "b")),
     "fit_table": lambda: nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
     "curves": lambda: figures.curves({"a": ([1], [1])}, "t", "x", "y"),
-    "masks": lambda: figures.masks({"a": [[True]], "b": [[True]]}, "t"),
-    "rope_wheels": lambda: figures.rope_wheels(1, 2, [1.0]),
+    "masks": lambda: nb06.masks({"a": [[True]], "b": [[True]]}, "t"),
+    "rope_wheels": lambda: nb03.rope_wheels(1, 2, [1.0]),
     "attention_map": lambda: figures.attention_map([[1.0]], ["x"], "t"),
     "long attention_map": lambda: figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
-    "fields_of_ai": diagrams.fields_of_ai,
-    "transformer": diagrams.transformer,
+    "fields_of_ai": nb01_diagrams.fields_of_ai,
+    "transformer": nb01_diagrams.transformer,
     "architecture": lambda: diagrams.architecture(
         {f"Gemma {name}": catalog.find(f"google/gemma-{name}") for name in ("7b", "2-2b")}
     ),
@@ -125,7 +125,7 @@ def test_a_long_sentence_gets_a_map_without_numbers():
 
 
 def test_masks_show_every_square():
-    figure = figures.masks(
+    figure = nb06.masks(
         {"one": [[True, False], [True, True]], "two": [[True, False], [False, True]]}, "t"
     )
     cells = [axis.collections[0].get_array().flatten().tolist() for axis in figure.axes]
@@ -141,7 +141,7 @@ def test_curves_name_their_lines():
 
 
 def test_rope_wheels_mark_the_dot_product_of_the_distance():
-    axis = figures.rope_wheels(9, 5, [1.0, 0.5]).axes[3]
+    axis = nb03.rope_wheels(9, 5, [1.0, 0.5]).axes[3]
     line, point = axis.lines
     assert point.get_xdata()[0] == 4
     assert point.get_ydata()[0] == pytest.approx((-0.6536436 - 0.4161468) / 2)  # cos 4, cos 2

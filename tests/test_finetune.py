@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import finetune, loading, profile
+from gemma_lab.lessons import nb05
 from pocket import health_instructions
 
 ROOT = Path(__file__).parent.parent
@@ -95,11 +96,9 @@ def test_the_files_are_what_the_generator_writes():
 
 
 def test_plain_peft_trains_what_peft_trains_and_in_float32():
-    model, tokenizer = finetune.PlainPeft.from_pretrained(
-        SMALL, max_seq_length=512, load_in_4bit=True
-    )
+    model, tokenizer = nb05.PlainPeft.from_pretrained(SMALL, max_seq_length=512, load_in_4bit=True)
     assert model.is_loaded_in_4bit and tokenizer.model_max_length == 512
-    model = finetune.PlainPeft.get_peft_model(
+    model = nb05.PlainPeft.get_peft_model(
         model, r=16, target_modules=SEVEN, use_gradient_checkpointing=True
     )
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -110,19 +109,19 @@ def test_plain_peft_trains_what_peft_trains_and_in_float32():
     )
     assert sum(p.numel() for p in trainable) == reference.get_nb_trainable_parameters()[0]
     assert (
-        finetune.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN) is model
+        nb05.PlainPeft.get_peft_model(model, r=16, target_modules=SEVEN) is model
     )  # a cell that runs twice
     with pytest.raises(ValueError, match="LoftQ"):
-        finetune.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
+        nb05.PlainPeft.get_peft_model(model, loftq_config={"loftq_bits": 4})
 
 
 def test_gradient_checkpointing_of_unquantized_weights_changes_no_gradient():
     gradients = {}
     for is_on in (False, True):
-        model, tokenizer = finetune.PlainPeft.from_pretrained(
+        model, tokenizer = nb05.PlainPeft.from_pretrained(
             SMALL, dtype=torch.float32, load_in_4bit=False
         )
-        model = finetune.PlainPeft.get_peft_model(
+        model = nb05.PlainPeft.get_peft_model(
             model, r=4, target_modules=["q_proj"], use_gradient_checkpointing=is_on
         ).train()
         assert model.is_gradient_checkpointing == is_on
@@ -140,11 +139,9 @@ def test_adapters_stay_in_float32_under_trl(tmp_path):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    model, tokenizer = finetune.PlainPeft.from_pretrained(
-        SMALL, max_seq_length=64, load_in_4bit=True
-    )
+    model, tokenizer = nb05.PlainPeft.from_pretrained(SMALL, max_seq_length=64, load_in_4bit=True)
     loading.portable_4bit(model)
-    model = finetune.PlainPeft.get_peft_model(model, r=4, target_modules=["q_proj"])
+    model = nb05.PlainPeft.get_peft_model(model, r=4, target_modules=["q_proj"])
     config = SFTConfig(
         str(tmp_path), max_steps=2, bf16=False, use_cpu=True, report_to="none", save_strategy="no"
     )
@@ -170,7 +167,7 @@ def test_plain_peft_takes_unsloths_place_and_says_why(monkeypatch, capsys, error
         return real(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", fail)
-    assert finetune.lora_backend() is finetune.PlainPeft
+    assert nb05.lora_backend() is nb05.PlainPeft
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1 and str(error) in printed
 
@@ -178,7 +175,8 @@ def test_plain_peft_takes_unsloths_place_and_says_why(monkeypatch, capsys, error
 TRAIN = """
 import sys, gemma_lab
 from gemma_lab import finetune
-backend = gemma_lab.lora_backend() if sys.argv[1] == "unsloth" else finetune.PlainPeft
+from gemma_lab.lessons import nb05
+backend = nb05.lora_backend() if sys.argv[1] == "unsloth" else nb05.PlainPeft
 import torch
 load = dict(max_seq_length=256, dtype=None, load_in_4bit=True)
 model, tokenizer = backend.from_pretrained(sys.argv[2], **load)

@@ -2,7 +2,8 @@
 
 import torch
 
-from gemma_lab import catalog, diagrams, figures
+from gemma_lab import catalog, diagrams
+from gemma_lab.lessons import nb01_diagrams, nb03, nb06
 from gemma_lab.scratch.gemma import causal_mask
 from tools import ROOT
 
@@ -24,16 +25,14 @@ def drawings() -> dict:
         for name, window in windows.items()
     }
     return {
-        "fields_of_ai": diagrams.fields_of_ai,
-        "transformer": diagrams.transformer,
+        "fields_of_ai": nb01_diagrams.fields_of_ai,
+        "transformer": nb01_diagrams.transformer,
         "architecture": lambda: diagrams.architecture(models(Gemma_7B="7b", Gemma_2B="2b")),
         "architecture_gemma_2": lambda: diagrams.architecture(
             models(Gemma_2B="2b", Gemma_2_2B="2-2b")
         ),
-        "rope": lambda: figures.rope_wheels(
-            7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]
-        ),
-        "masks": lambda: figures.masks(masks, "The window counts the token itself"),
+        "rope": lambda: nb03.rope_wheels(7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]),
+        "masks": lambda: nb06.masks(masks, "The window counts the token itself"),
     }
 
 

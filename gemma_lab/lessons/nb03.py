@@ -1,11 +1,15 @@
-"""Notebook 03: its exercises with solutions, and its views with sliders."""
+"""Notebook 03: its exercises with solutions, its views with sliders, and RoPE's wheels."""
 
 from __future__ import annotations
 
+import math
+
 import ipywidgets
+import matplotlib.pyplot as plt
 import torch
 
 from gemma_lab import figures
+from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, VERMILION, WIDTH
 from gemma_lab.lessons.exercises import Verdict, compared, exercise, number, right, wrong
 
 
@@ -72,9 +76,44 @@ def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
     key = ipywidgets.IntSlider(key_at, description="key at", **common)
 
     def draw():
-        return figures.rope_wheels(query.value, key.value, speeds)
+        return rope_wheels(query.value, key.value, speeds)
 
     return figures.with_controls([query, key], draw)
+
+
+def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
+    """RoPE: a query and an equal key, turned to their places; below, the mean cosine by distance.
+
+    Args: speeds: radians a position for each pair; three of them get a wheel.
+    Returns: the matplotlib figure.
+    """
+    figures.use_style()
+    shown = [speeds[0], speeds[len(speeds) // 4], speeds[len(speeds) // 2]]
+    figure = plt.figure(figsize=(WIDTH, 3.6))
+    rows = figure.add_gridspec(2, 3, height_ratios=(1.1, 1))
+    for at, speed in enumerate(shown):
+        axis = figure.add_subplot(rows[0, at])
+        axis.add_patch(plt.Circle((0, 0), 1, facecolor=PALE, edgecolor=GREY))
+        for position, colour in ((query_at, BLUE), (key_at, VERMILION)):
+            end = (math.cos(position * speed), math.sin(position * speed))
+            arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkB": 0}
+            axis.annotate("", end, (0, 0), arrowprops=arrow)
+        axis.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
+        axis.set_title(f"{speed:.3g} rad a token", fontsize=SMALL, color=GREY, loc="center")
+        axis.axis("off")
+    axis, distances = figure.add_subplot(rows[1, :]), range(65)
+    axis.plot(distances, [_mean_cosine(distance, speeds) for distance in distances], color=GREY)
+    here = abs(query_at - key_at)
+    axis.plot(here, _mean_cosine(here, speeds), "o", color=ORANGE)
+    axis.set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
+    figures.headline(
+        figure, f"Query at {query_at} (blue), key at {key_at} (orange): distance {here}"
+    )
+    return figure
+
+
+def _mean_cosine(distance: int, speeds: list[float]) -> float:
+    return sum(math.cos(distance * speed) for speed in speeds) / len(speeds)
 
 
 def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBox:

@@ -1,7 +1,8 @@
-"""Notebook 05: its exercises with solutions, and its picture."""
+"""Notebook 05: its exercises with solutions, its picture, and Unsloth or PEFT in three calls."""
 
 from __future__ import annotations
 
+from gemma_lab import finetune, hardware, loading
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
 from gemma_lab.lessons.exercises import (
     Verdict,
@@ -90,3 +91,83 @@ def loss_curve(steps, losses, title: str, held_out: dict | None = None):
     axis.set(xlabel="step", ylabel="loss, nats a token", title=title, ylim=(0, None))
     axis.legend()
     return figure
+
+
+class PlainPeft:
+    """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
+
+    name = "plain PEFT"
+
+    @staticmethod
+    def from_pretrained(model_name, max_seq_length=2048, dtype=None, load_in_4bit=True):
+        """(model, tokenizer); doubly quantized nf4 if `load_in_4bit`; `dtype` None: best here."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        precision, machine = "nf4" if load_in_4bit else "bf16", hardware.describe_machine()
+        arguments = loading.plan_loading(model_name, precision, machine).kwargs()
+        if dtype is not None:
+            arguments["dtype"] = dtype
+        model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
+        tokenizer = AutoTokenizer.from_pretrained(model_name)
+        tokenizer.model_max_length = max_seq_length
+        return model, tokenizer
+
+    @staticmethod
+    def get_peft_model(
+        model,
+        r=16,
+        target_modules=None,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        bias="none",
+        use_gradient_checkpointing=False,
+        random_state=3407,
+        use_rslora=False,
+        loftq_config=None,
+    ):
+        """`model` with LoRA adapters in float32.
+
+        A model that has them already comes back as it is, as with Unsloth: a cell may run twice.
+        Raises: ValueError for LoftQ, which has to start from unquantized weights.
+        """
+        from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+
+        if loftq_config:
+            raise ValueError(
+                "plain PEFT needs unquantized weights for LoftQ: "
+                "load with load_in_4bit=False, or use None."
+            )
+        if isinstance(model, PeftModel):
+            print("This model has LoRA adapters already. To start over, load it again.")
+            return model
+        import torch
+
+        torch.manual_seed(random_state)
+        if getattr(model, "is_quantized", False):
+            model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))
+        elif use_gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+            model.enable_input_require_grads()
+        sizes = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, use_rslora=use_rslora)
+        places = dict(target_modules=target_modules, bias=bias, task_type="CAUSAL_LM")
+        return finetune.float32_adapters(get_peft_model(model, LoraConfig(**sizes, **places)))
+
+    @staticmethod
+    def for_inference(model):
+        """`model`, ready to answer."""
+        return model.eval()
+
+
+def lora_backend():
+    """Unsloth's `FastLanguageModel`, or `PlainPeft` where it cannot be imported; prints which.
+
+    Call it before anything imports transformers, trl or peft, as Unsloth asks.
+    """
+    try:
+        from unsloth import FastLanguageModel
+    except (ImportError, NotImplementedError, RuntimeError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        print(f"LoRA with plain PEFT: Unsloth cannot be imported here ({why}).")
+        return PlainPeft
+    print("LoRA with Unsloth.")
+    return FastLanguageModel

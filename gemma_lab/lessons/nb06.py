@@ -1,9 +1,11 @@
-"""Notebook 06: its exercises with solutions."""
+"""Notebook 06: its exercises with solutions, and a picture of masks."""
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import torch
 
+from gemma_lab import figures
 from gemma_lab.lessons.exercises import Verdict, compared, exercise, right, wrong
 
 
@@ -68,3 +70,21 @@ def my_uncap(capped, cap):
 
 
 SOLUTIONS = {"sliding_mask": my_sliding_mask, "uncap": my_uncap}
+
+
+def masks(panels: dict, title: str):
+    """Attention masks side by side: filled where the row's token may look at the column's.
+
+    Args: panels: name -> (T, T) of True and False.    Returns: the matplotlib figure.
+    """
+    figures.use_style()
+    figure, axes = plt.subplots(1, len(panels), figsize=(figures.WIDTH, 3.0), squeeze=False)
+    style = {"cmap": "Blues", "vmin": 0, "vmax": 1.4, "edgecolors": "white", "linewidth": 0.8}
+    for axis, (name, visible) in zip(axes[0], panels.items()):
+        axis.pcolormesh([[float(cell) for cell in row] for row in visible], **style)
+        axis.invert_yaxis()
+        axis.spines[:].set_visible(False)
+        axis.set(aspect="equal", xticks=[], yticks=[], xlabel="is looked at", ylabel="looks")
+        axis.set_title(name, fontsize=figures.NORMAL)
+    figures.headline(figure, title)
+    return figure
