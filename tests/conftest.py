@@ -67,3 +67,13 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     yield server
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def real_gemma():
+    """The folder of Google's Gemma 3 270M, kept between runs; without it a test is skipped."""
+    from gemma_lab import gemma3
+
+    if not gemma3.is_here():
+        pytest.skip(gemma3.MISSING)
+    return gemma3.convert()

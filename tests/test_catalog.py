@@ -26,7 +26,7 @@ from gemma_lab.hardware import A100, T4
 ROWS = json.loads(files("gemma_lab").joinpath("data/models.json").read_text(encoding="utf-8"))
 BY_NAME = {info.name: info for info in catalog.CATALOG.values()}
 # Millions of parameters without the table: the Gemma 3 report, arXiv:2503.19786, table 1.
-GEMMA_3 = {"Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
+GEMMA_3 = {"Gemma 3 270M": 100, "Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
 # Billions of parameters of the text part: ranges around the sizes that Google names.
 BILLIONS = {"Gemma 3n E4B": (6.5, 7.5), "Gemma 4 E4B": (7, 8), "Gemma 4 31B": (30, 31.5)}
 TOKEN = "hf_" + "x" * 34

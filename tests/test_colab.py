@@ -46,7 +46,7 @@ def test_a_set_up_that_installs_too_little_or_moves_something_fails(
     called = []
 
     def call(command, **environment):
-        assert (tmp_path / "build" / "colab" / "bin" / "python").samefile(python)
+        assert (tmp_path / "build" / "colab" / "01_test" / "bin" / "python").samefile(python)
         called.append(command[1:])
         return status
 

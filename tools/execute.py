@@ -1,4 +1,4 @@
-"""Executes notebooks on fresh kernels: `python -m tools.execute [NOTEBOOK ...] [--write]`.
+"""Executes notebooks on fresh kernels: `python -m tools.execute [NOTEBOOK ...]`.
 
 It prints a table, writes pages, and with --write stores the outputs in notebooks/.
 """
@@ -166,20 +166,25 @@ def row(result: dict) -> str:
     )
 
 
-def prepare() -> None:
-    """What a kernel finds: no Hub, no start-up files of the user, and this folder's gemma_lab."""
+def prepare(profile: str | None = None) -> None:
+    """What a kernel finds: this folder's gemma_lab, no start-up files of the user, and no Hub.
+
+    Args: profile: by default that of GEMMA_LAB_PROFILE, or pocket. In hub there is a Hub.
+    """
+    os.environ["GEMMA_LAB_PROFILE"] = profile or os.getenv("GEMMA_LAB_PROFILE") or "pocket"
     os.environ.update(OFFLINE)
-    os.environ.setdefault("GEMMA_LAB_PROFILE", "pocket")
+    if os.environ["GEMMA_LAB_PROFILE"] in ("hub", "mirror"):
+        os.environ.pop("HF_HUB_OFFLINE")
     BUILD.mkdir(exist_ok=True)
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *others])  # the gemma_lab that is hashed
 
 
-def run(names: list[str], write: bool = False) -> int:
+def run(names: list[str], write: bool = False, profile: str | None = None) -> int:
     """Execute, print the table, write pages; 1 if a cell failed."""
     paths, results = find_notebooks(names), []
-    prepare()
+    prepare(profile)
     print(TABLE_HEAD)
     for path in paths:
         result = execute(path)
@@ -199,4 +204,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK")
     parser.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
+    parser.add_argument("--profile", choices=["pocket", "laptop", "hub", "mirror"])
     run_main(run, **vars(parser.parse_args()))
