@@ -2,7 +2,8 @@
 
 Sources: NVIDIA's data sheets for memory and compute capability; bfloat16 arithmetic and
 FlashAttention 2 both need compute capability 8.0. `torch.cuda.is_bf16_supported()` is not asked:
-it says True on a T4, which only emulates it.
+it says True on a T4, which only emulates it. Builds for CUDA 13 of torch, as on PyPI, and int8 of
+bitsandbytes need 7.5: torch says that an older card is available, and its first kernel fails.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Machine:
     is_colab: bool
     num_cores: int
     ram_gib: float
-    device: str  # "cuda", "mps" or "cpu"
+    device: str  # "cuda", "mps" or "cpu", which it is also beside a card too old to be used
     gpu_name: str | None = None
     gpu_gib: float = 0.0
     compute_capability: tuple[int, int] | None = None
@@ -57,17 +58,17 @@ class Machine:
         """One line for a learner."""
         where = "Google Colab, " if self.is_colab else ""
         cores = f"{self.num_cores} cores, {self.ram_gib:.0f} GiB of memory"
-        if self.device == "cuda":
-            major, minor = self.compute_capability
-            count = f"{self.gpu_count} x " if self.gpu_count > 1 else ""
-            bf16 = "bfloat16" if self.has_bf16 else "no bfloat16"
-            return (
-                f"{where}{count}{self.gpu_name} with {self.gpu_gib:.1f} GiB "
-                f"(compute capability {major}.{minor}, {bf16}), {cores}."
-            )
         if self.device == "mps":
             return f"{where}Apple GPU, {cores} shared with it; bitsandbytes runs on the CPU here."
-        return f"{where}no GPU, {cores}."
+        if self.gpu_name is None:
+            return f"{where}no GPU, {cores}."
+        card = f"{self.gpu_count} x {self.gpu_name}" if self.gpu_count > 1 else self.gpu_name
+        has = "compute capability {}.{}".format(*self.compute_capability)
+        if self.device == "cpu":
+            why = f"it has {has}, and torch needs 7.5"
+            return f"{where}{card} is not used: {why}. The CPU has {cores}."
+        bf16 = "bfloat16" if self.has_bf16 else "no bfloat16"
+        return f"{where}{card} with {self.gpu_gib:.1f} GiB ({has}, {bf16}), {cores}."
 
 
 # Described machines, for "what would a T4 do?"; GiB as torch reports them, 14.74 of a T4's 15.
@@ -83,14 +84,14 @@ def describe_machine() -> Machine:
 
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
-            device = "cuda"
             gpu = {
                 "gpu_name": card.name,
                 "gpu_gib": card.total_memory / GIB,
                 "compute_capability": (card.major, card.minor),
                 "gpu_count": torch.cuda.device_count(),
             }
-            free = _free_on_card(torch.cuda)
+            if (card.major, card.minor) >= (7, 5):
+                device, free = "cuda", _free_on_card(torch.cuda)
         elif torch.backends.mps.is_available():
             device = "mps"
     return Machine(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from gemma_lab import catalog, hardware, memory
 
 OVERFLOWS = ("gemma3", "gemma4")  # families, by how their names begin, that overflow in float16
-ASKED = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
             f"{info.hub_id} is quantized already ({info.stored_as}), which {precision} cannot "
             "undo: load it without a plan, or plan the model that it was made from."
         )
-    is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes knows no Apple GPU
+    is_quantized = precision in ("int8", "nf4", "fp4")  # bitsandbytes on an Apple GPU is untried
     device = {"cuda": 0, "mps": "cpu" if is_quantized else "mps", "cpu": "cpu"}[machine.device]
     half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
     if precision == "fp16" and not info.family.startswith(OVERFLOWS):
@@ -109,15 +108,14 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
         }
     what = f"The {info.part} part of {info.hub_id}" if info.part else info.hub_id
     verdict = "fits" if fits else "does not fit"
-    where = machine.gpu_name or "this machine"
+    where = machine.gpu_name if machine.device == "cuda" else "this machine"
     sentence = f"{what} in {precision} needs {needed:.1f} GiB and {verdict}: "
     sentence += f"{where} has {machine.free_gib:.1f} free."
-    if dtype != ASKED.get(precision, dtype):
-        whys = {
-            "bf16": "This GPU is not used with bfloat16",
-            "fp16": f"{info.family} overflows in it",
-        }
-        sentence += f" {whys[precision]}, so {dtype} takes its place."
+    asked = {"fp32": "float32", "fp16": "float16"}.get(precision, "bfloat16")
+    if dtype != asked:
+        whys = ["this GPU is not used with bfloat16"] * (asked == "bfloat16")
+        whys += [f"{info.family} overflows in float16"] * info.family.startswith(OVERFLOWS)
+        sentence += f" It runs in {dtype}: {' and '.join(whys)}."
     attention = choose_attention(info.whole or info.config)
     return Plan(precision, dtype, attention, quantization, {"": device}, needed, fits, sentence)
 

@@ -49,8 +49,8 @@ def choose_profile(
         reason = f"From public copies of Google's checkpoints; the {TERMS} apply."
         return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
-        has, lacks = "Google's Gemma 3 270M is here, and no NVIDIA GPU.", "There is no NVIDIA GPU."
-        return Profile(second, has if has_270m else f"{lacks} {gemma3.MISSING}")
+        why = "Google's Gemma 3 270M is here." if has_270m else gemma3.MISSING
+        return Profile(second, f"There is no NVIDIA GPU to use. {why}")
     if found.status == "ok":
         return Profile("hub", "The Hub grants access to Google's checkpoints.")
     if requested == "auto":

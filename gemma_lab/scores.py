@@ -71,7 +71,7 @@ def kl(reference: Scores, other: Scores) -> float:
     """Mean KL(reference || other) over all answer tokens, in nats: 0 when both think the same."""
     total = count = 0
     for p, q in zip(reference.log_probs, other.log_probs):
-        p, q = p.double(), q.double()
+        p, q = p.double().log_softmax(-1), q.double().log_softmax(-1)  # float32's sums are not 1
         total += (p.exp() * (p - q)).sum().item()
         count += len(p)
     return total / count

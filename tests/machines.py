@@ -1,8 +1,23 @@
-"""Described machines beside those of gemma_lab.hardware."""
+"""Described machines beside those of gemma_lab.hardware.
 
-from gemma_lab.hardware import Machine
+GiB as torch reports them. Sources: Kaggle/docker-python issue 1546 for the P100 (the name, and that
+torch cannot use it), Robbyant/lingbot-map issue 73 for a laptop card of 4 GB, ESRSchao/EdgeRegNet
+issue 2 for one of 8 GB; NVIDIA's table of compute capabilities. Kaggle gives 2 T4, 4 cores, 31 GiB.
+"""
+
+from dataclasses import replace
+
+from gemma_lab.hardware import T4, Machine
 
 L4 = Machine("Linux", True, 12, 53, "cuda", "NVIDIA L4", 22.2, (8, 9), 1)
 H100 = Machine("Linux", False, 26, 200, "cuda", "NVIDIA H100 80GB HBM3", 79.1, (9, 0), 1)
+TWO_T4 = replace(T4, is_colab=False, num_cores=4, ram_gib=31, gpu_count=2)
+CARD_4_GB = Machine("Linux", False, 12, 16, "cuda", "NVIDIA RTX A500 Laptop GPU", 3.68, (8, 6), 1)
+CARD_8_GB = Machine(
+    "Linux", False, 16, 16, "cuda", "NVIDIA GeForce RTX 4060 Laptop GPU", 7.75, (8, 9), 1
+)
+# Too old for torch's builds of CUDA 13, so the CPU is what is used.
+P100 = Machine("Linux", False, 4, 31, "cpu", "Tesla P100-PCIE-16GB", 15.89, (6, 0), 1)
+GTX_1060 = Machine("Linux", False, 8, 16, "cpu", "NVIDIA GeForce GTX 1060 6GB", 5.93, (6, 1), 1)
 MAC = Machine("Darwin", False, 8, 16, "mps")
 LAPTOP = Machine("Linux", False, 4, 8, "cpu")

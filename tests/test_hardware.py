@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from machines import H100, L4, LAPTOP, MAC
+from machines import GTX_1060, H100, L4, LAPTOP, MAC, P100
 
 from gemma_lab import hardware
 from gemma_lab.hardware import A100, T4
@@ -43,6 +43,8 @@ def test_weights_live_on_the_card_where_there_is_one():
         (MAC, ["Apple"]),
         (LAPTOP, ["no GPU", "4 cores"]),
         (replace(T4, gpu_count=2), ["2 x"]),
+        (P100, ["Tesla P100-PCIE-16GB is not used", "6.0, and torch needs 7.5", "4 cores"]),
+        (GTX_1060, ["GTX 1060 6GB is not used", "compute capability 6.1"]),
     ],
 )
 def test_one_line_for_a_learner(machine, words):
@@ -76,6 +78,31 @@ def test_what_is_free_on_a_card_counts_what_torch_would_give_back():
         memory_allocated=lambda card: [1 * gib, 0][card],
     )
     assert hardware._free_on_card(cuda) == 10
+
+
+@pytest.mark.parametrize(
+    "capability, device", [((6, 0), "cpu"), ((7, 0), "cpu"), ((7, 5), "cuda"), ((12, 0), "cuda")]
+)
+def test_a_card_that_torch_has_no_kernels_for_is_named_and_not_used(
+    capability, device, monkeypatch
+):
+    """RELEASE.md of PyTorch: builds for CUDA 13 begin at Turing. `is_available` is True anyway."""
+    gib, (major, minor) = 2**30, capability
+    card = types.SimpleNamespace(name="A card", total_memory=16 * gib, major=major, minor=minor)
+    answers = {
+        "is_available": True,
+        "get_device_properties": card,
+        "device_count": 1,
+        "mem_get_info": (15 * gib, 16 * gib),
+        "memory_reserved": 0,
+        "memory_allocated": 0,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda *_, answer=answer: answer)
+    here = hardware.describe_machine()
+    assert (here.device, here.gpu_name, here.compute_capability) == (device, "A card", capability)
+    assert (here.free_gib == 15) == (device == "cuda")
+    assert ("A card is not used" in here.describe()) == (device == "cpu")
 
 
 def test_this_machine_measures_what_is_free():

@@ -126,7 +126,7 @@ def test_what_is_loaded_in_float32_is_counted_in_float32(machine, precision):
     """Gemma 3 overflows in float16, so without bfloat16 its 4B part takes 14.5 GiB of weights."""
     plan = loading.plan_loading("google/gemma-3-4b-it", precision, machine)
     assert plan.dtype == "float32" and not plan.fits and plan.needed_gib > 16
-    assert ("float32 takes its place" in plan.sentence) == (precision != "fp32")
+    assert ("It runs in float32" in plan.sentence) == (precision != "fp32")
 
 
 def test_a_quantized_model_without_16_bits_keeps_its_table_in_float32():
@@ -151,7 +151,7 @@ def test_float16_is_float16_where_it_is_safe_and_said_to_be_another_type_elsewhe
 ):
     plan = loading.plan_loading(hub_id, "fp16", machine)
     assert plan.dtype == dtype
-    assert ("overflows in it, so" in plan.sentence) == (dtype != "float16")
+    assert ("overflows in float16" in plan.sentence) == (dtype != "float16")
 
 
 def test_a_checkpoint_that_is_quantized_already_is_planned_as_what_it_is(tmp_path):
