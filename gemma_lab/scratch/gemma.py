@@ -1,9 +1,9 @@
-"""Gemma 1 and Gemma 2 from scratch, to be read from top to bottom.
+"""Gemma 1, 2 and 3 (its text part) from scratch, to be read from top to bottom.
 
 Nothing here is needed to use a Gemma.
-Sources: the reports on Gemma (arXiv:2403.08295) and Gemma 2 (arXiv:2408.00118); where they are
-silent, transformers' `modeling_gemma.py` and `modeling_gemma2.py`. Their names are kept, so that a
-state dict loads as it is.
+Sources: the reports on Gemma (arXiv:2403.08295), Gemma 2 (arXiv:2408.00118) and Gemma 3
+(arXiv:2503.19786); where they are silent, transformers' `modeling_gemma.py`, `modeling_gemma2.py`
+and `modeling_gemma3.py`. Their names are kept, so that a state dict loads as it is.
 Shapes: B batch, T new tokens, S tokens looked at (cached and new), D hidden_size, H heads,
 K key-value heads, h head_dim, V vocabulary.
 """
@@ -18,20 +18,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# What a configuration of Gemma 2 means where it is silent, as in transformers.
-GEMMA_2 = dict(
-    query_pre_attn_scalar=256,
-    sliding_window=4096,
-    attn_logit_softcapping=50.0,
-    final_logit_softcapping=30.0,
+# What a configuration of each family means where it is silent, as in transformers.
+SILENT = {
+    "gemma": {},
+    "gemma2": dict(
+        query_pre_attn_scalar=256,
+        sliding_window=4096,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
+    ),
+    "gemma3_text": dict(
+        query_pre_attn_scalar=256, sliding_window=4096, rope_theta=1e6, rope_local_base_freq=1e4
+    ),
+}
+KINDS = "full_attention", "sliding_attention"  # of layers: the whole text, or a window
+# One layer of so many, the last, looks at the whole text; the others slide.
+PATTERN = {"gemma": 1, "gemma2": 2, "gemma3_text": 6}
+# What this file builds where transformers has a choice.
+BUILT = dict(
+    hidden_activation="gelu_pytorch_tanh",
+    attention_bias=False,
+    tie_word_embeddings=True,
+    use_bidirectional_attention=False,
 )
+
+
+def check_built(values: dict) -> None:
+    """Raises ValueError for a configuration with what this file does not build, naming it."""
+    family = values["model_type"]
+    if family == "gemma3":
+        raise ValueError("A whole Gemma 3 also reads images: pass its text_config alone.")
+    if family not in SILENT:
+        raise ValueError(f"This file builds {', '.join(SILENT)}, not {family!r}.")
+    built = BUILT | ({"attn_logit_softcapping": None} if family == "gemma3_text" else {})
+    odd = {name: values[name] for name in built if values.get(name) not in (None, built[name])}
+    rope = values.get("rope_parameters") or {}
+    for part in filter(None, (rope, *map(rope.get, KINDS), values.get("rope_scaling"))):
+        if part.get("rope_type", part.get("type", "default")) != "default":
+            odd["rope_scaling"] = part
+    if others := set(values.get("layer_types") or ()).difference(KINDS):
+        odd["layer_types"] = others
+    if odd:
+        named = ", ".join(f"{name}={value}" for name, value in odd.items())
+        raise ValueError(f"This file does not build {named}.")
 
 
 @dataclass(frozen=True)
 class Config:
-    """The sizes of a model, in transformers' names. What only Gemma 2 has is None for Gemma 1."""
+    """The sizes of a model, in transformers' names. None: a family has no such part."""
 
-    model_type: str  # "gemma" or "gemma2"
+    model_type: str  # "gemma", "gemma2" or "gemma3_text"
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -39,43 +75,47 @@ class Config:
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
+    layer_types: list[str]  # of KINDS, one for each layer
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
+    rope_local_base_freq: float | None = None  # in place of rope_theta where a layer slides
     query_pre_attn_scalar: float | None = None
     sliding_window: int | None = None
-    layer_types: list[str] | None = None
     attn_logit_softcapping: float | None = None
     final_logit_softcapping: float | None = None
 
     @classmethod
     def from_transformers(cls, values: dict) -> Config:
-        """The sizes in the dictionary of a `GemmaConfig`, a `Gemma2Config` or a config.json.
+        """The sizes in the dictionary of a configuration of transformers or a config.json.
 
         Raises: ValueError for what this file does not build, naming it.
         """
-        family = values["model_type"]
-        if family not in ("gemma", "gemma2"):
-            raise ValueError(f"This file builds Gemma 1 and 2 (gemma, gemma2), not {family!r}.")
-        rope = values.get("rope_parameters") or {}  # transformers 5; older files have rope_theta
-        is_plain = rope.get("rope_type", "default") == "default"
-        if not is_plain or not values.get("tie_word_embeddings", True):
-            raise ValueError(
-                "This file builds plain RoPE and a tied head, "
-                f"not another RoPE ({rope}) or an untied head."
-            )
-        known = GEMMA_2 if family == "gemma2" else {}
+        check_built(values)
+        family, full, sliding = values["model_type"], *KINDS
         given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        return cls(**known | given | ({"rope_theta": rope["rope_theta"]} if rope else {}))
+        every = values.get("sliding_window_pattern", PATTERN[family])
+        kinds = [sliding if (at + 1) % every else full for at in range(values["num_hidden_layers"])]
+        given["layer_types"] = values.get("layer_types") or kinds
+        # transformers 5 has rope_parameters, in Gemma 3 for each kind of layer; older files have
+        # the names of this class.
+        rope = values.get("rope_parameters") or {}
+        parts = {"rope_theta": rope.get(full) or rope, "rope_local_base_freq": rope.get(sliding)}
+        for name, part in parts.items():
+            if part and "rope_theta" in part:
+                given[name] = part["rope_theta"]
+        return cls(**SILENT[family] | given)
 
     @property
     def windows(self) -> tuple[int | None, ...]:
-        """For each layer how many tokens it looks at, its own included; None: all.
+        """For each layer how many tokens it looks at, its own included; None: all."""
+        sizes = dict(zip(KINDS, (None, self.sliding_window)))
+        return tuple(sizes[kind] for kind in self.layer_types)
 
-        In Gemma 2 every other layer slides.
-        """
-        kinds = self.layer_types or ["sliding_attention", "full_attention"] * self.num_hidden_layers
-        sizes = {"sliding_attention": self.sliding_window, "full_attention": None}
-        return tuple(sizes[kind] for kind in kinds[: self.num_hidden_layers])
+    @property
+    def rope_bases(self) -> tuple[float, ...]:
+        """For each layer the theta of its RoPE: Gemma 3 has a smaller one where layers slide."""
+        bases = dict(zip(KINDS, (self.rope_theta, self.rope_local_base_freq or self.rope_theta)))
+        return tuple(bases[kind] for kind in self.layer_types)
 
 
 class RMSNorm(nn.Module):
@@ -209,6 +249,8 @@ class Attention(nn.Module):
     """H heads that look back, over K keys and values.
 
     Multi-head attention has K = H, multi-query K = 1, grouped-query something between.
+    Gemma 3 norms queries and keys: scores stay small, and need no cap.
+    Source of the norm: Henry et al. 2020, arXiv:2010.04245; Gemma 3 report §2.
     """
 
     def __init__(self, config: Config, layer: int):
@@ -222,6 +264,9 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
+        norm = RMSNorm if config.model_type == "gemma3_text" else nn.Identity
+        self.q_norm = norm(config.head_dim, config.rms_norm_eps)
+        self.k_norm = norm(config.head_dim, config.rms_norm_eps)
 
     def forward(
         self, x: Tensor, rope: tuple[Tensor, Tensor], padding: Tensor, cache: Cache | None
@@ -233,7 +278,8 @@ class Attention(nn.Module):
         heads = (*x.shape[:2], -1, self.head_dim)
         projections = self.q_proj, self.k_proj, self.v_proj
         q, k, v = (project(x).view(heads).transpose(1, 2) for project in projections)
-        q, k = apply_rope(q, *rope), apply_rope(k, *rope)  # (B, H, T, h), (B, K, T, h)
+        q, k = self.q_norm(q), self.k_norm(k)  # (B, H, T, h), (B, K, T, h)
+        q, k = apply_rope(q, *rope), apply_rope(k, *rope)
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)  # (B, K, S, h)
         visible = causal_mask(q.shape[2], k.shape[2], self.window, padding)
@@ -261,14 +307,14 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each added to the stream.
 
-    Gemma 1 norms what goes in; Gemma 2 also what comes out. Mind the names:
-    `post_attention_layernorm` stands before the MLP in Gemma 1, and after the attention in Gemma 2.
+    Gemma 1 norms what goes in; Gemma 2 and 3 also what comes out. Mind the names:
+    `post_attention_layernorm` stands before the MLP in Gemma 1, after the attention in 2 and 3.
     """
 
     def __init__(self, config: Config, layer: int):
         super().__init__()
         sizes = config.hidden_size, config.rms_norm_eps
-        self.has_post_norms = config.model_type == "gemma2"
+        self.has_post_norms = config.model_type != "gemma"
         self.input_layernorm, self.self_attn = RMSNorm(*sizes), Attention(config, layer)
         self.post_attention_layernorm, self.mlp = RMSNorm(*sizes), MLP(config)
         if self.has_post_norms:
@@ -326,12 +372,11 @@ class Gemma(nn.Module):
         from safetensors.torch import load_file
 
         values = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
-        weights = {}
+        model, weights = cls(Config.from_transformers(values)), {}
         for file in sorted(Path(folder).glob("*.safetensors")):
             weights |= load_file(file)
         # The files hold the tied table once.
         weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
-        model = cls(Config.from_transformers(values))
         model.load_state_dict(weights)
         return model.eval()
 
@@ -356,12 +401,13 @@ class Gemma(nn.Module):
                 f"{past} cached and {num_tokens} new tokens need as many."
             )
         positions = (padding.long().cumsum(-1) - 1).clamp(min=0)[:, -num_tokens:]  # (B, T)
-        rope = rope_table(positions, self.config.head_dim, self.config.rope_theta)
+        bases, head_dim = self.config.rope_bases, self.config.head_dim
+        ropes = {base: rope_table(positions, head_dim, base) for base in set(bases)}
         x = self.model.embed_tokens(input_ids)  # (B, T, D)
         x = x * torch.tensor(self.config.hidden_size**0.5).type_as(x)
         hidden_states, attentions = [x], []
-        for block in self.model.layers:
-            x, weights = block(x, rope, padding, cache)
+        for block, base in zip(self.model.layers, bases):
+            x, weights = block(x, ropes[base], padding, cache)
             hidden_states.append(x)
             if with_attentions:
                 attentions.append(weights)
