@@ -1,7 +1,9 @@
-"""`gemma_lab.scratch.gemma` against transformers (eager attention): tiny and shipped models."""
+"""`gemma_lab.scratch.gemma` against transformers (eager attention): tiny, shipped, Google's own."""
 
+import dataclasses
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +11,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import REPORTED
+from tokenizers import Tokenizer
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DynamicCache,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
 )
@@ -30,13 +36,19 @@ RELEASED = {  # all parameters, with the 256,000 rows of the released checkpoint
     "google/gemma-2-2b": 2_614_341_888,
     "google/gemma-2-9b": 9_241_705_984,
     "google/gemma-2-27b": 27_227_128_320,
+    "google/gemma-3-1b-pt": 999_885_952,
 }
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pair(config, seed: int = 0):
     """A transformers model with random weights, norms too, and ours with the same weights."""
     torch.manual_seed(seed)
-    classes = {"gemma": GemmaForCausalLM, "gemma2": Gemma2ForCausalLM}
+    classes = {
+        "gemma": GemmaForCausalLM,
+        "gemma2": Gemma2ForCausalLM,
+        "gemma3_text": Gemma3ForCausalLM,
+    }
     reference = classes[config.model_type]._from_config(config, attn_implementation="eager").eval()
     for name, weight in reference.named_parameters():
         weight.data.normal_(0, 0.5 if "norm" in name else 1 / weight.shape[-1] ** 0.5)
@@ -127,22 +139,32 @@ def tiny_configs(draw):
         "num_key_value_heads": kv_heads,
         "head_dim": 2 * draw(st.integers(1, 5)),
     }
-    rope = {"rope_type": "default", "rope_theta": draw(st.sampled_from([100.0, 10_000.0]))}
-    if draw(st.booleans()):  # the configuration of Gemma 2 wants a multiple of the heads
+    bases = st.sampled_from([100.0, 10_000.0, 1_000_000.0])
+    rope = {"rope_type": "default", "rope_theta": draw(bases)}
+    family = draw(st.sampled_from(["gemma", "gemma2", "gemma3_text"]))
+    if family == "gemma":  # the other configurations want a multiple of the heads
         return GemmaConfig(
             **sizes | {"hidden_size": draw(st.integers(1, 20))}, rope_parameters=rope
+        )
+    sizes["sliding_window"] = draw(st.integers(2, 7))
+    sizes["query_pre_attn_scalar"] = draw(st.integers(1, 30))
+    if family == "gemma3_text":
+        local = {"rope_type": "default", "rope_theta": draw(bases)}
+        return Gemma3TextConfig(
+            **sizes,
+            rope_parameters={"full_attention": rope, "sliding_attention": local},
+            sliding_window_pattern=draw(st.integers(1, 4)),
+            final_logit_softcapping=draw(st.sampled_from([None, 30.0])),
         )
     return Gemma2Config(
         **sizes,
         rope_parameters=rope,
-        sliding_window=draw(st.integers(2, 7)),
-        query_pre_attn_scalar=draw(st.integers(1, 30)),
         attn_logit_softcapping=draw(st.sampled_from([0.5, 5.0, 50.0])),
         final_logit_softcapping=draw(st.sampled_from([0.5, 30.0])),
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, print_blob=False)
+@settings(max_examples=90, deadline=None, derandomize=True, print_blob=False)
 @given(
     config=tiny_configs(), num_tokens=st.integers(3, 15), seed=st.integers(0, 99), data=st.data()
 )
@@ -177,7 +199,17 @@ def tiny():
             final_logit_softcapping=3.0,
         )
     )
-    return {"gemma": first, "gemma2": second}, torch.randint(31, (2, 13))
+    third = pair(
+        Gemma3TextConfig(
+            **sizes,
+            num_key_value_heads=2,
+            sliding_window=5,
+            sliding_window_pattern=3,
+            query_pre_attn_scalar=20,
+        )
+    )
+    models = {"gemma": first, "gemma2": second, "gemma3_text": third}
+    return models, torch.randint(31, (2, 13))
 
 
 def interleaved(x, cos, sin):
@@ -195,6 +227,28 @@ def exact_gelu(self, x):
 def plain_weight(self, x):
     wide = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
     return wide * self.weight
+
+
+def without_qk_norm(self, x, right=model.RMSNorm.forward):
+    return x if x.ndim == 4 else right(self, x)
+
+
+def plain_weight_of_qk_norm(self, x, right=model.RMSNorm.forward):
+    return plain_weight(self, x) if x.ndim == 4 else right(self, x)
+
+
+def qk_norm_after_rope(self, x, rope, padding, cache):
+    """Turning keeps the root mean square, but not which number meets which weight."""
+    heads = (*x.shape[:2], -1, self.head_dim)
+    projections = self.q_proj, self.k_proj, self.v_proj
+    q, k, v = (project(x).view(heads).transpose(1, 2) for project in projections)
+    q = self.q_norm(model.apply_rope(q, *rope))
+    k = self.k_norm(model.apply_rope(k, *rope))
+    if cache is not None:
+        k, v = cache.extend(self.layer, k, v)
+    visible = model.causal_mask(q.shape[2], k.shape[2], self.window, padding)
+    mean, weights = model.attend(q, k, v, visible, self.scaling, self.cap)
+    return self.o_proj(mean.transpose(1, 2).flatten(2)), weights
 
 
 def wider_window(num_tokens, num_keys, window, padding, right=model.causal_mask):
@@ -222,15 +276,20 @@ def other_heads_share(q, k, v, visible, scaling, cap, right=model.attend):
     return right(q, k.repeat(1, group, 1, 1), v.repeat(1, group, 1, 1), visible, scaling, cap)
 
 
+SLIDING = "gemma2", "gemma3_text"
+ALL = "gemma", *SLIDING
 WRONG = {
-    "interleaved RoPE": (model, "apply_rope", interleaved, ("gemma", "gemma2")),
-    "exact GELU": (model.MLP, "forward", exact_gelu, ("gemma", "gemma2")),
-    "w instead of 1 + w": (model.RMSNorm, "forward", plain_weight, ("gemma", "gemma2")),
-    "window too wide": (model, "causal_mask", wider_window, ("gemma2",)),
-    "window too narrow": (model, "causal_mask", narrower_window, ("gemma2",)),
+    "interleaved RoPE": (model, "apply_rope", interleaved, ALL),
+    "exact GELU": (model.MLP, "forward", exact_gelu, ALL),
+    "w instead of 1 + w": (model.RMSNorm, "forward", plain_weight, ALL),
+    "window too wide": (model, "causal_mask", wider_window, SLIDING),
+    "window too narrow": (model, "causal_mask", narrower_window, SLIDING),
     "cap after mask": (model, "attend", cap_after_mask, ("gemma2",)),
     "no cap of attention": (model, "attend", without_cap, ("gemma2",)),
-    "heads share in the wrong order": (model, "attend", other_heads_share, ("gemma2",)),
+    "heads share in the wrong order": (model, "attend", other_heads_share, SLIDING),
+    "no QK-norm": (model.RMSNorm, "forward", without_qk_norm, ("gemma3_text",)),
+    "w in the QK-norm": (model.RMSNorm, "forward", plain_weight_of_qk_norm, ("gemma3_text",)),
+    "QK-norm after RoPE": (model.Attention, "forward", qk_norm_after_rope, ("gemma3_text",)),
 }
 
 
@@ -245,18 +304,34 @@ def test_a_wrong_variant_differs(name, tiny, monkeypatch):
         assert differences(*models[family], ids)["plain logits"] > 10 * TOLERANCE, family
 
 
-def test_wrong_scales_differ(tiny):
-    """The scale of the embedding, and query_pre_attn_scalar, which head_dim must not replace."""
-    models, ids = tiny
-    reference, ours = models["gemma2"]
-    values = reference.config.to_dict() | {"query_pre_attn_scalar": 8}
-    other = model.Gemma(model.Config.from_transformers(values)).eval()
+FULL, LOCAL = "full_attention", "sliding_attention"
+WRONG_SIZES = {
+    "head_dim scales, Gemma 2": ("gemma2", {"query_pre_attn_scalar": 8}),
+    "head_dim scales, Gemma 3": ("gemma3_text", {"query_pre_attn_scalar": 8}),
+    "the local base everywhere": ("gemma3_text", {"rope_theta": 1e4}),
+    "the global base everywhere": ("gemma3_text", {"rope_local_base_freq": 1e6}),
+    "bases swapped": ("gemma3_text", {"rope_theta": 1e4, "rope_local_base_freq": 1e6}),
+    "layers swapped": ("gemma3_text", {"layer_types": [FULL, FULL, LOCAL, FULL]}),
+    "global layers come first": ("gemma3_text", {"layer_types": [FULL, LOCAL, LOCAL, FULL]}),
+    "every other layer slides": ("gemma3_text", {"layer_types": [LOCAL, FULL, LOCAL, FULL]}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SIZES)
+def test_wrong_sizes_differ(name, tiny):
+    family, change = WRONG_SIZES[name]
+    reference, ours = tiny[0][family]
+    other = model.Gemma(dataclasses.replace(ours.config, **change)).eval()
     other.load_state_dict(reference.state_dict())
-    assert differences(reference, other, ids)["plain logits"] > 10 * TOLERANCE
-    with torch.no_grad():
-        stream = ours(ids).hidden_states[0]
-        assert stream.equal(reference.model.embed_tokens(ids))
-        assert not stream.allclose(F.embedding(ids, ours.model.embed_tokens.weight))
+    assert differences(reference, other, tiny[1])["plain logits"] > 10 * TOLERANCE
+
+
+def test_the_embedding_is_scaled(tiny):
+    for reference, ours in tiny[0].values():
+        with torch.no_grad():
+            stream = ours(tiny[1]).hidden_states[0]
+            assert stream.equal(reference.model.embed_tokens(tiny[1]))
+            assert not stream.allclose(F.embedding(tiny[1], ours.model.embed_tokens.weight))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -272,14 +347,18 @@ def test_equals_transformers_on_the_shipped_models(name):
     assert too_large(found) == {}
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", ["pocket-small", "pocket-gemma2-it"])
-def test_equals_transformers_in_16_bits(name, dtype):
-    """To the last bit: norms and softmax are computed in float32, as there."""
-    folder, ids = profile.CHECKPOINTS / name, torch.arange(10, 60)[None]
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("name", ["pocket-small", "pocket-gemma2-it", "gemma3_text"])
+def test_equals_transformers_in_other_dtypes(name, dtype, tiny, tmp_path):
+    """To the last bit: norms, softmax and the angles of RoPE are computed in float32, as there."""
+    folder = profile.CHECKPOINTS / name
+    if name in tiny[0]:
+        folder = tmp_path
+        tiny[0][name][0].save_pretrained(folder)
     reference = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager"
     ).eval()
+    ids = torch.arange(10, 60)[None] % reference.config.vocab_size
     with torch.no_grad():
         right = reference(input_ids=ids, output_hidden_states=True, use_cache=False)
         got = model.Gemma.from_folder(folder).to(dtype)(ids)
@@ -287,24 +366,88 @@ def test_equals_transformers_in_16_bits(name, dtype):
     assert all(a.equal(b) for a, b in zip(right.hidden_states, got.hidden_states))
 
 
-@pytest.mark.parametrize("hub_id", REPORTED)
+@pytest.fixture(scope="module")
+def long_text(real_gemma):
+    """(1, 700) tokens of the course's own pages, English and Vietnamese."""
+    tokenizer = Tokenizer.from_file(str(real_gemma / "tokenizer.json"))
+    texts = (ROOT.joinpath(name).read_text("utf-8") for name in ("README.md", "README.vi.md"))
+    return torch.tensor([[token for text in texts for token in tokenizer.encode(text).ids[:350]]])
+
+
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [(torch.float32, 2e-4), pytest.param(torch.float64, 1e-8, marks=pytest.mark.slow)],
+)
+@torch.no_grad()
+def test_equals_transformers_on_googles_weights(real_gemma, long_text, dtype, tolerance):
+    """Gemma 3 270M, beyond its window: the whole text at once, then in pieces and a greedy answer.
+
+    In float64 it takes the same operations, not only the same formulas: a norm in float32 rounds
+    what differs by 1e-16 to numbers that differ by 1e-7.
+    """
+    ours, keep = model.Gemma.from_folder(real_gemma).to(dtype), 16
+    reference = AutoModelForCausalLM.from_pretrained(
+        real_gemma, dtype=dtype, attn_implementation="eager"
+    ).eval()
+    assert long_text.shape == (1, 700) and ours.config.sliding_window == 512
+    # Logits of the last tokens only: a row has 262,144 numbers.
+    head = ours.lm_head
+    head.forward = lambda x: F.linear(x[:, -keep:], head.weight)
+    right = reference(
+        input_ids=long_text, output_hidden_states=True, use_cache=False, logits_to_keep=keep
+    )
+    got = ours(long_text)
+    assert got.logits.shape == right.logits.shape == (1, keep, 262_144)
+    assert (got.logits - right.logits).abs().max() <= tolerance
+    assert (got.hidden_states[-1] - right.hidden_states[-1]).abs().max() <= tolerance
+
+    generated = reference.generate(
+        long_text,
+        attention_mask=torch.ones_like(long_text),
+        max_new_tokens=24,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    cache, new, answer = model.Cache(ours.config), long_text[:, 600:], []
+    ours(long_text[:, :600], cache=cache)
+    for theirs in generated.logits:
+        logits = ours(new, cache=cache).logits[:, -1]
+        assert (logits - theirs).abs().max() <= tolerance
+        new = logits.argmax(-1, keepdim=True)
+        answer.append(new.item())
+    assert len(answer) == 24 and answer == generated.sequences[0, 700:].tolist()
+    assert [keys.shape[2] for keys, _ in cache.layers] == ([511] * 5 + [723]) * 3
+
+
+@pytest.mark.parametrize("hub_id", RELEASED)
 def test_the_real_sizes_have_the_reported_parameters(hub_id):
-    info = catalog.find(hub_id)
-    config = model.Config(
-        info.family,
-        info.vocab_size,
-        info.hidden_size,
-        info.intermediate_size,
-        info.num_hidden_layers,
-        info.num_attention_heads,
-        info.num_key_value_heads,
-        info.head_dim,
+    with torch.device("meta"):
+        built = model.Gemma(model.Config.from_transformers(catalog.find(hub_id).config))
+    total = sum(weight.numel() for weight in built.parameters())
+    assert total == RELEASED[hub_id]
+    if hub_id in REPORTED:
+        assert total - built.model.embed_tokens.weight.numel() == REPORTED[hub_id]
+
+
+def test_the_smallest_gemma_3_has_its_parameters():
+    """As google/gemma-3-270m has them, without the names that are as in every Gemma 3."""
+    sizes = dict(
+        model_type="gemma3_text",
+        vocab_size=262_144,
+        hidden_size=640,
+        intermediate_size=2048,
+        num_hidden_layers=18,
+        num_attention_heads=4,
+        num_key_value_heads=1,
+        head_dim=256,
+        sliding_window=512,
     )
     with torch.device("meta"):
-        built = model.Gemma(config)
-    total = sum(weight.numel() for weight in built.parameters())
-    assert total - built.model.embed_tokens.weight.numel() == REPORTED[hub_id]
-    assert total == RELEASED[hub_id]
+        built = model.Gemma(model.Config.from_transformers(sizes))
+    assert sum(weight.numel() for weight in built.parameters()) == 268_098_176
+    assert built.config.windows == (512, 512, 512, 512, 512, None) * 3
+    assert built.config.rope_bases == (1e4, 1e4, 1e4, 1e4, 1e4, 1e6) * 3
 
 
 def test_a_sliding_layer_keeps_only_what_it_will_see(tiny):
@@ -361,20 +504,72 @@ def test_a_configuration_without_layer_types_slides_as_in_transformers(tiny):
         assert getattr(read, name) == getattr(Gemma2Config(), name)
 
 
-LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}
+def test_older_files_of_gemma_3_mean_what_transformers_reads_in_them():
+    sizes = dict(
+        vocab_size=31,
+        hidden_size=12,
+        intermediate_size=32,
+        num_hidden_layers=7,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    more = dict(
+        rope_local_base_freq=300.0,
+        rope_theta=7_000.0,
+        rope_scaling=None,
+        sliding_window=5,
+        sliding_window_pattern=3,
+        query_pre_attn_scalar=20,
+    )
+    for left_out in (None, *more):
+        values = sizes | {name: value for name, value in more.items() if name != left_out}
+        read = model.Config.from_transformers(values | {"model_type": "gemma3_text"})
+        theirs = Gemma3TextConfig(**values)
+        assert read == model.Config.from_transformers(theirs.to_dict())
+        assert read.layer_types == theirs.layer_types
+        bases = [theirs.rope_parameters[kind]["rope_theta"] for kind in theirs.layer_types]
+        assert list(read.rope_bases) == bases and len(set(bases)) == 2
+        assert read.query_pre_attn_scalar == theirs.query_pre_attn_scalar
+        assert read.windows[0] == theirs.sliding_window
+
+
+LINEAR = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}
+PLAIN = {"rope_type": "default", "rope_theta": 1e4}
 
 
 @pytest.mark.parametrize(
-    "change, says",
+    "whole, change, says",
     [
-        ({"rope_parameters": LINEAR}, "plain RoPE"),
-        ({"tie_word_embeddings": False}, "tied head"),
-        ({"model_type": "gemma3_text"}, "gemma3_text"),
+        (GemmaConfig, {"rope_parameters": LINEAR}, "rope_scaling=.*linear"),
+        (GemmaConfig, {"tie_word_embeddings": False}, "tie_word_embeddings=False"),
+        (GemmaConfig, {"model_type": "gemma3n_text"}, "gemma3_text, not 'gemma3n_text'"),
+        (GemmaConfig, {"attention_bias": True}, "attention_bias=True"),
+        (Gemma2Config, {"rope_scaling": {"type": "linear", "factor": 8.0}}, "rope_scaling=.*8.0"),
+        (Gemma2Config, {"hidden_activation": "silu"}, "hidden_activation=silu"),
+        (Gemma3TextConfig, {"rope_scaling": LINEAR}, "rope_scaling=.*8.0"),
+        (
+            Gemma3TextConfig,
+            {"rope_parameters": {FULL: LINEAR, LOCAL: PLAIN}},
+            "rope_scaling=.*8.0",
+        ),
+        (
+            Gemma3TextConfig,
+            {"rope_parameters": {FULL: PLAIN, LOCAL: LINEAR}},
+            "rope_scaling=.*8.0",
+        ),
+        (Gemma3TextConfig, {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping=50.0"),
+        (Gemma3TextConfig, {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        (Gemma3TextConfig, {"layer_types": ["chunked_attention"]}, "chunked_attention"),
+        (Gemma3Config, {}, "pass its text_config"),
     ],
 )
-def test_what_it_cannot_build_is_refused(change, says):
+def test_what_it_cannot_build_is_refused(whole, change, says):
+    values = whole().to_dict()
+    if whole is not Gemma3Config:
+        model.Config.from_transformers(values)
     with pytest.raises(ValueError, match=says):
-        model.Config.from_transformers(GemmaConfig().to_dict() | change)
+        model.Config.from_transformers(values | change)
 
 
 def test_padding_is_remembered_and_checked(tiny):

@@ -404,7 +404,7 @@ class Gemma(nn.Module):
         bases, head_dim = self.config.rope_bases, self.config.head_dim
         ropes = {base: rope_table(positions, head_dim, base) for base in set(bases)}
         x = self.model.embed_tokens(input_ids)  # (B, T, D)
-        x = x * torch.tensor(self.config.hidden_size**0.5).type_as(x)
+        x = x * x.new_tensor(self.config.hidden_size**0.5)  # rounded to the dtype of x
         hidden_states, attentions = [x], []
         for block, base in zip(self.model.layers, bases):
             x, weights = block(x, ropes[base], padding, cache)
