@@ -264,7 +264,7 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
-        norm = RMSNorm if config.model_type == "gemma3_text" else nn.Identity
+        norm = RMSNorm if config.model_type == "gemma3_text" else nn.Identity  # nothing
         self.q_norm = norm(config.head_dim, config.rms_norm_eps)
         self.k_norm = norm(config.head_dim, config.rms_norm_eps)
 
