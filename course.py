@@ -242,7 +242,7 @@ def test(arguments: list[str]) -> int:
             order = ["--random-order-bucket=global", f"--random-order-seed={seed}"]
             every[f"Tests in random order {seed}"] = [*quick, *two_workers, *order, "tests"]
         for path in sorted((ROOT / "tests").glob("test_*.py")):
-            every[f"{path.stem} alone"] = [*pytest, path]
+            every[f"{path.stem} alone"] = [*quick, path]
     every["Every notebook with Colab's versions, all cells twice"] = [colab, "-m", "tools.colab"]
     failed = []
     for name, command in every.items():
