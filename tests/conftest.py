@@ -56,14 +56,23 @@ def no_tokens(monkeypatch, tmp_path):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A Hub with a gated model, which GOOD may have and NEW not yet, and its public copy."""
-    from hub_stand_in import COPY, GOOD, NEW, REPO, Hub
+    """A Hub with a gated model, which of all its tokens GOOD alone may have, and its copy."""
+    from hub_stand_in import COPY, FINE, GOOD, NEW, OLD, REPO, Hub
     from huggingface_hub import constants
 
     for repo in (REPO, COPY):
         (tmp_path / "hub" / repo).mkdir(parents=True)
-    server = Hub(tmp_path / "hub", gated={REPO}, tokens={GOOD, NEW}, accepted={GOOD})
+    server = Hub(
+        tmp_path / "hub",
+        gated={REPO},
+        tokens={GOOD, NEW, FINE},
+        accepted={GOOD: {REPO}},
+        fine_grained={FINE},
+        expired={OLD},
+    )
+    address = "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + address)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     yield server
     server.shutdown()

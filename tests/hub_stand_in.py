@@ -1,59 +1,164 @@
-"""A Hub on the loopback interface, as far as the course asks it: models, gates, tokens, and faults.
+"""A Hub on the loopback interface, as its real client meets it: gates, tokens, files, and faults.
 
-A folder ROOT/owner/name is served as the model owner/name. The headers are those by which the real
-client tells a gated repository (401, 403) from an unknown one.
+A folder ROOT/owner/name, or a link to one, is served as the model owner/name. As on the real Hub, a
+large file comes from a second server: the Hub announces its size and sha256 and redirects to it.
+That server has another host name, so the client must not send it the token.
 """
 
+import functools
 import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 REPO, COPY = "google/gemma-2b-it", "unsloth/gemma-2b-it"  # a gated model, and its public copy
-GOOD, NEW, WRONG = (f"hf_{letter * 34}" for letter in "gnw")  # may have it, not yet, no token
+# Tokens: may have it; not yet; does not exist; lacks the right to it (fine-grained); has expired.
+GOOD, NEW, WRONG, FINE, OLD = (f"hf_{letter * 34}" for letter in "gnwfo")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-VERBS = "auth-check|revision|tree|resolve"
+LARGE = (".safetensors", ".bin", ".gguf", ".model", "tokenizer.json")  # stored by Git LFS
+VERBS = "auth-check|revision|tree|paths-info|resolve"
 ROUTE = re.compile(rf"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 PORTAL = b"<!DOCTYPE html><title>Log in</title>Welcome to this network."
 
 
-class Hub(ThreadingHTTPServer):
-    """Start with `Hub(root)`; `url` goes into HF_ENDPOINT. Sets of names decide who may read what.
+class Server(ThreadingHTTPServer):
+    """Answers on a free port of this machine from now on, until `shutdown()`."""
 
-    `tokens` exist; those in `accepted` have accepted the licence of the `gated` repositories.
-    `fault` is one of
-    - a status that every request gets;
-    - "silent": the connection is taken and nothing is ever said;
-    - "portal": every answer is the log-in page of a network, with status 200;
-    - "cut": the connection of a download of weights ends halfway, `cuts` times.
-    `asked` are the paths of all requests, `sent` the tokens that came with them, `ranges` the parts
-    that were asked for.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, root: Path, gated=(), tokens=(), accepted=(), fault=None, cuts=10**9):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.root, self.gated, self.tokens, self.accepted = root, gated, tokens, accepted
-        self.fault, self.cuts = fault, cuts
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.asked, self.sent, self.ranges = [], [], []
+    def __init__(self, hub: "Hub", handler: type, name: str):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.hub, self.url = hub, f"http://{name}:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
 
+class Hub(Server):
+    """Start with `Hub(root)`; `url` goes into HF_ENDPOINT. All that follows may be changed later.
+
+    Args:
+        gated: repositories whose licence has to be accepted.
+        tokens: those that exist. A request with another one is refused.
+        accepted: token -> the gated repositories whose licence its owner has accepted.
+        fine_grained: tokens without the right to read gated repositories.
+        expired: tokens that were good once.
+        faults: functions `fault(handler, path)`; the first that returns True has given the answer.
+
+    A test reads what was asked: `asked` and `fetched` are the paths of all requests to the Hub and
+    to the file host, `ranges` the parts of files that were asked for, `sent` and `leaked` the
+    tokens that reached the one and the other.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        gated=(),
+        tokens=(),
+        accepted: dict[str, set[str]] | None = None,
+        fine_grained=(),
+        expired=(),
+        faults=(),
+    ):
+        self.root, self.gated, self.tokens, self.accepted = root, gated, tokens, accepted or {}
+        self.fine_grained, self.expired, self.faults = fine_grained, expired, list(faults)
+        self.asked, self.fetched, self.ranges, self.sent, self.leaked = [], [], [], [], []
+        super().__init__(self, HubHandler, "127.0.0.1")
+        self.file_host = Server(self, FileHandler, "localhost")
+
+    def shutdown(self):
+        self.file_host.shutdown()
+        super().shutdown()
+
+    def forget(self):
+        """Clears the record of what was asked."""
+        for record in (self.asked, self.fetched, self.ranges, self.sent, self.leaked):
+            record.clear()
+
+    def refusal(self, repo: str, token: str) -> tuple[int, str, str | None] | None:
+        """Status, message and error code where `token` may not read the files of `repo`."""
+        if repo not in self.gated:
+            return None
+        restricted = f"Access to model {repo} is restricted"
+        if not token:
+            return 401, f"{restricted}. You must be authenticated to access it.", "GatedRepo"
+        if token in self.fine_grained:  # the one refusal without an error code
+            place = "in your fine-grained token settings to view this repository."
+            return 403, f"Please enable access to public gated repositories {place}", None
+        if repo not in self.accepted.get(token, ()):
+            return 403, f"{restricted} and you are not in the authorized list.", "GatedRepo"
+        return None
+
+
+# ----------------------------------------------------------------------------------- what is served
+
+
+@functools.cache
+def _sha256(file: Path, changed_ns: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256(file: Path) -> str:
+    """Computed once for each version of a file: weights may have many gigabytes."""
+    version = file.stat()
+    return _sha256(file, version.st_mtime_ns, version.st_size)
+
+
+def blob_id(content: bytes) -> str:
+    """Git's name for a file with this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def etag(file: Path) -> str:
+    return sha256(file) if file.name.endswith(LARGE) else blob_id(file.read_bytes())
+
+
+def entry(folder: Path, path: Path) -> dict:
+    """What the Hub lists about a file or a folder inside the repository `folder`."""
+    name = path.relative_to(folder).as_posix()
+    if path.is_dir():
+        return {"type": "directory", "path": name, "size": 0, "oid": COMMIT}
+    listed = {"type": "file", "path": name, "size": path.stat().st_size, "oid": etag(path)}
+    if name.endswith(LARGE):
+        pointer = LFS_POINTER.format(etag(path), listed["size"]).encode()
+        listed["lfs"] = {"oid": etag(path), "size": listed["size"], "pointerSize": len(pointer)}
+        listed["oid"] = blob_id(pointer)
+    return listed
+
+
 class Handler(BaseHTTPRequestHandler):
+    """One request. `serve(path)` of each server gives the answer where no fault does.
+
+    A fault may call it with `change`, a function from the content of a file to what is sent.
+    """
+
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments):
         """No log on stderr."""
 
+    def do_GET(self):
+        self.hub = self.server.hub
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        self.token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        path = unquote(urlsplit(self.path).path)
+        asked, tokens = self.records()
+        asked.append(path)
+        tokens += [self.token] if self.token else []
+        if not any(fault(self, path) for fault in list(self.hub.faults)):
+            self.serve(path)
+
+    do_HEAD = do_POST = do_GET
+
     def answer(self, status: int, body, **headers):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
         usual = {"Content_Type": "application/json", "Content_Length": len(content)}
+        self.send_response(status)
         for name, value in (usual | headers).items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
@@ -66,75 +171,198 @@ class Handler(BaseHTTPRequestHandler):
             headers["X_Repo_Commit"] = COMMIT
         self.answer(status, {"error": message}, X_Error_Message=message, **headers)
 
-    def do_GET(self):
-        hub, path = self.server, unquote(urlsplit(self.path).path)
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        hub.asked.append(path)
-        hub.sent += [token] if token else []
-        if hub.fault == "silent":
-            self.connection.settimeout(10)  # a test that waits for longer is to fail, not to hang
-            return self.rfile.read(1)  # comes back when the client gives up
-        if hub.fault == "portal":
-            return self.answer(200, PORTAL, Content_Type="text/html")
-        if isinstance(hub.fault, int):
-            return self.refuse(hub.fault, "out of order")
-        if token and token not in hub.tokens:
-            return self.refuse(401, "Invalid credentials in Authorization header")
-        if path == "/api/whoami-v2":
-            if not token:
-                return self.refuse(401, "Invalid username")
-            return self.answer(200, {"type": "user", "name": "learner"})
-        match = ROUTE.fullmatch(path)
-        repo, verb, _, name = match.groups() if match else (None,) * 4
-        folder = hub.root / (repo or "")
-        if not repo or not folder.is_dir():
-            return self.refuse(404 if token else 401, "Repository not found", "RepoNotFound")
-        if repo in hub.gated and verb in ("auth-check", "resolve") and token not in hub.accepted:
-            status = 403 if token else 401
-            return self.refuse(status, f"Access to model {repo} is restricted", "GatedRepo")
-        if verb == "auth-check":
-            return self.answer(200, {})
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        files = sorted(path.relative_to(folder).as_posix() for path in paths)
-        if verb == "resolve" and name in files:
-            return self.serve_file(folder / name)
-        if verb == "tree":
-            inside = [file for file in files if not name or file.startswith(f"{name}/")]
-            sizes = {file: (folder / file).stat().st_size for file in inside}
-            entries = [
-                {"type": "file", "path": file, "size": size, "oid": file}
-                for file, size in sizes.items()
-            ]
-            if entries:
-                return self.answer(200, entries)
-        if verb in ("resolve", "tree"):
-            return self.refuse(404, "Not found", "EntryNotFound")
-        siblings = [{"rfilename": file} for file in files]
-        info = {"_id": "1", "id": repo, "sha": COMMIT, "tags": [], "siblings": siblings}
-        return self.answer(200, info)
-
-    do_HEAD = do_GET
-
-    def serve_file(self, file: Path):
-        """The whole file, or from the byte on that the client has reached; half if it is cut."""
-        content, hub = file.read_bytes(), self.server
+    def send_file(self, content: bytes, tag: str, is_cut: bool = False):
+        """The content, or the part of it that is asked for; half of that if `is_cut`."""
         headers = {
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "Content_Type": "application/octet-stream",
+            "ETag": f'"{tag}"',
             "X_Repo_Commit": COMMIT,
             "Accept_Ranges": "bytes",
         }
         status, size = 200, len(content)
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
-            hub.ranges.append(match[0])
+            self.hub.ranges.append(match[0])
             first, last = int(match[1]), min(int(match[2] or size), size - 1)
             if first > last:
                 return self.answer(416, b"", Content_Range=f"bytes */{size}")
             status, content = 206, content[first : last + 1]
             headers["Content_Range"] = f"bytes {first}-{last}/{size}"
         headers["Content_Length"] = len(content)
-        is_download = self.command == "GET" and file.suffix == ".safetensors"
-        if hub.fault == "cut" and hub.cuts and is_download:
-            hub.cuts -= 1
+        if is_cut:
             self.close_connection = True
             content = content[: len(content) // 2]
-        self.answer(status, content, Content_Type="application/octet-stream", **headers)
+        self.answer(status, content, **headers)
+
+
+class FileHandler(Handler):
+    """The file host: it knows no repositories and no gates, as the address alone opens a file."""
+
+    def records(self):
+        return self.hub.fetched, self.hub.leaked
+
+    def serve(self, path: str, change: Callable[[bytes], bytes] = bytes, is_cut: bool = False):
+        file = self.hub.root / path[1:]
+        if not file.is_file():
+            return self.refuse(404, "Not found")
+        self.send_file(change(file.read_bytes()), sha256(file), is_cut)
+
+
+class HubHandler(Handler):
+    def records(self):
+        return self.hub.asked, self.hub.sent
+
+    def serve(self, path: str, change: Callable[[bytes], bytes] | None = None):
+        hub, token = self.hub, self.token
+        if token in hub.expired:
+            return self.refuse(401, 'User Access Token "course" is expired')
+        if token and token not in hub.tokens:
+            return self.refuse(401, "Invalid credentials in Authorization header")
+        if path == "/api/whoami-v2":
+            return self.say_who()
+        match = ROUTE.fullmatch(path)
+        repo, verb, revision, name = match.groups() if match else (None,) * 4
+        folder = hub.root / (repo or "")
+        if not repo or not folder.is_dir():
+            if token:
+                return self.refuse(404, "Repository not found", "RepoNotFound")
+            return self.refuse(401, "Invalid username or password.", "RepoNotFound")
+        if verb in ("auth-check", "resolve") and (refusal := hub.refusal(repo, token)):
+            return self.refuse(*refusal)
+        if verb == "auth-check":
+            return self.answer(200, {})
+        if revision not in (None, "main", COMMIT):
+            return self.refuse(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        if verb == "tree":
+            return self.list_files(folder, folder / (name or ""))
+        if verb == "paths-info":
+            paths = [folder / path for path in parse_qs(self.body).get("paths", [])]
+            return self.answer(200, [entry(folder, path) for path in paths if path.exists()])
+        if verb == "resolve":
+            return self.serve_file(folder, name, change)
+        self.describe(repo, folder)
+
+    def say_who(self):
+        if not self.token:
+            return self.refuse(401, "Invalid username or password.")
+        self.answer(200, {"type": "user", "name": "learner"})
+
+    def describe(self, repo: str, folder: Path):
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
+        gated = "manual" if repo in self.hub.gated else False
+        info = {"_id": "1", "id": repo, "sha": COMMIT, "private": False, "gated": gated}
+        self.answer(200, info | {"tags": [], "siblings": siblings})
+
+    def list_files(self, folder: Path, inside: Path):
+        """What is in one folder of the repository, or below it; anyone may see it, gated or not."""
+        is_recursive = parse_qs(urlsplit(self.path).query).get("recursive") == ["true"]
+        paths = sorted(inside.glob("**/*" if is_recursive else "*"))
+        if not paths:
+            return self.refuse(404, "Not found", "EntryNotFound")
+        self.answer(200, [entry(folder, path) for path in paths])
+
+    def serve_file(self, folder: Path, name: str, change: Callable[[bytes], bytes] | None):
+        """A small file; of a large one its size, its sha256 and the address at the file host."""
+        file = folder / name
+        if not file.is_file():
+            return self.refuse(404, "Entry not found", "EntryNotFound")
+        if not name.endswith(LARGE):
+            return self.send_file(file.read_bytes(), etag(file))
+        headers = {
+            "Location": f"{self.hub.file_host.url}/{file.relative_to(self.hub.root).as_posix()}",
+            "X_Linked_Size": len(change(file.read_bytes())) if change else file.stat().st_size,
+            "X_Linked_ETag": f'"{etag(file)}"',
+            "X_Repo_Commit": COMMIT,
+            "Accept_Ranges": "bytes",
+        }
+        self.answer(302, b"", **headers)
+
+
+# ------------------------------------------------------------------------------------------- faults
+
+Fault = Callable[[Handler, str], bool]  # whether it has given the answer to this path
+
+
+def silent(handler: Handler, path: str) -> bool:
+    """The connection is taken, and nothing is ever said."""
+    handler.connection.settimeout(10)  # a test that waits for longer is to fail, not to hang
+    handler.rfile.read(1)  # comes back when the client gives up
+    return True
+
+
+def portal(handler: Handler, path: str) -> bool:
+    """Every answer is the log-in page of a network, with status 200."""
+    handler.answer(200, PORTAL, Content_Type="text/html")
+    return True
+
+
+def status(code: int, repo: str = "") -> Fault:
+    """Every answer, or every answer about one repository, is this status."""
+
+    def fault(handler: Handler, path: str) -> bool:
+        is_meant = f"/{repo}/" in f"{path}/" if repo else True
+        if is_meant:
+            handler.refuse(code, "out of order")
+        return is_meant
+
+    return fault
+
+
+def missing(name: str) -> Fault:
+    """The file of this name is listed, but cannot be had: one shard of several, for example."""
+
+    def fault(handler: Handler, path: str) -> bool:
+        is_meant = "/resolve/" in path and path.endswith(f"/{name}")
+        if is_meant:
+            handler.refuse(404, "Entry not found", "EntryNotFound")
+        return is_meant
+
+    return fault
+
+
+def cut(handler: Handler, path: str) -> bool:
+    """The connection ends halfway through a download of weights, whose whole size was announced."""
+    is_download = isinstance(handler, FileHandler) and handler.command == "GET"
+    is_meant = is_download and path.endswith(".safetensors")
+    if is_meant:
+        handler.serve(path, is_cut=True)
+    return is_meant
+
+
+def truncated(handler: Handler, path: str) -> bool:
+    """Weights have half their size, and the Hub announces that: their own header promises more."""
+    return _with_other_weights(handler, path, lambda content: content[: len(content) // 2])
+
+
+def wrong_bytes(handler: Handler, path: str) -> bool:
+    """Weights have the right size and header, and zeros instead of the second half of their bytes.
+
+    Only the sha256 that the Hub announces tells.
+    """
+
+    def change(content: bytes) -> bytes:
+        half = len(content) // 2
+        return content[:half] + bytes(len(content) - half)
+
+    return _with_other_weights(handler, path, change)
+
+
+def _with_other_weights(handler: Handler, path: str, change: Callable[[bytes], bytes]) -> bool:
+    is_meant = path.endswith(".safetensors")
+    if is_meant:
+        handler.serve(path, change)
+    return is_meant
+
+
+def first(times: int, fault: Fault) -> Fault:
+    """The fault for the first requests that it answers; all later ones go well."""
+    left, one_at_a_time = times, threading.Lock()
+
+    def limited(handler: Handler, path: str) -> bool:
+        nonlocal left
+        with one_at_a_time:
+            is_answered = left > 0 and fault(handler, path)
+            left -= is_answered
+        return is_answered
+
+    return limited

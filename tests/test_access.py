@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hub_stand_in import COPY, GOOD, NEW, REPO, WRONG
+from hub_stand_in import COPY, FINE, GOOD, NEW, OLD, REPO, WRONG, portal, silent, status
 
 from gemma_lab import access, profile
 from gemma_lab.tokens import Token
@@ -16,32 +16,34 @@ def token(value):
 
 
 @pytest.mark.parametrize(
-    "repo, value, status, advice",
+    "repo, value, outcome, advice",
     [
         (REPO, GOOD, "ok", "may be downloaded"),
         (REPO, None, "no-token", "Make a Read token"),
         (REPO, WRONG, "bad-token", "make a new Read token"),
+        (COPY, OLD, "bad-token", "make a new Read token"),
         (REPO, NEW, "licence", "Accept the licence on https://huggingface.co/google/gemma-2b-it"),
-        (REPO, NEW, "licence", "fine-grained"),
+        (REPO, FINE, "licence", "fine-grained"),
+        (COPY, FINE, "ok", "may be downloaded"),
         (COPY, None, "ok", "may be downloaded"),
         ("google/gemma-2b-tt", GOOD, "not-found", "check the spelling"),
         ("google/gemma 2b", GOOD, "not-found", "check the spelling"),
     ],
 )
-def test_each_answer_of_the_hub_is_that_of_its_client(hub, repo, value, status, advice):
+def test_each_answer_of_the_hub_is_that_of_its_client(hub, repo, value, outcome, advice):
     from huggingface_hub import HfApi, errors
 
     found = access.check_access(repo, token(value) if value else None)
-    assert found.status == status and advice in found.advice and "\n" not in found.advice
+    assert found.status == outcome and advice in found.advice and "\n" not in found.advice
     try:
         HfApi().auth_check(repo, token=value or False)
-        assert status == "ok"
+        assert outcome == "ok"
     except errors.GatedRepoError as error:
-        assert {401: "no-token", 403: "licence"}[error.response.status_code] == status
+        assert {401: "no-token", 403: "licence"}[error.response.status_code] == outcome
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        assert status == "not-found"
+        assert outcome == "not-found"
     except errors.HfHubHTTPError as error:
-        assert error.response.status_code == 401 and status == "bad-token"
+        assert {401: "bad-token", 403: "licence"}[error.response.status_code] == outcome
 
 
 def test_a_name_is_a_name_and_no_part_of_an_address(hub):
@@ -51,14 +53,14 @@ def test_a_name_is_a_name_and_no_part_of_an_address(hub):
 @pytest.mark.parametrize(
     "fault, advice",
     [
-        (503, "error (503): wait a minute"),
-        (429, "error (429)"),
-        (500, "error (500)"),
-        ("portal", "log in to this network"),
+        (status(503), "error (503): wait a minute"),
+        (status(429), "error (429)"),
+        (status(500), "error (500)"),
+        (portal, "log in to this network"),
     ],
 )
 def test_a_hub_out_of_order_and_a_page_in_its_place(hub, fault, advice):
-    hub.fault = fault
+    hub.faults = [fault]
     found = access.check_access(REPO, token(GOOD))
     assert found.status == "no-network" and advice in found.advice
 
@@ -82,7 +84,7 @@ def test_no_hub_at_all(hub, monkeypatch, endpoint, advice):
 
 def test_a_hub_that_says_nothing_is_not_waited_for(hub, monkeypatch):
     access.check_access(REPO, token(GOOD))
-    hub.fault = "silent"
+    hub.faults = [silent]
     monkeypatch.setattr(access, "LIMIT_S", 0.3)
     start = time.monotonic()
     found = access.check_access(REPO, token(GOOD))

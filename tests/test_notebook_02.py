@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hub_stand_in import Hub
+from hub_stand_in import Hub, status
 from notebook_cells import ROOT, printed, tagged, values_after, with_values
 
 MIRROR = "unsloth/gemma-3-270m-it"
@@ -153,11 +153,12 @@ def test_the_public_copy_answers_without_a_token(hub, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "gated, fault, says", [(True, None, "Make a Read token"), (False, 503, "wait a minute")]
+    "gated, faults, says",
+    [({MIRROR}, [], "Make a Read token"), (set(), [status(503)], "wait a minute")],
 )
-def test_a_copy_that_cannot_be_had_gives_one_sentence(hub, tmp_path, gated, fault, says):
-    hub.gated, hub.fault = {MIRROR} if gated else set(), fault
+def test_a_copy_that_cannot_be_had_gives_one_sentence(hub, tmp_path, gated, faults, says):
+    hub.gated, hub.faults = gated, faults
     try:
         assert says in first_word(hub, tmp_path)
     finally:
-        hub.gated, hub.fault = set(), None
+        hub.gated, hub.faults = set(), []

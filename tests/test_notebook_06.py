@@ -197,7 +197,7 @@ def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
     """Access to Gemma 1 decides the profile; without Gemma 2 the pocket model stays."""
     hub.asked.clear()
     hub.gated = {GEMMA_2, GEMMA_1} if is_open else {GEMMA_2}
-    hub.accepted = {TOKEN} if is_open else set()
+    hub.accepted = {TOKEN: hub.gated} if is_open else {}
     cells = "\n".join(tagged(NAME, tag) for tag in TRAP_CELLS)
     source = f"""
 import gemma_lab, matplotlib

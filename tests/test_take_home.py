@@ -14,7 +14,7 @@ NAME, TOKEN = "google/gemma-2b-it", "hf_" + "x" * 34
 def hub(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
     shutil.copytree(ROOT / "gemma_lab" / "checkpoints" / "pocket-small-it", root / NAME)
-    server = Hub(root, gated={NAME}, tokens={TOKEN}, accepted={TOKEN})
+    server = Hub(root, gated={NAME}, tokens={TOKEN}, accepted={TOKEN: {NAME}})
     yield server
     server.shutdown()
 

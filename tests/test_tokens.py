@@ -191,7 +191,7 @@ def test_a_licence_accepted_meanwhile_is_seen(hub, monkeypatch):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     with pytest.raises(PermissionError, match="Accept the licence"):
         profile.current_profile(again=True)
-    hub.accepted = {GOOD, NEW}
+    hub.accepted[NEW] = {REPO}
     assert profile.current_profile(again=True).name == "hub"
 
 

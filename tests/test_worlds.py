@@ -26,7 +26,7 @@ def hub(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
     for name, pocket in SERVED.items():
         shutil.copytree(ROOT / "gemma_lab" / "checkpoints" / pocket, root / name)
-    server = Hub(root, gated=set(SERVED), tokens={TOKEN}, accepted={TOKEN})
+    server = Hub(root, gated=set(SERVED), tokens={TOKEN}, accepted={TOKEN: set(SERVED)})
     yield server
     server.shutdown()
 
