@@ -32,27 +32,23 @@ OTHER = "google/gemma-7b-it"  # gated as well; nobody has accepted its licence
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder with a tiny Gemma as one file and as two shards."""
-    folder = tmp_path_factory.mktemp("models")
+    """A folder of repositories: the same tiny Gemma in two shards as REPO, else in one file."""
+    root = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     model = GemmaForCausalLM(GemmaConfig(**TINY))
-    model.save_pretrained(folder / "whole")
-    model.save_pretrained(folder / "sharded", max_shard_size="1MB")
-    assert sorted(path.name for path in (folder / "sharded").glob("*.safetensors")) == SHARDS
-    (folder / "whole" / "notes").mkdir()
-    (folder / "whole" / "notes" / "read me.txt").write_text("Xin chào")
-    return folder
+    model.save_pretrained(root / REPO, max_shard_size="1MB")
+    for repo in (COPY, OTHER):
+        model.save_pretrained(root / repo)
+    assert sorted(path.name for path in (root / REPO).glob("*.safetensors")) == SHARDS
+    (root / COPY / "notes").mkdir()
+    (root / COPY / "notes" / "read me.txt").write_text("Xin chào", encoding="utf-8")
+    return root
 
 
 @pytest.fixture
 def hub(hub, models, monkeypatch):
-    """The Hub of conftest.py, with files: REPO in two shards, its copy and OTHER in one."""
-    for repo, kind in ((REPO, "sharded"), (COPY, "whole"), (OTHER, "whole")):
-        folder = hub.root / repo
-        if folder.is_dir():
-            folder.rmdir()
-        folder.symlink_to(models / kind)
-    hub.gated = {REPO, OTHER}
+    """The Hub of conftest.py, with files."""
+    hub.root, hub.gated = models, {REPO, OTHER}
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client waits between attempts
     return hub
 
@@ -138,9 +134,9 @@ def test_a_file_or_version_that_is_not_there_is_remembered_or_named(hub, tmp_pat
 
 def test_sizes_and_names_are_announced_before_a_download(hub, models):
     api, files = HfApi(), {}
-    for path in (models / "whole").rglob("*"):
+    for path in (models / COPY).rglob("*"):
         if path.is_file():
-            files[path.relative_to(models / "whole").as_posix()] = path
+            files[path.relative_to(models / COPY).as_posix()] = path
     listed = {one.path: one for one in api.list_repo_tree(COPY, recursive=True)}
     assert listed.keys() == files.keys() | {"notes"}
     for one in [listed[name] for name in files] + api.get_paths_info(COPY, list(files)):
@@ -161,9 +157,10 @@ def test_sizes_and_names_are_announced_before_a_download(hub, models):
     ]
 
 
-def test_a_changed_file_has_another_name(hub):
-    (hub.root / "me" / "mine").mkdir(parents=True)
-    file, url = hub.root / "me" / "mine" / WEIGHTS, hf_hub_url("me/mine", WEIGHTS)
+def test_a_changed_file_has_another_name(hub, tmp_path):
+    hub.root = tmp_path
+    file, url = tmp_path / "me" / "mine" / WEIGHTS, hf_hub_url("me/mine", WEIGHTS)
+    file.parent.mkdir(parents=True)
     for content in (b"1", b"22"):
         file.write_bytes(content)
         assert get_hf_file_metadata(url).etag == sha256(file)
@@ -185,7 +182,7 @@ def test_a_token_at_a_file_host_of_the_same_name_is_seen(hub, download):
 
 
 def test_a_checkpoint_in_two_shards_loads_by_its_name_and_from_a_snapshot(hub, models, tmp_path):
-    expected = load_file(models / "whole" / WEIGHTS)
+    expected = load_file(models / COPY / WEIGHTS)
     place = dict(cache_dir=tmp_path / "cache", token=GOOD)
     for loaded in (
         AutoModelForCausalLM.from_pretrained(REPO, **place),
@@ -197,7 +194,7 @@ def test_a_checkpoint_in_two_shards_loads_by_its_name_and_from_a_snapshot(hub, m
 
 
 def test_any_part_of_a_file_can_be_had(hub, models):
-    url, whole = f"{hub.file_host.url}/{COPY}/{WEIGHTS}", (models / "whole" / WEIGHTS).read_bytes()
+    url, whole = f"{hub.file_host.url}/{COPY}/{WEIGHTS}", (models / COPY / WEIGHTS).read_bytes()
     for asked, first, last in (("5-9", 5, 9), ("5-", 5, len(whole) - 1), ("0-0", 0, 0)):
         part = httpx.get(url, headers={"Range": f"bytes={asked}"})
         assert part.status_code == 206 and part.content == whole[first : last + 1]
@@ -213,7 +210,7 @@ def test_a_cut_download_goes_on_from_where_it_was(hub, models, download, monkeyp
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # parts, as of a larger file
     hub.faults = [stand_in.first(1, stand_in.cut)]
     with open(download(COPY, WEIGHTS), "rb") as arrived:
-        whole = (models / "whole" / WEIGHTS).read_bytes()
+        whole = (models / COPY / WEIGHTS).read_bytes()
         assert arrived.read() == whole
     assert hub.ranges == [f"bytes={len(whole) // 2 // 1000 * 1000}-"]
 
@@ -224,13 +221,13 @@ def test_a_download_cut_every_time_fails_and_the_next_one_is_whole(hub, models, 
         download(COPY, WEIGHTS)
     hub.faults = []
     with open(download(COPY, WEIGHTS), "rb") as arrived:
-        assert arrived.read() == (models / "whole" / WEIGHTS).read_bytes()
+        assert arrived.read() == (models / COPY / WEIGHTS).read_bytes()
 
 
 def test_truncated_weights_are_taken_for_whole_ones_until_they_are_read(hub, models, download):
     hub.faults = [stand_in.truncated]
     file = download(COPY, WEIGHTS)
-    whole = (models / "whole" / WEIGHTS).read_bytes()
+    whole = (models / COPY / WEIGHTS).read_bytes()
     with open(file, "rb") as arrived:
         assert arrived.read() == whole[: len(whole) // 2]
     with pytest.raises(SafetensorError, match="(?i)incomplete"):
@@ -239,11 +236,11 @@ def test_truncated_weights_are_taken_for_whole_ones_until_they_are_read(hub, mod
 
 def test_wrong_bytes_of_the_right_length_load_and_only_their_digest_tells(hub, models, download):
     hub.faults = [stand_in.wrong_bytes]
-    weights, expected = load_file(download(COPY, WEIGHTS)), load_file(models / "whole" / WEIGHTS)
+    weights, expected = load_file(download(COPY, WEIGHTS)), load_file(models / COPY / WEIGHTS)
     equal = [torch.equal(weights[name], expected[name]) for name in expected]
     assert weights.keys() == expected.keys() and any(equal) and not all(equal)
     head = get_hf_file_metadata(hf_hub_url(COPY, WEIGHTS))
-    assert head.etag == sha256(models / "whole" / WEIGHTS)
+    assert head.etag == sha256(models / COPY / WEIGHTS)
 
 
 def test_a_missing_shard_is_an_entry_that_is_not_there(hub, tmp_path):

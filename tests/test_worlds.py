@@ -6,29 +6,63 @@ import shutil
 import nbformat
 import pytest
 from hub_stand_in import Hub
-from notebook_cells import ROOT, tags, text_shown
+from notebook_cells import ROOT, made, tags, text_shown
 
 from tools import find_notebooks
 from tools.execute import execute
 
 TOKEN = "hf_" + "x" * 34
+SMALL, LARGE = "google/gemma-2b-it", "google/gemma-7b-it"
 # Our weights under Google's names: what a cell does must not depend on whose they are.
-SERVED = {
+POCKETS = {
     "google/gemma-2b": "pocket-small",
-    "google/gemma-2b-it": "pocket-small-it",
-    "google/gemma-7b-it": "pocket-large-it",
+    SMALL: "pocket-small-it",
+    LARGE: "pocket-large-it",
     "google/gemma-2-2b-it": "pocket-gemma2-it",
+    "unsloth/gemma-3-270m-it": "pocket-small-it",
 }
+BASE_270M = ("google/gemma-3-270m", "unsloth/gemma-3-270m")  # these are Google's own, where it is
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
+def hub(tmp_path_factory, request):
+    checkpoints = ROOT / "gemma_lab" / "checkpoints"
+    try:
+        gemma = request.getfixturevalue("real_gemma")
+    except pytest.skip.Exception:  # the notebooks run all the same
+        gemma = checkpoints / "pocket-small"
+    served = {name: checkpoints / pocket for name, pocket in POCKETS.items()}
+    served |= dict.fromkeys(BASE_270M, gemma)
     root = tmp_path_factory.mktemp("hub")
-    for name, pocket in SERVED.items():
-        shutil.copytree(ROOT / "gemma_lab" / "checkpoints" / pocket, root / name)
-    server = Hub(root, gated=set(SERVED), tokens={TOKEN}, accepted={TOKEN: set(SERVED)})
+    for name, folder in served.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(folder, target_is_directory=True)
+    server = Hub(root, gated={name for name in served if name.startswith("google/")})
+    server.tokens = {TOKEN}
     yield server
     server.shutdown()
+
+
+@pytest.fixture
+def learner(hub, tmp_path, monkeypatch):
+    """A new machine in the hub profile, whose token may read all; the Hub that it asks."""
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {
+        "GEMMA_LAB_PROFILE": "hub",
+        "GEMMA_LAB_CACHE": str(tmp_path / "cache"),
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    hub.accepted = {TOKEN: set(hub.gated)}
+    hub.forget()
+    yield hub
+    assert hub.leaked == []
+    shutil.rmtree(tmp_path / "home", ignore_errors=True)  # half a gigabyte for each notebook
 
 
 def executed(notebook: dict, folder, name: str) -> dict:
@@ -48,24 +82,43 @@ def said(result: dict) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
-def test_hub_to_the_last_cell(path, hub, tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        monkeypatch.delenv(name, raising=False)
-    settings = {
-        "GEMMA_LAB_PROFILE": "hub",
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": TOKEN,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    hub.asked.clear()
-    result = executed(stored(path.stem), tmp_path, path.stem)
+def test_hub_to_the_last_cell(path, learner, tmp_path):
+    notebook = stored(path.stem)
+    for cell in notebook["cells"]:  # the learner asks for what is downloaded on demand, too
+        cell["source"] = "".join(cell["source"]).replace("DOWNLOAD = False", "DOWNLOAD = True")
+    result = executed(notebook, tmp_path, path.stem)
     assert result["error"] == ""
     assert "Profile:  hub" in said(result) and TOKEN not in json.dumps(result["notebook"])
-    if path.stem[:2] in ("04", "05"):
-        assert any(asked.endswith("model.safetensors") for asked in hub.asked)
+    loaded = {name for name in POCKETS if f"/{name}/model.safetensors" in learner.fetched}
+    number = path.stem[:2]
+    expected = {"02": {"unsloth/gemma-3-270m-it"}, "04": {SMALL, LARGE}, "05": {SMALL}}
+    assert loaded >= expected.get(number, set())
+
+
+FIRST_ANSWER = """
+import gemma_lab, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+path = gemma_lab.checkpoint("google/gemma-3-270m")
+tokenizer = AutoTokenizer.from_pretrained(path)
+model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+text = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
+ids = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=1, do_sample=False)
+print(tokenizer.decode(ids[0]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile, repo", [("hub", BASE_270M[0]), ("mirror", BASE_270M[1])])
+def test_googles_own_270m_comes_from_the_hub(
+    profile, repo, real_gemma, learner, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", profile)
+    result = execute(made(tmp_path, FIRST_ANSWER))
+    assert result["error"] == "" and f"{repo} from the Hugging Face Hub" in said(result)
+    assert "những chuyên gia hàng đầu" in said(result)
+    assert set(learner.fetched) == {
+        f"/{repo}/{name}" for name in ("model.safetensors", "tokenizer.json")
+    }
 
 
 GPU = """
