@@ -1,9 +1,10 @@
 """Notebook 04: what its text says of the pocket models, and what its asserts hold."""
 
 import ast
+from types import SimpleNamespace
 
 import pytest
-from notebook_cells import ROOT, numbers, run_cells, shown, shown_table
+from notebook_cells import ROOT, numbers, run_cells, shown, shown_table, tagged
 
 NAME = "04_quantized_inference"
 
@@ -92,6 +93,76 @@ def test_the_written_config_is_the_one_that_the_helper_chooses(card):
     assert wanted["bnb_4bit_compute_dtype"] == ("float16" if card == "T4" else "bfloat16")
 
 
+@pytest.mark.parametrize("card, half", [("T4", "float16"), ("A100", "bfloat16")])
+def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, half, capsys):
+    import torch
+
+    import gemma_lab
+    from gemma_lab import hardware
+
+    names = {"T4": hardware.T4, "machine": getattr(hardware, card), "SMALL": "google/gemma-2b-it"}
+    cell = run_cells(NAME, "precisions", gemma_lab=gemma_lab, torch=torch, **names)
+    dtypes = {precision: row["dtype"] for precision, row in cell["PRECISIONS"].items()}
+    assert dtypes.pop("fp32") is torch.float32
+    assert set(dtypes.values()) == {getattr(torch, half)}
+    said = capsys.readouterr().out
+    assert (f"{half} takes its place" in said) == (half != "bfloat16")
+    (line,) = [line for line in tagged(NAME, "take-home").splitlines() if line.startswith("half")]
+    capability = names["machine"].compute_capability
+    cuda = SimpleNamespace(is_available=lambda: True, get_device_capability=lambda: capability)
+    home = {"cuda": cuda, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    exec(line, home)
+    assert home["half"] is getattr(torch, half)
+
+
+def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
+    """Everything below the ladder of the smaller one, which asks for both."""
+    import matplotlib.pyplot as plt
+    import pandas
+    import torch
+
+    import gemma_lab
+    from gemma_lab import access, memory, scores
+    from gemma_lab.lessons import nb04
+
+    def refuse(hub_id):
+        raise access.AccessError(f"Accept the licence of {hub_id}.")
+
+    thoughts = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).log()
+    measured = scores.Scores([thoughts], [torch.tensor([0, 1])])
+    ladder = {name: (1.0, measured, "A poem.") for name in ("fp32", "bf16", "int8", "nf4")}
+    only_small = SimpleNamespace(
+        from_pretrained=lambda path, **_: {"small": torch.nn.Module()}[path]
+    )
+    names = {
+        "gemma_lab": SimpleNamespace(
+            checkpoint=refuse,
+            bench=SimpleNamespace(recorded=gemma_lab.bench.recorded),
+            plan_loading=lambda *_: SimpleNamespace(kwargs=dict),
+            portable_4bit=lambda model: model,
+        ),
+        "scores": SimpleNamespace(**vars(scores) | {"answer_log_probs": lambda *_: measured}),
+        "AutoModelForCausalLM": only_small,
+        "LARGE": "google/gemma-7b-it",
+        "small_path": "small",
+        "small_results": ladder,
+        "compare_attention": lambda path: {"small": 0}[path],
+        "compare_poems": lambda results: next(iter(results.values())),
+        "chat_tokenizer": None,
+        "machine": None,
+        "rows": [],
+        "climb": None,
+        "memory": memory,
+        "nb04": nb04,
+        "pd": pandas,
+        "plt": plt,
+    }
+    run_cells(NAME, "small-table", "large-table", "plot", "large-poems", "fp4", **names)
+    said = capsys.readouterr().out
+    assert said.count("Accept the licence of google/gemma-7b-it. Until then") == 1
+    assert "small" in said.splitlines()[-1]
+
+
 def test_other_levels_are_not_the_library_s(monkeypatch):
     """The by-hand assert holds, and stops a learner who takes fp4's levels for nf4's."""
     import torch
@@ -108,8 +179,6 @@ def test_other_levels_are_not_the_library_s(monkeypatch):
 @pytest.mark.parametrize("model, is_one_formula", [("small-it", True), ("gemma2-it", False)])
 def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model, is_one_formula):
     """In each type: sdpa is eager on a Gemma 1, but drops the cap of a Gemma 2."""
-    from types import SimpleNamespace
-
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -125,8 +194,8 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
         "shared_words": lambda *_: 0,
         "write_poem": lambda _: "",
         "device": "cpu",
-        "path": folder,
-        "tokenizer": AutoTokenizer.from_pretrained(folder),
+        "small_path": folder,
+        "chat_tokenizer": AutoTokenizer.from_pretrained(folder),
         "AutoModelForCausalLM": AutoModelForCausalLM,
         "torch": torch,
         "memory": memory,

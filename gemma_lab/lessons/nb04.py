@@ -105,12 +105,15 @@ def precision_plot(tables: dict, title: str):
     """Size and damage, a panel each: weights as a share of fp32; KL to fp32, logarithmic.
 
     Args: tables: for each model's name a table (pandas), a row for each precision, the reference
-        first, with the columns "ratio" (of the reference's bytes) and "KL" (nats a token).
+        first, with the columns "ratio" (of the reference's bytes) and "KL" (nats a token). A model
+        with an empty table is left out.
     Returns: the matplotlib figure.
     """
     use_style()
     figure, (left, right) = plt.subplots(1, 2)
     for (name, table), colour, marker in zip(tables.items(), (BLUE, ORANGE), "os"):
+        if table.empty:
+            continue
         left.plot(table.index, 100 * table["ratio"], marker=marker, color=colour, label=name)
         right.semilogy(table.index[1:], table["KL"].iloc[1:], marker=marker, color=colour)
     left.set(ylabel="weights, % of fp32", ylim=(0, 108))
