@@ -97,7 +97,8 @@ def test_a_file_that_holds_more_than_the_adapters_is_refused(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 13, 14, 42, 84])
-def test_any_number_of_exam_rows_gives_at_most_one_card_a_topic(num_rows):
+@pytest.mark.parametrize("profile, most", [("pocket", 14), ("laptop", 4), ("hub", 14)])
+def test_any_number_of_exam_rows_gives_at_most_one_card_a_topic(num_rows, profile, most):
     """With fewer rows than the course's own, too: the text invites a learner's own rows."""
     import torch
 
@@ -115,6 +116,7 @@ def test_any_number_of_exam_rows_gives_at_most_one_card_a_topic(num_rows):
     exam = [{"output": f"Name: {at}"} for at in range(num_rows)]
     names = {
         "exam": exam,
+        "profile": profile,
         "finetune": SimpleNamespace(format_prompt=lambda row: row["output"]),
         "tokenizer": tokenizer,
         "labels": lambda text: [text],
@@ -122,14 +124,96 @@ def test_any_number_of_exam_rows_gives_at_most_one_card_a_topic(num_rows):
         "model": SimpleNamespace(device="cpu", generate=lambda **given: given["input_ids"]),
     }
     run_cells(NAME, "cards", **names)
-    assert len(asked) == len(set(asked)) == min(14, num_rows)
+    assert len(asked) == len(set(asked)) == min(most, num_rows)
 
 
-@pytest.mark.parametrize("num_steps", [1, 5, 29, 30, 60, 300])
+@pytest.mark.parametrize("num_steps", [1, 5, 20, 29, 30, 60, 300])
 def test_a_few_steps_leave_a_loss_to_draw(num_steps):
     """`logging_steps` follows the number of steps, so that one step is a point, too."""
-    machine = SimpleNamespace(has_bf16=False)
-    names = {"STEPS": num_steps, "LEARNING_RATE": 1e-3, "ACCUMULATION": 1}
-    cell = run_cells(NAME, "arguments", on_gpu=False, machine=machine, **names)
-    assert 1 <= cell["config"].logging_steps <= num_steps
-    assert cell["config"].max_steps == num_steps
+    config = written_arguments(STEPS=num_steps)
+    assert 1 <= config.logging_steps <= num_steps
+    assert config.max_steps == num_steps and config.warmup_steps < num_steps
+
+
+def written_arguments(dtype: str = "bfloat16", **values):
+    """The notebook's `SFTConfig` on a CPU, with these values where they differ from laptop's."""
+    import torch
+
+    names = {"STEPS": 20, "LEARNING_RATE": 1e-3, "ROWS": 4, "ACCUMULATION": 1, "on_gpu": False}
+    names |= {"torch": torch, "dtype": getattr(torch, dtype)}
+    return run_cells(NAME, "arguments", **names | values)["config"]
+
+
+@pytest.mark.parametrize("card, model, mixed", [
+    ("T4", "google/gemma-2b-it", "fp16"),
+    ("T4", "google/gemma-3-270m", None),
+    ("A100", "google/gemma-2b-it", "bf16"),
+    ("A100", "google/gemma-3-270m", "bf16"),
+])  # fmt: skip
+def test_mixed_precision_follows_the_plan_for_card_and_model(card, model, mixed, monkeypatch):
+    """fp16 on a float32 Gemma 3 would overflow; the loading cell plans, the other obeys."""
+    import torch
+    import trl
+
+    import gemma_lab
+    from gemma_lab import hardware
+
+    loaded = []
+    names = {
+        "MODEL": model,
+        "path": model,
+        "gemma_lab": SimpleNamespace(
+            describe_machine=lambda: getattr(hardware, card),
+            plan_loading=gemma_lab.plan_loading,
+            portable_4bit=lambda model: model,
+        ),
+        "FastLanguageModel": SimpleNamespace(
+            from_pretrained=lambda **given: loaded.append(given) or (None, None)
+        ),
+    }
+    dtype = run_cells(NAME, "load", **names)["dtype"]
+    assert loaded[0]["load_in_4bit"] == ("270m" not in model) and loaded[0]["dtype"] is dtype
+    assert dtype is {"fp16": torch.float16, "bf16": torch.bfloat16, None: torch.float32}[mixed]
+    monkeypatch.setattr(trl, "SFTConfig", lambda **given: SimpleNamespace(**given))  # no card here
+    config = written_arguments(str(dtype).removeprefix("torch."), on_gpu=True)
+    assert (config.fp16, config.bf16) == (mixed == "fp16", mixed == "bf16")
+
+
+def test_paragraph_perplexities_are_those_of_transformers_own_loss():
+    """Its loss over one row is the mean surprise of all tokens but <bos>."""
+    import json
+    import math
+
+    import torch
+    from models import SMALL_IT
+    from notebook_cells import ROOT
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gemma_lab.lessons import nb05
+
+    model = AutoModelForCausalLM.from_pretrained(SMALL_IT, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_IT)
+    found = nb05.paragraph_perplexities(model, tokenizer)
+    data = json.loads((ROOT / "gemma_lab" / "data" / "paragraphs.json").read_text(encoding="utf-8"))
+    assert list(data) == ["English", "Vietnamese"] and [*map(len, data.values())] == [3, 3]
+    for language, texts in data.items():
+        total = count = 0
+        for text in texts:
+            ids = tokenizer(text, return_tensors="pt")["input_ids"]
+            assert ids[0, 0] == tokenizer.bos_token_id
+            total += model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+            count += ids.shape[1] - 1
+        wanted = pytest.approx(math.exp(total / count), rel=1e-4)
+        assert found[f"{language} paragraphs"] == wanted
+
+
+def test_on_a_mac_plain_peft_loads_where_the_notebook_trains(monkeypatch):
+    from machines import MAC
+    from models import SMALL_IT
+
+    from gemma_lab import hardware
+    from gemma_lab.lessons import nb05
+
+    monkeypatch.setattr(hardware, "describe_machine", lambda: MAC)
+    model, _ = nb05.PlainPeft.from_pretrained(SMALL_IT, load_in_4bit=False)
+    assert model.device.type == "cpu"

@@ -1,8 +1,10 @@
-"""Notebook 05: its exercises with solutions, its picture, and Unsloth or PEFT in three calls."""
+"""Notebook 05: exercises with solutions, a picture, an exam, Unsloth or PEFT in three calls."""
 
 from __future__ import annotations
 
-from gemma_lab import finetune, hardware, loading
+import json
+
+from gemma_lab import catalog, hardware, loading
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
 from gemma_lab.lessons.exercises import (
     Verdict,
@@ -93,6 +95,24 @@ def loss_curve(steps, losses, title: str, held_out: dict | None = None):
     return figure
 
 
+def paragraph_perplexities(model, tokenizer) -> dict[str, float]:
+    """Perplexity on our ordinary paragraphs, under "English paragraphs", "Vietnamese paragraphs".
+
+    Each text of data/paragraphs.json is read behind <bos>; the mean is over all their tokens.
+    """
+    import torch
+
+    from gemma_lab import scores
+
+    found = {}
+    paragraphs = json.loads((catalog.DATA / "paragraphs.json").read_text(encoding="utf-8"))
+    for language, texts in paragraphs.items():
+        rows = [tokenizer(text, return_tensors="pt")["input_ids"] for text in texts]
+        surprises = torch.cat([-scores.token_log_probs(model, ids, 1) for ids in rows])
+        found[f"{language} paragraphs"] = surprises.mean().exp().item()
+    return found
+
+
 class PlainPeft:
     """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
 
@@ -107,6 +127,8 @@ class PlainPeft:
         arguments = loading.plan_loading(model_name, precision, machine).kwargs()
         if dtype is not None:
             arguments["dtype"] = dtype
+        if machine.device == "mps":  # the notebook trains on the CPU there
+            arguments["device_map"] = {"": "cpu"}
         model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
         tokenizer = AutoTokenizer.from_pretrained(model_name)
         tokenizer.model_max_length = max_seq_length
@@ -130,7 +152,10 @@ class PlainPeft:
         A model that has them already comes back as it is, as with Unsloth: a cell may run twice.
         Raises: ValueError for LoftQ, which has to start from unquantized weights.
         """
+        import torch
         from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+
+        from gemma_lab import finetune
 
         if loftq_config:
             raise ValueError(
@@ -140,8 +165,6 @@ class PlainPeft:
         if isinstance(model, PeftModel):
             print("This model has LoRA adapters already. To start over, load it again.")
             return model
-        import torch
-
         torch.manual_seed(random_state)
         if getattr(model, "is_quantized", False):
             model = prepare_model_for_kbit_training(model, bool(use_gradient_checkpointing))
