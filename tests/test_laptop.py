@@ -1,0 +1,128 @@
+"""The codelabs with Google's own Gemma 3 270M: their `real-gemma` cells, and whole in laptop."""
+
+import math
+import re
+
+import nbformat
+import pytest
+from notebook_cells import ROOT, code_cells, numbers, tags, text_shown, with_values
+
+from tools import find_notebooks
+from tools.execute import execute
+
+INFERENCE, LORA = "04_quantized_inference", "05_lora_finetuning"
+GOOGLES = "google/gemma-3-270m: Google's own"
+
+
+@pytest.fixture(autouse=True)
+def laptop(real_gemma, monkeypatch):
+    """Kernels that choose laptop, where a copy of the real one is."""
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "laptop")
+
+
+def written(folder, name: str, cells: list) -> object:
+    """The path of a new notebook with these sources, each under the tags of its cell."""
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    new_cell = nbformat.v4.new_code_cell
+    notebook.cells = [new_cell(source, metadata={"tags": tagged}) for source, tagged in cells]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def run_real_cells(folder, name: str, change) -> dict[str, str]:
+    """What the set-up and the cells tagged `real-gemma` show, by tag; "all" is all of it.
+
+    Args: change: source -> source, applied to each cell; it shortens what takes long.
+    """
+    own = [cell for cell in code_cells(name)[2:] if "real-gemma" in tags(cell)]
+    cells = [(change("".join(c["source"])), tags(c)) for c in code_cells(name)[:2] + own]
+    result = execute(written(folder, name, cells))
+    assert result["error"] == ""
+    shown = {"all": "".join(map(text_shown, result["notebook"].cells))}
+    return shown | {
+        tag: text_shown(cell) for cell in result["notebook"].cells for tag in tags(cell)
+    }
+
+
+def shortened(source: str, num_tokens: int = 8, **values) -> str:
+    """`source` with shorter answers, and another value where it assigns to a name of `values`."""
+    for long in ("max_new_tokens=160", "max_new_tokens=120"):
+        source = source.replace(long, f"max_new_tokens={num_tokens}")
+    here = {name: value for name, value in values.items() if f"\n{name} = " in f"\n{source}"}
+    return with_values(source, **here) if here else source
+
+
+def test_codelab_1_asks_google_s_own(tmp_path):
+    shown = run_real_cells(tmp_path, INFERENCE, shortened)
+    assert GOOGLES in shown["machine"] and "268,098,176 parameters" in shown["load"]
+    assert len(shown["poem"].split()) >= 4
+    assert "<start_of_turn>" not in shown["all"]
+
+
+def test_codelab_2_trains_google_s_own(tmp_path):
+    shown = run_real_cells(tmp_path, LORA, lambda code: shortened(code, STEPS=2, EVERY=42))
+    assert GOOGLES in shown["all"] and not re.search(r"\bnan\b", shown["all"], re.I)
+    assert "1081 cards and 0 everyday rows" in shown["all"]
+    assert len(shown["before"].split()) >= 4
+    before, after = numbers(shown["held-out-loss"].split("loss:")[1])
+    assert 0 < after < before < math.log(262_144)  # a blind guess among all tokens
+    english, vietnamese = shown["old-answers"].splitlines()
+    for language, line in (("English", english), ("Vietnamese", vietnamese)):
+        was, now = numbers(line)
+        assert language in line and 1 < was < 100 and now < 2 * was
+
+
+@pytest.mark.slow
+def test_a_real_gemma_in_float16_is_seen(tmp_path):
+    """The wrong variant: it overflows, so the token of the largest NaN, <pad>, is all it writes."""
+    wrong = run_real_cells(
+        tmp_path, INFERENCE, lambda code: shortened(code).replace("torch.float32", "torch.float16")
+    )
+    assert GOOGLES in wrong["machine"] and not wrong["poem"].split()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """name -> the notebook, executed whole on first demand."""
+    done = {}
+
+    def run(name: str) -> dict:
+        if name not in done:
+            notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+            path = tmp_path_factory.mktemp("laptop") / f"{name}.ipynb"
+            nbformat.write(notebook, path)
+            done[name] = execute(path)
+        return done[name]
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
+def test_laptop_to_the_last_cell(path, whole):
+    result = whole(path.stem)
+    assert result["error"] == ""
+    said = "".join(map(text_shown, result["notebook"].cells))
+    assert "Profile:  laptop" in said
+    assert GOOGLES in said or path.stem not in (INFERENCE, LORA)
+
+
+@pytest.mark.slow
+def test_what_the_text_of_codelab_2_says_of_laptop(whole):
+    cells = whole(LORA)["notebook"].cells
+    shown = {tag: text_shown(cell) for cell in cells for tag in cell.metadata.get("tags", [])}
+    before, after = numbers(shown["held-out-loss"].split("loss:")[1])
+    assert 1 < before < 4 and after < 0.05 * before
+    topics, in_format, exact = numbers(shown["cards"])
+    assert topics == 4 == in_format and exact >= 3
+    assert "before: False · after: True" in shown["labels"]
+    assert "the same answer as before saving: True" in shown["loaded-adapter"]
+    (first, _), (third, _), (last, _) = [
+        numbers(line) for line in shown["loss-curve"].splitlines() if "step" in line
+    ]
+    assert first - third > 0.5 * (first - last)  # "most of the fall"
+    for line in shown["old-answers"].splitlines():
+        was, now = numbers(line)
+        assert was < now < 2 * was
