@@ -106,7 +106,7 @@ def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, h
     assert dtypes.pop("fp32") is torch.float32
     assert set(dtypes.values()) == {getattr(torch, half)}
     said = capsys.readouterr().out
-    assert (f"{half} takes its place" in said) == (half != "bfloat16")
+    assert ("in bf16 needs" in said and f"It runs in {half}: " in said) == (half != "bfloat16")
     (line,) = [line for line in tagged(NAME, "take-home").splitlines() if line.startswith("half")]
     capability = names["machine"].compute_capability
     cuda = SimpleNamespace(is_available=lambda: True, get_device_capability=lambda: capability)
