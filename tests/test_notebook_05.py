@@ -140,7 +140,7 @@ def written_arguments(dtype: str = "bfloat16", **values):
     import torch
 
     names = {"STEPS": 20, "LEARNING_RATE": 1e-3, "ROWS": 4, "ACCUMULATION": 1, "on_gpu": False}
-    names |= {"torch": torch, "dtype": getattr(torch, dtype)}
+    names |= {"torch": torch, "dtype": getattr(torch, dtype), "IN_4_BITS": False}
     return run_cells(NAME, "arguments", **names | values)["config"]
 
 
