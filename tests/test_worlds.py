@@ -121,6 +121,18 @@ def test_googles_own_270m_comes_from_the_hub(
     }
 
 
+@pytest.mark.slow
+def test_codelab_1_without_the_licence_of_7b_loses_only_that_part(learner, tmp_path):
+    learner.accepted[TOKEN].remove(LARGE)
+    name = "04_quantized_inference"
+    result = executed(stored(name), tmp_path, name)
+    assert result["error"] == ""
+    assert f"Accept the licence on https://huggingface.co/{LARGE}" in said(result)
+    assert not any(path.startswith(f"/{LARGE}/") for path in learner.fetched)
+    last = [cell for cell in result["notebook"].cells if cell.cell_type == "code"][-1]
+    assert text_shown(last)
+
+
 GPU = """
 from dataclasses import replace
 from gemma_lab import hardware
