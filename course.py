@@ -13,8 +13,8 @@
     python3 course.py clean                 delete the converted copy of Google's Gemma 3 270M
     python3 course.py fork OWNER/NAME       write your repository's name into the course
 
---without-gemma, with any of these, leaves Google's Gemma 3 270M out of the set-up from now on;
---with-gemma takes it in again.
+    python3 course.py --without-gemma       leave Google's Gemma 3 270M out, from now on
+    python3 course.py --with-gemma          get it, again if need be; both work with a command, too
 
 The first call makes an environment in .venv; later calls start in seconds. This file needs the
 standard library only: it checks Python, completes .venv, and calls what stands in tools/ there.
@@ -149,7 +149,8 @@ def add_gemma(python: Path, run=None, show=call) -> None:
         run([*pip, "-r", GEMMA.name])
         is_missing = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
     except CourseError as error:
-        is_missing = print(error, flush=True) or True
+        print(error, flush=True)
+        is_missing = True
     if is_missing:
         take_out(python)
         print("Without it for now; python3 course.py --with-gemma tries again.", flush=True)
@@ -163,16 +164,23 @@ def set_up() -> Path:
     return python
 
 
-def choose_gemma(is_wanted: bool) -> None:
-    """Remembers whether the set-up is to have Gemma 3 270M; if not, it is uninstalled."""
+def choose_gemma(flags: list[str]) -> None:
+    """Remembers whether the set-up is to have Gemma 3 270M; if not, it is uninstalled.
+
+    Args: flags: of --with-gemma and --without-gemma those that were given; the last one counts.
+    """
+    if not flags:
+        return
     python = python_in(VENV)
     (VENV / "gemma-stamp").unlink(missing_ok=True)
-    if is_wanted:
+    if flags[-1] == "--with-gemma":
         WITHOUT_GEMMA.unlink(missing_ok=True)
     else:
         WITHOUT_GEMMA.touch()
         if python.exists():
             take_out(python)
+        if gemma3.find():
+            print(f"{gemma3.find()} is kept: python3 course.py clean deletes it.")
 
 
 def take_out(python: Path) -> None:
@@ -229,8 +237,7 @@ def test(arguments: list[str]) -> int:
     if arguments:
         return call([*pytest, *arguments])
     colab = ensure(COLAB_VENV, COLAB_VERSIONS)
-    if call([python, "-m", "gemma_lab.gemma3"]):
-        print("The tests that need it are skipped.", flush=True)
+    call([python, "-m", "gemma_lab.gemma3"])  # says where it is; without it its tests are skipped
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
     two_workers = ["-n", "2", "--dist", "loadfile"]
     every = {
@@ -255,11 +262,10 @@ def test(arguments: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     check_python()
-    for flag in ("--with-gemma", "--without-gemma"):
-        if flag in words:
-            words = [word for word in words if word != flag]
-            choose_gemma(flag == "--with-gemma")
+    flags = [word for word in words if word in ("--with-gemma", "--without-gemma")]
+    words = [word for word in words if word not in flags]
     if words[:1] == ["test"] and not {"-h", "--help"} & {*words}:  # what follows belongs to pytest
+        choose_gemma(flags)
         return test(words[1:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -289,13 +295,19 @@ def main(words: list[str]) -> int:
         fork(arguments.name)
         return 0
     if arguments.command == "clean":
-        removed = gemma3.remove()
-        print(f"Deleted {removed}." if removed else f"There is no {gemma3.cache_folder()}.")
+        try:
+            removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
+        except OSError as error:
+            raise CourseError(f"{error} Close the notebooks that use it, then {AGAIN}.") from None
+        print(removed or f"There is no copy in {gemma3.cache_folder()}.\n", end="")
         return 0
     names = getattr(arguments, "names", [])
     find_notebooks(names)  # a misspelt name does not wait for the set-up
     names = [Path(name).name for name in names]  # a path may start from another folder than ROOT
+    choose_gemma(flags)
     python = set_up()
+    if flags and not words:
+        return 0
     offer_fork()
     if arguments.command == "lint":
         return call([python, "-m", "tools.lint", *names])

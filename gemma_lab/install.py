@@ -42,10 +42,7 @@ class SetupError(RuntimeError):
 
 
 def pins(extra: str = "course") -> dict:
-    """The course's requirements by name, as `packaging`'s `Requirement`, from the metadata.
-
-    Args: extra: "course" for those of requirements.txt, "gemma" for requirements-gemma.txt.
-    """
+    """The requirements of an extra, "course" or "gemma", by name, as `packaging` has them."""
     from packaging.requirements import Requirement
 
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gemma_lab import access, catalog, gemma3, hardware, install, tokens
@@ -40,40 +40,32 @@ def choose_profile(
     if requested not in PROFILES:
         names = ", ".join(PROFILES)
         raise ProfileError(f"GEMMA_LAB_PROFILE must be one of {names}, not {requested!r}.")
-    asked, second = "GEMMA_LAB_PROFILE asks for it.", "laptop" if has_270m else "pocket"
+    asked, here = "GEMMA_LAB_PROFILE asks for it.", "Google's Gemma 3 270M is here."
+    second, why = ("laptop", here) if has_270m else ("pocket", gemma3.MISSING)
     if requested == "pocket" or (requested == "laptop" and has_270m):
         return Profile(requested, asked)
     if requested == "laptop":
-        return Profile("pocket", f"GEMMA_LAB_PROFILE asks for laptop. {gemma3.MISSING}")
+        return Profile("pocket", f"GEMMA_LAB_PROFILE asks for laptop. {why}")
     if requested == "mirror":
         reason = f"From public copies of Google's checkpoints; the {TERMS} apply."
         return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
-        why = "Google's Gemma 3 270M is here." if has_270m else gemma3.MISSING
         return Profile(second, f"There is no NVIDIA GPU to use. {why}")
     if found.status == "ok":
         return Profile("hub", "The Hub grants access to Google's checkpoints.")
     if requested == "auto":
-        reason = found.advice
+        reason = f"{found.advice} {why}"
         if found.status in ("no-token", "bad-token", "licence"):
             copies = f"public copies by Unsloth, under the same {TERMS}."
             reason += f" Or set GEMMA_LAB_PROFILE to mirror: {copies}"
         return Profile(second, reason)
     if found.status == "no-network":
-        kept = "Models downloaded before still load."
-        return Profile("hub", f"{asked} {found.advice} {kept}")
+        return Profile("hub", f"{asked} {found.advice} Models downloaded before still load.")
     raise access.AccessError(found.advice)
 
 
-@dataclass
-class _State:
-    """All that this module remembers, for each GEMMA_LAB_PROFILE and each (repository, token)."""
-
-    chosen: dict = field(default_factory=dict)
-    granted: dict = field(default_factory=dict)
-
-
-_state = _State()
+# All that this module remembers: profiles by GEMMA_LAB_PROFILE, grants by repository and token.
+_chosen, _granted = {}, {}
 
 
 def current_profile(again: bool = False, ask: bool = False) -> Profile:
@@ -83,17 +75,17 @@ def current_profile(again: bool = False, ask: bool = False) -> Profile:
     """
     requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
     if again:
-        _state.chosen.clear()
+        _chosen.clear()
         tokens.ask_anew()
         if ask:
             tokens.find_token(ask=True)
-    if requested not in _state.chosen:
+    has_270m = gemma3.is_here()  # a set-up may have brought it since
+    if (requested, has_270m) not in _chosen:
         machine = hardware.describe_machine()
         asks_hub = requested == "hub" or (requested == "auto" and machine.device == "cuda")
         found = _access(FIRST_MODEL) if asks_hub else None
-        has_270m = gemma3.is_here()
-        _state.chosen[requested] = choose_profile(requested, machine, found, has_270m)
-    return _state.chosen[requested]
+        _chosen[requested, has_270m] = choose_profile(requested, machine, found, has_270m)
+    return _chosen[requested, has_270m]
 
 
 def main_model() -> str:
@@ -106,21 +98,22 @@ def main_model() -> str:
 
 def forget() -> None:
     """Clears all: the next profile is decided, and access asked for, as if for the first time."""
-    _state.__init__()
+    _chosen.clear()
+    _granted.clear()
 
 
 def _access(repo_id: str, is_public: bool = False) -> access.Access:
     """The Hub's answer to the token found now. Only a grant is kept: a licence may be accepted."""
     token = tokens.find_token()
     key = repo_id, token and hash(token.value)
-    if key not in _state.granted:
+    if key not in _granted:
         found = access.check_access(repo_id, token)
         if found.status == "bad-token" and is_public:  # refused, and kept from the client by now
             found = access.check_access(repo_id)
         if found.status != "ok":
             return found
-        _state.granted[key] = found
-    return _state.granted[key]
+        _granted[key] = found
+    return _granted[key]
 
 
 def checkpoint(hub_id: str, profile: str | None = None) -> str:
@@ -149,13 +142,15 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
     return _from_hub((now.uses_mirror and info and info.mirror) or hub_id, info, now)
 
 
-def _from_hub(asked: str, info: catalog.ModelInfo | None, now: Profile) -> str:
+def _from_hub(asked: str, info, now: Profile, found: access.Access | None = None) -> str:
     """The repository `asked`, if the Hub grants it or is out of reach; prints whose it is."""
     is_copy = info is not None and info.mirror == asked
-    found = _access(asked, is_public=is_copy)
+    found = found or _access(asked, is_public=is_copy)
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
     original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
+    if asked == gemma3.HUB_ID:
+        original = f", under {gemma3.TERMS}"
     reason = now.reason if found.status == "ok" else found.advice
     print(f"{asked} from the Hugging Face Hub{original}. {reason}")
     return asked
@@ -164,24 +159,30 @@ def _from_hub(asked: str, info: catalog.ModelInfo | None, now: Profile) -> str:
 def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
     """Google's Gemma 3 270M from the best source at hand, or what stands in for it.
 
-    These are a copy that was converted before; the Hub, with a token that it accepts; in hub, where
-    downloads are expected, the public mirror; the package, converted now.
+    These are a copy that was converted before; the Hub, with a token that it accepts; the public
+    mirror there; the package, converted now.
     """
+    is_here, why, sources = gemma3.is_here(), gemma3.MISSING, [info.mirror]
     if now.name == "pocket":
-        how = "The profile laptop gives Google's own." if gemma3.is_here() else gemma3.MISSING
-        reason = now.reason if how in now.reason else f"{now.reason} {how}"
-        return _stand_in(info.hub_id, info, Profile("pocket", reason))
-    sources = [info.hub_id] if tokens.find_token() and not now.uses_mirror else []
-    sources += [info.mirror] if now.name == "hub" else []
+        why = "The profile laptop gives Google's own." if is_here else why
+        why = now.reason if why in now.reason else f"{now.reason} {why}"
+        return _stand_in(info.hub_id, info, Profile("pocket", why))
+    if tokens.find_token() and not now.uses_mirror:
+        sources.insert(0, info.hub_id)
     for asked in sources if gemma3.find() is None else ():
-        if _access(asked, is_public=asked == info.mirror).status == "ok":
-            return _from_hub(asked, info, now)
+        found = _access(asked, is_public=asked == info.mirror)
+        is_kept = found.status == "no-network" and now.name == "hub" and not is_here
+        if found.status == "ok" or is_kept:
+            return _from_hub(asked, info, now, found)
+        why = f"{found.advice} {gemma3.MISSING}"
     try:
-        folder = gemma3.convert()
+        if is_here:
+            folder = gemma3.convert()
+            print(f"{info.hub_id}: Google's own, under {gemma3.TERMS}; by way of a Q4_K_M file.")
+            return str(folder)
     except install.SetupError as error:
-        return _stand_in(info.hub_id, info, Profile("pocket", str(error)))
-    print(f"{info.hub_id}: Google's own, under {gemma3.TERMS}; converted from a Q4_K_M file.")
-    return str(folder)
+        why = str(error)
+    return _stand_in(info.hub_id, info, Profile("pocket", why))
 
 
 def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:

@@ -30,6 +30,8 @@ def one_answer_rows() -> list[dict]:
 
 def encode(tokenizer, row: dict) -> tuple[torch.Tensor, int]:
     """Token ids (1, T) of the chat with its answer and end of turn, and where the answer starts."""
+    if not tokenizer.chat_template:
+        raise ValueError("A base model has no chat template: take an -it model for these rows.")
     chat = [{"role": "user", "content": row["prompt"]}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]

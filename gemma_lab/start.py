@@ -53,10 +53,11 @@ def setup(*packages: str, ask: bool = False) -> str:
 
 
 def _with_270m(chosen: profile.Profile) -> profile.Profile:
-    """The profile after Gemma 3 270M is installed, or as it was where that fails."""
+    """The profile after Gemma 3 270M is installed and converted, or as it was if that fails."""
     print(f"Gemma:    Google's Gemma 3 270M, {gemma3.COST}, under {gemma3.TERMS}.")
     try:
         install.install(install.pins("gemma").values())
+        gemma3.convert()
     except install.SetupError as error:
-        return profile.Profile(chosen.name, f"{chosen.reason} {error}")
-    return profile.current_profile(again=True)
+        return profile.Profile(chosen.name, f"Google's Gemma 3 270M is not here. {error}")
+    return profile.current_profile()

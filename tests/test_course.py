@@ -410,12 +410,16 @@ def test_the_set_up_names_size_and_terms_before_it_downloads_gemma(gemma, capsys
     assert gemma.add() == []  # it is there
 
 
-def test_left_out_once_it_stays_out_until_it_is_wanted(gemma, monkeypatch):
-    course.choose_gemma(False)
+def test_left_out_once_it_stays_out_until_it_is_wanted(gemma, monkeypatch, capsys):
+    monkeypatch.setattr(course.gemma3, "find", lambda: Path("copy"))
+    course.choose_gemma(["--without-gemma"])
+    assert "copy is kept: python3 course.py clean" in capsys.readouterr().out
     assert gemma.add() == [] and len(gemma.taken_out) == 1
-    course.choose_gemma(True)
+    course.choose_gemma([])
+    assert gemma.add() == []
+    course.choose_gemma(["--without-gemma", "--with-gemma"])
     assert gemma.add()
-    course.choose_gemma(False)
+    course.choose_gemma(["--without-gemma"])
     assert gemma.add() == [] and len(gemma.taken_out) == 2
 
 
@@ -439,30 +443,44 @@ def test_gemma_that_cannot_be_had_is_one_sentence_and_is_not_met_again(gemma, ca
     assert says in said and "--with-gemma tries again" in said and len(gemma.taken_out) == 1
     assert gemma.add() == [] and capsys.readouterr().out == ""
     gemma.run.fails = {}
-    course.choose_gemma(True)
+    course.choose_gemma(["--with-gemma"])
     assert gemma.add() and len(gemma.taken_out) == 1
 
 
-def test_the_flag_may_stand_anywhere_and_is_no_argument_of_the_command(monkeypatch):
+def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monkeypatch):
     chosen, called = [], []
-    monkeypatch.setattr(course, "choose_gemma", chosen.append)
+    monkeypatch.setattr(course, "choose_gemma", lambda flags: chosen.extend(flags))
     monkeypatch.setattr(course, "set_up", lambda: Path("python"))
     monkeypatch.setattr(course, "call", lambda command: called.append(command[1:]))
     course.main("--without-gemma run 4".split())
     course.main("lint --with-gemma".split())
     course.main("test tests/test_start.py --without-gemma".split())
-    assert chosen == [False, True, False]
+    assert chosen == ["--without-gemma", "--with-gemma", "--without-gemma"]
     assert called[0] == ["-m", "tools.execute", "4"] and called[1] == ["-m", "tools.lint"]
     assert called[2][-1] == "tests/test_start.py"
+    assert course.main(["--with-gemma"]) == 0 and len(chosen) == 4 and len(called) == 3
+    with pytest.raises(SystemExit):
+        course.main("--without-gemma rnu".split())
+    with pytest.raises(CourseError):
+        course.main("--without-gemma run 99".split())
+    assert len(chosen) == 4
 
 
 def test_clean_deletes_the_copy_and_needs_no_set_up(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path))
     monkeypatch.setattr(course, "set_up", None)
-    (tmp_path / "gemma_lab" / "gemma-3-270m").mkdir(parents=True)
-    assert course.main(["clean"]) == 0
-    assert "Deleted" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
-    assert course.main(["clean"]) == 0 and "There is no" in capsys.readouterr().out
+    copy = tmp_path / "gemma_lab_models" / "gemma-3-270m"
+    copy.mkdir(parents=True)
+    assert course.main(["clean"]) == 0 and not copy.exists()
+    assert capsys.readouterr().out == f"Deleted {copy}\n"
+    assert course.main(["clean"]) == 0 and "no copy" in capsys.readouterr().out
+
+    def is_used():
+        raise PermissionError(13, "used by another process")
+
+    monkeypatch.setattr(course.gemma3, "remove", is_used)
+    with pytest.raises(CourseError, match="Close the notebooks that use it"):
+        course.main(["clean"])
 
 
 def test_what_is_taken_out_is_what_the_requirements_name(monkeypatch):

@@ -26,7 +26,7 @@ def traces():
         "token": "HF_TOKEN" in os.environ,
         "folder": Path.cwd().name == "elsewhere",
         "path": "left" in sys.path,
-        "profile": bool(profile._state.chosen),
+        "profile": bool(profile._chosen),
         "secret": tokens.colab_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
         "dtype": torch.get_default_dtype() == torch.float64,

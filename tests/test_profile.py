@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_profile(requested, machine, access, with_270m, without):
     for has_270m, name in ((True, with_270m), (False, without)):
         chosen = profile.choose_profile(requested, machine, access, has_270m)
         assert chosen.name == name and chosen.reason
-    if with_270m != without and machine.device != "cuda":
+    if with_270m != without:
         assert "--with-gemma" in chosen.reason
 
 
@@ -72,18 +73,20 @@ def test_pocket_checkpoints_say_what_they_are(capsys):
 def sources(monkeypatch, tmp_path):
     """Where Gemma 3 270M may come from: a copy, granted repositories, the package."""
     found = types.SimpleNamespace(copy=None, granted=(), package=tmp_path / "made", asked=[])
+    found.refusal = Access("licence", "Accept it.")
 
     def access(repo_id, is_public=False):
         found.asked.append(repo_id)
-        return OK if repo_id in found.granted else Access("licence", "Accept it.")
+        return OK if repo_id in found.granted else found.refusal
 
     def convert():
-        if found.copy or found.package:
-            return found.copy or found.package
-        raise install.SetupError("The package is damaged.")
+        if isinstance(found.package, str):
+            raise install.SetupError(found.package)
+        return found.copy or found.package
 
     monkeypatch.setattr(profile, "_access", access)
     monkeypatch.setattr(profile.gemma3, "find", lambda: found.copy)
+    monkeypatch.setattr(profile.gemma3, "is_here", lambda: bool(found.copy or found.package))
     monkeypatch.setattr(profile.gemma3, "convert", convert)
     monkeypatch.setattr(profile.tokens, "find_token", lambda: "a token")
     return found
@@ -94,37 +97,59 @@ REAL, COPY = "google/gemma-3-270m", "unsloth/gemma-3-270m"
 
 @pytest.mark.parametrize("name", ["laptop", "hub"])
 def test_gemma_3_270m_comes_from_the_best_source_at_hand(sources, name, monkeypatch, capsys):
-    def get():
-        return profile.checkpoint(REAL, profile=name)
+    """Copy, Hub, mirror, package; each line names the terms."""
 
-    assert get() == str(sources.package) and "Terms of Use" in capsys.readouterr().out
-    sources.granted = (COPY,)  # where downloads are expected, before what went through Q4_K_M
-    assert get() == (COPY if name == "hub" else str(sources.package))
+    def get():
+        got, said = profile.checkpoint(REAL, profile=name), capsys.readouterr().out
+        assert "Terms of Use" in said and said.count("\n") == 1
+        return got
+
+    assert get() == str(sources.package) and sources.asked == [REAL, COPY]
+    sources.granted = (COPY,)
+    assert get() == COPY
     sources.granted = (REAL, COPY)
     assert get() == REAL
     monkeypatch.setattr(profile.tokens, "find_token", lambda: None)
-    assert get() == (COPY if name == "hub" else str(sources.package))
+    assert get() == COPY
     sources.asked.clear()
     sources.copy = sources.package.with_name("copy")
     assert get() == str(sources.copy) and sources.asked == []
-    assert capsys.readouterr().out.count("\n") == 4
 
 
+def test_in_hub_without_a_network_what_was_downloaded_before_still_loads(sources, capsys):
+    sources.refusal = Access("no-network", "Check the network.")
+    assert profile.checkpoint(REAL, profile="hub") == str(sources.package)
+    sources.package = None
+    assert profile.checkpoint(REAL, profile="hub") == REAL
+    assert "Check the network." in capsys.readouterr().out
+    assert profile.checkpoint(REAL, profile="laptop").endswith("pocket-small")
+
+
+@pytest.mark.parametrize(
+    "name, package, says",
+    [
+        ("laptop", "The package is damaged.", "The package is damaged."),
+        (
+            "laptop",
+            None,
+            "Accept it. Google's Gemma 3 270M is not here: `python3 course.py --with-",
+        ),
+        ("hub", None, "Accept it. Google's Gemma 3 270M is not here"),
+        ("pocket", None, "This cell asks for it. Google's Gemma 3 270M is not here"),
+        ("pocket", Path("made"), "This cell asks for it. The profile laptop gives Google's own."),
+    ],
+)
 def test_where_it_cannot_be_had_pocket_small_takes_its_place_and_says_why(
-    sources, monkeypatch, capsys
+    sources, capsys, name, package, says
 ):
-    sources.package, how = None, ["damaged", "--with-gemma", "The profile laptop"]
-    for name, is_here, word in zip(("laptop", "pocket", "pocket"), (True, False, True), how):
-        monkeypatch.setattr(profile.gemma3, "is_here", lambda is_here=is_here: is_here)
-        assert profile.checkpoint(REAL, profile=name).endswith("pocket-small")
-        said = capsys.readouterr().out
-        assert f"standing in for {REAL}. " in said and said.count("\n") == 1
-        assert [other in said for other in how] == [other == word for other in how]
+    sources.package = package
+    assert profile.checkpoint(REAL, profile=name).endswith("pocket-small")
+    said = capsys.readouterr().out
+    assert f"standing in for {REAL}. {says}" in said and said.count("\n") == 1
 
 
 def test_laptop_is_one_model_more(sources, monkeypatch, capsys):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "laptop")
-    monkeypatch.setattr(profile.gemma3, "is_here", lambda: True)
     assert profile.main_model() == REAL
     for info in catalog.CATALOG.values():
         if info.pocket and info.hub_id != REAL:
@@ -169,6 +194,13 @@ def test_the_command_says_what_this_machine_can_run():
     needed = memory.needed_gib(catalog.find("google/gemma-2b"), "fp32")
     assert f"{needed:.1f} " in rows["google/gemma-2b"]
     assert ("fits" in rows["google/gemma-2b"]) == (machine.free_gib > 4)
+
+
+def test_the_command_says_laptop_and_why(real_gemma, tmp_path):
+    code = "import runpy; runpy.run_module('gemma_lab', run_name='__main__')"
+    said = printed(code, tmp_path, GEMMA_LAB_PROFILE="auto", CUDA_VISIBLE_DEVICES="")
+    why = "There is no NVIDIA GPU to use. Google's Gemma 3 270M is here."
+    assert f"Profile: laptop. {why}" in said
 
 
 LOAD = """

@@ -39,6 +39,7 @@ def hosted(monkeypatch):
     monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "")
     monkeypatch.setattr(install, "install", install_now)
+    monkeypatch.setattr(gemma3, "convert", lambda: wanted.append("converted"))
     monkeypatch.setattr(gemma3, "is_here", lambda: bool(here))
     assert hardware.is_hosted()
     return wanted
@@ -48,8 +49,8 @@ def test_on_colab_and_kaggle_setup_gets_gemma_3_270m_and_says_what_it_costs(host
     assert start.setup() == "laptop"
     said = capsys.readouterr().out
     assert len(said.splitlines()) == 4 and "232 MB" in said and gemma3.TERMS in said
-    assert "gguf==0.19.0" in hosted and len(hosted) == 6
-    assert start.setup() == "laptop" and len(hosted) == 6
+    assert "gguf==0.19.0" in hosted and hosted[-1] == "converted" and len(hosted) == 7
+    assert start.setup() == "laptop" and len(hosted) == 7
 
 
 def test_an_index_that_fails_costs_the_notebook_nothing(hosted, monkeypatch, capsys):
@@ -59,7 +60,8 @@ def test_an_index_that_fails_costs_the_notebook_nothing(hosted, monkeypatch, cap
     monkeypatch.setattr(install, "install", fail)
     assert start.setup() == "pocket"
     said = capsys.readouterr().out.splitlines()
-    assert "did not answer" in said[-1] and said[-1].startswith("Profile:  pocket")
+    assert said[-1].startswith("Profile:  pocket. Google's Gemma 3 270M is not here. The package")
+    assert "did not answer" in said[-1] and len(said) == 4
 
 
 def test_nothing_is_installed_where_pocket_is_asked_for_nor_at_home(hosted, monkeypatch):

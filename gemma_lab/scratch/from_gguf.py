@@ -61,10 +61,10 @@ def weights(reader: GGUFReader) -> Iterator[tuple[str, torch.Tensor]]:
             name = f"model.layers.{parts[1]}.{IN_A_LAYER[parts[2]]}.weight"
         else:
             name = f"{OUTSIDE[parts[0]]}.weight"
-        values = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
+        values = dequantize(tensor.data, tensor.tensor_type)
         if "norm" in name:  # the file holds 1 + w, transformers w
-            values -= 1
-        yield name, values.to(torch.bfloat16)
+            values = values - 1
+        yield name, torch.from_numpy(values).to(torch.bfloat16)
 
 
 def vocabulary(reader: GGUFReader) -> tuple[list[str], list[float], list[int]]:
