@@ -250,6 +250,7 @@ def test(arguments: list[str]) -> int:
             every[f"Tests in random order {seed}"] = [*quick, *two_workers, *order, "tests"]
         for path in sorted((ROOT / "tests").glob("test_*.py")):
             every[f"{path.stem} alone"] = [*quick, path]
+        every["Gemma 3 270M with Colab's versions"] = [colab, "-m", "tools.colab", "--laptop"]
     every["Every notebook with Colab's versions, all cells twice"] = [colab, "-m", "tools.colab"]
     failed = []
     for name, command in every.items():

@@ -149,8 +149,8 @@ def _from_hub(asked: str, info, now: Profile, found: access.Access | None = None
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
     original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
-    if asked == gemma3.HUB_ID:
-        original = f", under {gemma3.TERMS}"
+    if info and info.hub_id == gemma3.HUB_ID:
+        original += f", 0.5 GB, under {gemma3.TERMS}" if not is_copy else ", 0.5 GB"
     reason = now.reason if found.status == "ok" else found.advice
     print(f"{asked} from the Hugging Face Hub{original}. {reason}")
     return asked

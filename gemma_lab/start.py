@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from gemma_lab import gemma3, hardware, install, profile, tokens
+from gemma_lab import gemma3, hardware, install, profile
 
 # Loggers that repeat in every layer what nobody can act on: a missing speed-up, a cast of int8.
 NOISY = ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions", "torchao")
@@ -45,8 +45,7 @@ def setup(*packages: str, ask: bool = False) -> str:
     if chosen.name == "pocket" and requested in ("auto", "laptop") and hardware.is_hosted():
         chosen = _with_270m(chosen)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
-    if chosen.name == "pocket" or (chosen.name == "laptop" and not tokens.find_token()):
-        # nothing is downloaded: progress bars would only be noise
+    if chosen.name != "hub":  # nothing is downloaded: progress bars would only be noise
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     return chosen.name

@@ -318,7 +318,8 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     assert len(orders) == 3 and not any("notebooks" in call for call in orders)
     assert not any(" -m  " in call for call in alone)  # a slow test runs once
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
-    assert len(calls) == 4 + len(orders) + len(alone)
+    assert "python -m tools.colab --laptop" in calls
+    assert len(calls) == 5 + len(orders) + len(alone)
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):

@@ -1,7 +1,8 @@
 """One formula, another rounding: the tolerance is a function of the type alone.
 
 `bound` is that of notebook 04's cell on attention. It lies at least three times above what eager
-and sdpa differ by on any model here, and below what another formula differs by.
+and sdpa differ by on any model here, and below what another formula differs by. What a CPU measures
+may be up to ten times what stands here, never more.
 """
 
 from pathlib import Path
@@ -32,11 +33,6 @@ MEASURED = {
 }
 
 
-@pytest.mark.parametrize("name, dtype", MEASURED)
-def test_what_was_measured_leaves_a_factor_of_three(name, dtype):
-    assert 0 < 3 * MEASURED[name, dtype] < bound(dtype)
-
-
 def test_sums_of_float32_that_are_not_1_are_no_divergence():
     """A row of a large vocabulary sums to 1.0000001: that alone would be as large as the bound."""
     torch.manual_seed(0)
@@ -62,7 +58,8 @@ def eager_and_sdpa(name: str, dtype: str) -> float:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", ["pocket-small-it", "pocket-large-it"])
 def test_eager_and_sdpa_of_gemma_1_differ_by_rounding(name, dtype):
-    assert 0 <= 3 * eager_and_sdpa(name, dtype) < bound(dtype)
+    distance = eager_and_sdpa(name, dtype)
+    assert distance <= 10 * MEASURED[name, dtype] and 3 * distance < bound(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -97,7 +94,7 @@ def thought(real_gemma):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_eager_and_sdpa_of_the_270m_differ_by_rounding(thought, dtype):
     distance = scores.kl(thought(dtype, "eager"), thought(dtype, "sdpa"))
-    assert 0 < 3 * distance < bound(dtype)
+    assert distance <= 10 * MEASURED["gemma-3-270m", dtype] and 3 * distance < bound(dtype)
 
 
 @pytest.mark.slow

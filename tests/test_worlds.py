@@ -91,7 +91,12 @@ def test_hub_to_the_last_cell(path, learner, tmp_path):
     assert "Profile:  hub" in said(result) and TOKEN not in json.dumps(result["notebook"])
     loaded = {name for name in POCKETS if f"/{name}/model.safetensors" in learner.fetched}
     number = path.stem[:2]
-    expected = {"02": {"unsloth/gemma-3-270m-it"}, "04": {SMALL, LARGE}, "05": {SMALL}}
+    expected = {
+        "02": {"unsloth/gemma-3-270m-it"},
+        "04": {SMALL, LARGE},
+        "05": {SMALL},
+        "06": {"google/gemma-2-2b-it"},
+    }
     assert loaded >= expected.get(number, set())
 
 

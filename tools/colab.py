@@ -1,7 +1,8 @@
 """Every notebook as on Colab: with the versions that it preinstalls, each on a machine of its own.
 
 `python -m tools.colab`, with the Python of an environment made from tests/colab.txt, tries all;
-`python -m tools.colab NOTEBOOK` executes one in this environment, all cells twice.
+`python -m tools.colab NOTEBOOK` executes one in this environment, all cells twice;
+`python -m tools.colab --laptop` gets Gemma 3 270M there, and asks it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ from tools import BUILD, ROOT, call, find_notebooks, run_main
 from tools.compare import asked_of_setup, code_of
 from tools.execute import TABLE_HEAD, execute, prepare, row
 
+LAPTOP = """
+import gemma_lab
+assert gemma_lab.setup() == "laptop"
+from transformers import AutoModelForCausalLM, AutoTokenizer
+path = gemma_lab.checkpoint("google/gemma-3-270m")
+tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
+text = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
+ids = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=1, do_sample=False)
+said = tokenizer.decode(ids[0])
+print(said)
+assert said.endswith(" đầu"), said
+"""
 PRELOADS = "import numpy, pandas, PIL, torch"  # as Colab does before the first cell
 
 
@@ -38,26 +51,41 @@ def run_on_colab(python: Path) -> list[str]:
 
 def run_one(python: Path, path: Path) -> list[str]:
     """The same for one notebook."""
-    machine, failed = BUILD / "colab" / path.stem, []
-    scripts = machine / python.parent.name
-    environment = {
-        "PYTHONPATH": str(ROOT / "tests" / "colab_stand_in"),
-        "PATH": os.pathsep.join([str(scripts), os.environ.get("PATH", "")]),
-        "GEMMA_LAB_PROFILE": "pocket",
-    }
-    shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=link_or_copy)
+    failed, (theirs, environment) = [], new_machine(python, path.stem)
     before = versions(python)
-    if call([scripts / python.name, "-m", "tools.colab", path.stem], **environment):
+    if call([theirs, "-m", "tools.colab", path.stem], **environment, GEMMA_LAB_PROFILE="pocket"):
         failed.append(path.stem)
-    after = versions(scripts / python.name)
+    after = versions(theirs)
     wanted = asked_of_setup(code_of(json.loads(path.read_text(encoding="utf-8"))))
     if wanted & before.keys() or wanted - after.keys():
         names = ", ".join(sorted(wanted))
         failed.append(f"{path.stem}: {names} were not what its set-up installed")
     if moved := [name for name in before if name != "torchao" and after.get(name) != before[name]]:
         failed.append(f"{path.stem}: its set-up moved {', '.join(moved)}")
-    shutil.rmtree(machine, ignore_errors=True)
+    shutil.rmtree(theirs.parent.parent, ignore_errors=True)
     return failed
+
+
+def new_machine(python: Path, name: str) -> tuple[Path, dict[str, str]]:
+    """The Python of a copy of the environment of `python`, and what its processes find."""
+    machine = BUILD / "colab" / name
+    shutil.rmtree(machine, ignore_errors=True)
+    shutil.copytree(python.parent.parent, machine, symlinks=True, copy_function=link_or_copy)
+    scripts = machine / python.parent.name
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "colab_stand_in"), str(ROOT)]),
+        "PATH": os.pathsep.join([str(scripts), os.environ.get("PATH", "")]),
+        "GEMMA_LAB_CACHE": str(machine / "cache"),
+    }
+    return scripts / python.name, environment
+
+
+def ask_270m(python: Path) -> bool:
+    """Whether Gemma 3 270M fails to come, without an account, and to answer on such a machine."""
+    theirs, environment = new_machine(python, "laptop")
+    status = call([theirs, "-c", LAPTOP], **environment, GEMMA_LAB_PROFILE="laptop")
+    shutil.rmtree(theirs.parent.parent, ignore_errors=True)
+    return bool(status)
 
 
 def link_or_copy(source: str, target: str) -> None:
@@ -76,6 +104,8 @@ def versions(python: Path) -> dict[str, str]:
 
 
 def main(names: list[str]) -> int:
+    if names == ["--laptop"]:
+        return ask_270m(Path(sys.executable))
     if not names:
         print(TABLE_HEAD, flush=True)
         failed = run_on_colab(Path(sys.executable))

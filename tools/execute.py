@@ -20,6 +20,7 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from gemma_lab.profile import current_profile
 from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks, run_main
 from tools.compare import read, source_hash
 from tools.pages import with_pictures, write_pages
@@ -171,10 +172,10 @@ def prepare(profile: str | None = None) -> None:
 
     Args: profile: by default that of GEMMA_LAB_PROFILE, or pocket. In hub there is a Hub.
     """
-    os.environ["GEMMA_LAB_PROFILE"] = profile or os.getenv("GEMMA_LAB_PROFILE") or "pocket"
-    os.environ.update(OFFLINE)
-    if os.environ["GEMMA_LAB_PROFILE"] in ("hub", "mirror"):
-        os.environ.pop("HF_HUB_OFFLINE")
+    chosen = profile or os.getenv("GEMMA_LAB_PROFILE") or "pocket"
+    needs_hub = chosen in ("hub", "mirror")
+    settings = {key: value for key, value in OFFLINE.items() if key != "HF_HUB_OFFLINE"}
+    os.environ.update(settings if needs_hub else OFFLINE, GEMMA_LAB_PROFILE=chosen)
     BUILD.mkdir(exist_ok=True)
     os.environ["IPYTHONDIR"] = str(BUILD / ".ipython")
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
@@ -185,6 +186,8 @@ def run(names: list[str], write: bool = False, profile: str | None = None) -> in
     """Execute, print the table, write pages; 1 if a cell failed."""
     paths, results = find_notebooks(names), []
     prepare(profile)
+    now = current_profile()
+    print(f"Profile: {now.name}. {now.reason}")
     print(TABLE_HEAD)
     for path in paths:
         result = execute(path)

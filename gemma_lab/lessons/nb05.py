@@ -116,8 +116,6 @@ def paragraph_perplexities(model, tokenizer) -> dict[str, float]:
 class PlainPeft:
     """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
 
-    name = "plain PEFT"
-
     @staticmethod
     def from_pretrained(model_name, max_seq_length=2048, dtype=None, load_in_4bit=True):
         """(model, tokenizer); doubly quantized nf4 if `load_in_4bit`; `dtype` None: best here."""
