@@ -121,7 +121,6 @@ def _write(folder: Path) -> None:
     from tqdm import tqdm
 
     from gemma_lab import catalog
-    from gemma_lab.scratch import from_gguf
 
     looks = "Converting Gemma 3 270M, once: {percentage:3.0f}% |{bar:24}| {elapsed}"
     bar = tqdm(total=100, file=sys.stdout, bar_format=looks, leave=False)
@@ -130,6 +129,7 @@ def _write(folder: Path) -> None:
         if hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
             raise ValueError("its sha256 is another one")
         bar.update(4)
+        from_gguf = import_module("gemma_lab.scratch.from_gguf")
         for percent in from_gguf.write(file, folder, catalog.CATALOG[HUB_ID].config):
             bar.update(percent)
 

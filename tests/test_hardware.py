@@ -1,5 +1,6 @@
 """What a described machine says of itself, and the real one."""
 
+import importlib.machinery
 import os
 import subprocess
 import sys
@@ -97,8 +98,11 @@ def test_a_card_that_torch_has_no_kernels_for_is_named_and_not_used(
         "memory_reserved": 0,
         "memory_allocated": 0,
     }
-    for name, answer in answers.items():
-        monkeypatch.setattr(f"torch.cuda.{name}", lambda *_, answer=answer: answer)
+    torch = types.ModuleType("torch")
+    torch.__spec__ = importlib.machinery.ModuleSpec("torch", None)
+    calls = {name: lambda *_, answer=answer: answer for name, answer in answers.items()}
+    torch.cuda = types.SimpleNamespace(**calls)
+    monkeypatch.setitem(sys.modules, "torch", torch)
     here = hardware.describe_machine()
     assert (here.device, here.gpu_name, here.compute_capability) == (device, "A card", capability)
     assert (here.free_gib == 15) == (device == "cuda")
