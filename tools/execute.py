@@ -188,6 +188,8 @@ def run(names: list[str], write: bool = False, profile: str | None = None) -> in
     prepare(profile)
     now = current_profile()
     print(f"Profile: {now.name}. {now.reason}")
+    if profile == "laptop" != now.name:
+        raise CourseError("Nothing was executed.")
     print(TABLE_HEAD)
     for path in paths:
         result = execute(path)
