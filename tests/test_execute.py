@@ -7,10 +7,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from notebook_cells import ROOT, made
 
 import tools
-from tools import compare, execute, pages
+from gemma_lab import gemma3
+from tools import CourseError, compare, execute, pages
 
 
 def test_a_failing_cell_is_named_with_its_error(tmp_path):
@@ -167,3 +169,13 @@ def test_the_kernel_imports_the_gemma_lab_that_is_hashed(tmp_path, monkeypatch):
     path = made(tmp_path, "import gemma_lab\nprint(gemma_lab.__file__)")
     shown = execute.execute(path)["notebook"].cells[0].outputs[0].text
     assert Path(shown.strip()) == ROOT / "gemma_lab" / "__init__.py"
+
+
+def test_laptop_is_not_answered_with_pocket(tmp_path, monkeypatch, capsys):
+    """Whoever names the profile gets it, or one sentence that says how."""
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "pocket")
+    monkeypatch.setattr(gemma3, "is_here", lambda: False)
+    monkeypatch.setattr(execute, "execute", lambda path: pytest.fail("it was executed"))
+    with pytest.raises(CourseError, match="Nothing was executed"):
+        execute.run(["01"], profile="laptop")
+    assert "--with-gemma" in capsys.readouterr().out
