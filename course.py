@@ -300,12 +300,12 @@ def main(words: list[str]) -> int:
         fork(arguments.name)
         return 0
     if arguments.command == "clean":
-        choose_gemma(flags)
         try:
             removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
         except OSError as error:
             raise CourseError(f"{error} Close the notebooks that use it, then {AGAIN}.") from None
         print(removed or f"There is no copy in {gemma3.cache_folder()}.\n", end="")
+        choose_gemma(flags)  # now that no copy stays in use
         return 0
     names = getattr(arguments, "names", [])
     find_notebooks(names)  # a misspelt name does not wait for the set-up

@@ -1,8 +1,8 @@
 """How a GGUF file of Gemma 3 becomes a checkpoint of transformers, to be read from top to bottom.
 
 A GGUF holds everything in one file: sizes, vocabulary, and tensors, quantized here. transformers
-reads its weights too, in twice the time, but builds another tokenizer from it: one that cuts
-"capital" into c, ap, it, al, and writes no <bos>.
+reads its weights too, but builds another tokenizer from it: one that cuts "capital" into c, ap, it,
+al, and writes no <bos>.
 Sources: the GGUF specification (github.com/ggml-org/ggml, docs/gguf.md); llama.cpp's
 `convert_hf_to_gguf.py`, which goes the other way; the published tokenizer.json of Gemma 3.
 """
