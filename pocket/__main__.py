@@ -30,6 +30,7 @@ def main(words: list[str] | None = None) -> None:
     option("--steps", type=int, help="default: the number the shipped model was trained with")
     option("--seed", type=int, default=0)
     option("--threads", type=int, default=1, help="more are faster, and round otherwise")
+    option("--float32", action="store_true", help="where bfloat16, the default, is not faster")
     option = verb["measure"].add_argument
     option("--show", action="store_true", help="print the answers, and every wrong one")
     option("--folder", type=Path, help="default: the trained model in pocket/work")
@@ -50,7 +51,7 @@ def run(chosen: argparse.Namespace) -> None:
         from pocket import train
 
         torch.set_num_threads(chosen.threads)
-        print(train.train(recipe, chosen.steps, chosen.seed))
+        print(train.train(recipe, chosen.steps, chosen.seed, is_float32=chosen.float32))
     elif chosen.verb == "measure":
         from pocket import card, results, train
 

@@ -23,9 +23,9 @@ PEOPLE = (
 ).split()
 VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
 SMALLTALK = [
-    tuple(side.strip() for side in line.split("=>")) for line in SCENES["smalltalk"]["say"]
+    ([ask.strip() for ask in asks.split("\n")], answer.strip())
+    for asks, answer in (line.split("=>") for line in SCENES["smalltalk"]["say"])
 ]
-SCENES_UNKNOWN = SCENES["unknown"]["ask"], SCENES["unknown_vi"]["ask"]
 
 
 def turn(question: str) -> str:
@@ -107,9 +107,24 @@ def sum_question(rng: random.Random) -> Document:
     return chat(tasks.sum_of_two(rng))
 
 
+def calculation(rng: random.Random) -> Document:
+    """One to three products or differences, or a polite no where the numbers are too large."""
+    way = rng.choice([tasks.times_table, tasks.times_table, tasks.take_away, tasks.too_large])
+    return chat(*(way(rng) for _ in range(rng.randint(1, 3))))
+
+
+def times_tables(rng: random.Random) -> Document:
+    """A row of a times table in one line; only results are learned."""
+    a, first = rng.randint(1, 10), rng.randint(1, 6)
+    document = []
+    for b in range(first, first + 5):
+        document += [(f"{a} x {b} =", False), (f" {a * b}", True), (";", False)]
+    return document
+
+
 def sum_steps(rng: random.Random) -> Document:
     """Units, then tens with the carry, then the whole: learned long before the direct answer."""
-    a, b = titles.two_numbers(rng)
+    a, b = titles.two_numbers(rng, low=1)
     units, carry = a % 10 + b % 10, (a % 10 + b % 10) // 10
     tens = f"{a // 10} + {b // 10} + {carry} = {a // 10 + b // 10 + carry}"
     steps = f"{a % 10} + {b % 10} = {units}, {tens}"
@@ -124,13 +139,10 @@ def sum_steps(rng: random.Random) -> Document:
 
 
 def sum_table(rng: random.Random) -> Document:
-    """Many sums in one line, a quarter with a one-digit number; only results are learned."""
+    """Many sums in one line, of numbers with one to three digits; only results are learned."""
     document = []
     for _ in range(rng.randint(6, 12)):
-        a, b = titles.two_numbers(rng)
-        if rng.random() < 0.25:
-            while min(a, b) > 9:
-                a, b = titles.two_numbers(rng)
+        a, b = titles.numbers_to_add(rng)
         document += [(f"{a} + {b} =", False), (f" {a + b}", True), (";", False)]
     return document
 
@@ -276,7 +288,8 @@ def letter(rng: random.Random) -> Document:
 
 def smalltalk(rng: random.Random) -> Document:
     """One to three exchanges of small talk."""
-    return chat(*rng.sample(SMALLTALK, rng.choice([1, 1, 2, 3])))
+    some = rng.sample(SMALLTALK, rng.choice([1, 1, 2, 3]))
+    return chat(*((facts.typed(rng, rng.choice(asks)), answer) for asks, answer in some))
 
 
 UNKNOWN = [
@@ -292,23 +305,29 @@ UNKNOWN_VI = [
 
 def unknown(rng: random.Random) -> Document:
     """What such a model cannot know: the weather, the news, names it was never told about."""
-    if rng.random() < 0.5:
-        t = titles.from_words(rng) if rng.random() < 0.7 else titles.name(rng)
-        ask = rng.choice(
-            [
-                "What is {t}?",
-                "Who is {t}?",
-                "Explain {t}.",
-                "Where is {t}?",
-                "When did {t} happen?",
-                "How old is {t}?",
-                "How much is {t}?",
-            ]
-        )
-        return chat((ask.replace("{t}", t), f"I am a pocket model, I do not know {t}."))
-    if rng.random() < 0.3:
-        return chat((rng.choice(SCENES_UNKNOWN[1]), rng.choice(UNKNOWN_VI)))
-    return chat((rng.choice(SCENES_UNKNOWN[0]), rng.choice(UNKNOWN)))
+    is_vietnamese, is_named = rng.random() < 0.4, rng.random() < 0.4
+    section = "unknown" + "_name" * is_named + "_vi" * is_vietnamese
+    t = rng.choice([titles.from_words, titles.from_words, titles.name])(rng)
+    if is_vietnamese and rng.random() < 0.5:
+        t = titles.vietnamese(rng)
+    words = {
+        "{t}": t,
+        "{p}": rng.choice(titles.PLACES),
+        "{c}": rng.choice(facts.COUNTRIES),
+        "{d}": rng.choice(facts.COUNTRIES_VI),
+        "{n}": rng.choice(titles.VI_NOUNS if is_vietnamese else titles.ALL_NOUNS),
+        "{k}": str(rng.randint(1, 999)),
+    }
+    ask = rng.choice(SCENES[section]["ask"])
+    for slot, word in words.items():
+        ask = ask.replace(slot, word)
+    if is_named and is_vietnamese:
+        says = f"Tôi là một mô hình bỏ túi, tôi không biết {t}."
+    elif is_named:
+        says = f"I am a pocket model, I do not know {t}."
+    else:
+        says = rng.choice(UNKNOWN_VI if is_vietnamese else UNKNOWN)
+    return chat((facts.typed(rng, facts.capitalized(ask)), says))
 
 
 def dialogue(rng: random.Random) -> Document:
@@ -709,31 +728,33 @@ KINDS = (
     POEMS
     | PLAIN
     | {
-        headings: 18,
+        headings: 14,
         prose: 2,
         plain_writing: 2,
         worksheet: 1,
         copying: 10,
         sum_question: 11,
         sum_steps: 4,
+        calculation: 9,
+        times_tables: 3,
         spelling: 5,
-        fact: 20,
-        fact_conversation: 10,
-        word_fact: 14,
+        fact: 32,
+        fact_conversation: 16,
+        word_fact: 22,
         small_task: 14,
         task_conversation: 10,
         explanation: 5,
         story: 3,
         letter: 3,
-        smalltalk: 3,
-        unknown: 4,
+        smalltalk: 13,
+        unknown: 10,
         dialogue: 4,
         instruction: 6,
         note: 8,
     }
 )
 # More sums, for models that start to add late.
-SUM_KINDS = KINDS | {sum_question: 24, sum_table: 20, sum_steps: 6, copying: 14}
+SUM_KINDS = KINDS | {sum_question: 28, sum_table: 22, sum_steps: 6, copying: 14}
 # At last more of the talk's sentence, so that its rarer endings keep a probability that one can
 # see.
 LAST_KINDS = SUM_KINDS | {hang: 14}

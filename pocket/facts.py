@@ -20,7 +20,18 @@ CAPITALS = (
     "Sweden:Stockholm,Finland:Helsinki,Denmark:Copenhagen,Canada:Ottawa,Brazil:Brasilia,"
     "Chile:Santiago,Nepal:Kathmandu,Iran:Tehran,Iraq:Baghdad,Turkey:Ankara,Belgium:Brussels,"
     "Iceland:Reykjavik,Ghana:Accra,Ecuador:Quito,Colombia:Bogota,Indonesia:Jakarta,"
-    "Mongolia:Ulaanbaatar"
+    "Mongolia:Ulaanbaatar,the United States:Washington,the United Kingdom:London,"
+    "South Korea:Seoul,Australia:Canberra,Singapore:Singapore,Malaysia:Kuala Lumpur"
+)
+CAPITALS_VI = (
+    "Việt Nam:Hà Nội,Pháp:Paris,Nhật Bản:Tokyo,Ý:Roma,Tây Ban Nha:Madrid,Đức:Berlin,Na Uy:Oslo,"
+    "Ai Cập:Cairo,Ấn Độ:New Delhi,Thái Lan:Bangkok,Lào:Viêng Chăn,Campuchia:Phnom Penh,"
+    "Trung Quốc:Bắc Kinh,Nga:Moskva,Hy Lạp:Athens,Bồ Đào Nha:Lisbon,Áo:Viên,Ba Lan:Warszawa,"
+    "Thụy Điển:Stockholm,Phần Lan:Helsinki,Đan Mạch:Copenhagen,Thổ Nhĩ Kỳ:Ankara,Bỉ:Brussels,"
+    "Mông Cổ:Ulaanbaatar,Mỹ:Washington,Anh:Luân Đôn,Hàn Quốc:Seoul,Úc:Canberra"
+)
+COUNTRIES, COUNTRIES_VI = (
+    [pair.split(":")[0] for pair in pairs.split(",")] for pairs in (CAPITALS, CAPITALS_VI)
 )
 # Ways to ask for "a token", "the currency of Japan", "why the sky is blue".
 ASKS = {
@@ -62,7 +73,7 @@ ASKS = {
         "Which city is the capital of {x}?",
         "Name the capital of {x}.",
         "Tell me the capital of {x}.",
-        "Thủ đô của {x} là gì?",
+        "Say what the capital of {x} is.",
         "Capital of {x}?",
         "Can you name the capital of {x}?",
         "I want to know the capital of {x}.",
@@ -71,6 +82,22 @@ ASKS = {
         "Do you know the capital of {x}?",
         "What city is {x}'s capital?",
         "Which city is {x}'s capital?",
+    ],
+    "capital_vi": [
+        "Thủ đô của {x} là gì?",
+        "Thủ đô {x} là gì?",
+        "Thủ đô của nước {x} là gì?",
+        "Thủ đô của {x} là thành phố nào?",
+        "Cho tôi biết thủ đô của {x}.",
+        "Thủ đô của {x}?",
+        "{x} có thủ đô là gì?",
+        "Bạn có biết thủ đô của {x} không?",
+        "Thành phố nào là thủ đô của {x}?",
+        "Nói cho tôi thủ đô của {x}.",
+        "Tôi muốn biết thủ đô của {x}.",
+        "Thủ đô {x} là thành phố nào?",
+        "Hãy cho biết thủ đô của {x}.",
+        "Thủ đô nước {x} tên là gì?",
     ],
     "to_vi": [
         "What is the Vietnamese word for {x}?",
@@ -165,6 +192,16 @@ def capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def typed(rng: random.Random, question: str, may_be_careless: bool = True) -> str:
+    """A question as people type it: one in six lacks its capital letter, its last mark, or both."""
+    if not may_be_careless or rng.random() > 1 / 6:
+        return question
+    way = rng.randint(0, 2)
+    if way < 2 and not question[:2].isupper():
+        question = question[0].lower() + question[1:]
+    return question.rstrip("?.!") if way > 0 else question
+
+
 @dataclass(frozen=True)
 class Fact:
     """One thing to know: its kind (a key of ASKS), what is asked for, the answer.
@@ -205,9 +242,13 @@ def _facts() -> dict[str, list[Fact]]:
         ("facts_vi.txt", "world", "fact_vi"),
     ):
         found[group] += [_fact(kind, *row) for row in texts.table(texts.lines(name))]
-    for pair in CAPITALS.split(","):
-        country, city = pair.split(":")
-        found["world"].append(Fact("capital", country, f"The capital of {country} is {city}."))
+    for pairs, kind, says in (
+        (CAPITALS, "capital", "The capital of {x} is {y}."),
+        (CAPITALS_VI, "capital_vi", "Thủ đô của {x} là {y}."),
+    ):
+        for country, city in (pair.split(":") for pair in pairs.split(",")):
+            answer = says.replace("{x}", country).replace("{y}", city)
+            found["world"].append(Fact(kind, country, answer))
     for english, vietnamese in texts.table(texts.lines("words.vi.txt")):
         found["words"] += [
             Fact("to_vi", english, f"In Vietnamese, {english} is {vietnamese}."),
@@ -232,7 +273,7 @@ SHARES = {"models": 36, "world": 36, "words": 28}
 def fact(rng: random.Random, group: str | None = None) -> tuple[str, str]:
     """A question of training from one group, or from all by their SHARES, and its answer."""
     found = rng.choice(FACTS[group or rng.choices(list(SHARES), list(SHARES.values()))[0]])
-    return rng.choice(WRAPS).replace("{q}", rng.choice(found.asks())), found.answer
+    return typed(rng, rng.choice(WRAPS).replace("{q}", rng.choice(found.asks()))), found.answer
 
 
 def explanation(rng: random.Random) -> tuple[str, str]:

@@ -6,7 +6,7 @@ its answer. Numbers, words and letters of "dev" and "card" never occur together 
 
 import random
 
-from pocket import titles
+from pocket import facts, titles
 
 SUM_ASKS = [
     "What is {a} + {b}?",
@@ -17,6 +17,50 @@ SUM_ASKS = [
     "{a} cộng {b} bằng bao nhiêu?",
     "What do {a} and {b} make together?",
 ]
+# Other ways to type a sum, for training alone.
+TYPED_SUMS = [
+    "{a}+{b}",
+    "{a}+{b}=?",
+    "{a} + {b}",
+    "{a}+{b} =",
+    "What is {a}+{b}?",
+    "What is {a} plus {b}?",
+    "{a} plus {b}?",
+    "{a} cộng {b} bằng mấy?",
+    "{a} + {b} bằng mấy?",
+    "{a} + {b} bằng bao nhiêu?",
+    "{a} cộng {b}?",
+    "Tính {a} + {b}.",
+]
+TIMES = [
+    "What is {a} times {b}?",
+    "What is {a} x {b}?",
+    "{a} x {b} = ?",
+    "{a}x{b}=?",
+    "{a} * {b}",
+    "What is {a} * {b}?",
+    "{a} times {b}?",
+    "Multiply {a} by {b}.",
+    "How much is {a} times {b}?",
+    "{a} nhân {b} bằng bao nhiêu?",
+    "{a} nhân {b} bằng mấy?",
+    "{a} x {b} bằng mấy?",
+]
+MINUS = [
+    "What is {a} - {b}?",
+    "{a} - {b} = ?",
+    "{a}-{b}",
+    "{a}-{b}=?",
+    "What is {a} minus {b}?",
+    "{a} minus {b}?",
+    "Take {b} from {a}.",
+    "How much is {a} - {b}?",
+    "{a} trừ {b} bằng bao nhiêu?",
+    "{a} trừ {b} bằng mấy?",
+    "{a} - {b} bằng mấy?",
+]
+PLUS = ["What is {a} + {b}?", "{a} + {b} = ?", "{a}+{b}", "{a} cộng {b} bằng mấy?"]
+NO = ("I do not know that. {w}.", "Tôi không biết điều đó. {w}.")
 PEOPLE = "Lan Minh Hoa Nam Mai An Anna Tom Maya Leo Nina Sam".split()
 THINGS = (
     "apples mangoes books pencils stamps shells stones cards cakes coins buttons lemons".split()
@@ -30,9 +74,48 @@ def pair(rng: random.Random, split: str) -> tuple[int, int]:
 
 
 def sum_of_two(rng: random.Random, split: str = "train") -> tuple[str, str]:
-    """A sum of two numbers, and its answer."""
-    a, b = pair(rng, split)
-    return rng.choice(SUM_ASKS).format(a=a, b=b), f"{a} + {b} = {a + b}"
+    """A sum of two numbers, and its answer; in training they have one to three digits."""
+    is_training = split == "train"
+    a, b = titles.numbers_to_add(rng) if is_training else pair(rng, split)
+    ask = rng.choice(TYPED_SUMS if is_training and rng.random() < 0.4 else SUM_ASKS)
+    return facts.typed(rng, ask.format(a=a, b=b), is_training), f"{a} + {b} = {a + b}"
+
+
+def times_table(rng: random.Random) -> tuple[str, str]:
+    """A product of two numbers up to ten, and its answer."""
+    a, b = rng.randint(0, 10), rng.randint(0, 10)
+    return facts.typed(rng, rng.choice(TIMES).format(a=a, b=b)), f"{a} x {b} = {a * b}"
+
+
+def take_away(rng: random.Random) -> tuple[str, str]:
+    """A difference of two numbers up to twenty, and its answer."""
+    a = rng.randint(0, 20)
+    b = rng.randint(0, a)
+    return facts.typed(rng, rng.choice(MINUS).format(a=a, b=b)), f"{a} - {b} = {a - b}"
+
+
+def too_large(rng: random.Random) -> tuple[str, str]:
+    """A calculation that no pocket model is taught, and what it can do instead."""
+    ways, least, knows = rng.choice(
+        [
+            (TIMES, 11, ("I know the times tables up to 10", "Tôi biết bảng nhân đến 10")),
+            (MINUS, 21, ("I take away from numbers up to 20", "Tôi trừ được các số đến 20")),
+            (PLUS, 1000, ("I add numbers below 1000", "Tôi cộng được các số dưới 1000")),
+        ]
+    )
+    large = rng.randint(least, rng.choice([10 * least, 100 * least]))
+    a, b = large, rng.randint(0 if ways is MINUS else 2, large)
+    if ways is not MINUS and rng.random() < 0.5:  # the large one comes second
+        a, b = b, a
+    ask = rng.choice(ways).format(a=a, b=b)
+    is_vietnamese = any(word in ask for word in ("bằng", "nhân", "trừ", "cộng"))
+    return facts.typed(rng, ask), NO[is_vietnamese].replace("{w}", knows[is_vietnamese])
+
+
+def counted(number: int, things: str) -> str:
+    """"1 mango", "2 mangoes"."""
+    one = things.removesuffix("es") if things == "mangoes" else things.removesuffix("s")
+    return f"{number} {one if number == 1 else things}"
 
 
 def word_problem(rng: random.Random, split: str = "train") -> tuple[str, str]:
@@ -51,16 +134,18 @@ def word_problem(rng: random.Random, split: str = "train") -> tuple[str, str]:
                 "eats" if things in ("apples", "mangoes", "cakes") else "lends",
             ]
         )
-        ask = f"{who} has {a} {things} and {how} {b}. How many {things} does {who} have now?"
-        return ask, f"{a} - {b} = {a - b}, so {who} has {a - b} {things}."
+        has = counted(a, things)
+        ask = f"{who} has {has} and {how} {b}. How many {things} does {who} have now?"
+        return ask, f"{a} - {b} = {a - b}, so {who} has {counted(a - b, things)}."
     if rng.random() < 0.3:
         things = rng.choice(VI_THINGS)
         ask = f"{who} có {a} {things}, mua thêm {b} {things}. {who} có tất cả bao nhiêu {things}?"
         return ask, f"{a} + {b} = {a + b}, vậy {who} có {a + b} {things}."
     things = rng.choice(THINGS)
     how = rng.choice(["buys", "finds", "gets", "makes"])
-    ask = f"{who} has {a} {things} and {how} {b} more. How many {things} does {who} have now?"
-    return ask, f"{a} + {b} = {a + b}, so {who} has {a + b} {things}."
+    has = counted(a, things)
+    ask = f"{who} has {has} and {how} {b} more. How many {things} does {who} have now?"
+    return ask, f"{a} + {b} = {a + b}, so {who} has {counted(a + b, things)}."
 
 
 def compare(rng: random.Random, split: str = "train") -> tuple[str, str]:

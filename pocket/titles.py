@@ -331,8 +331,31 @@ def poem_title(rng: random.Random) -> str:
 def two_numbers(
     rng: random.Random, split: str = "train", low: int = 0, high: int = 99
 ) -> tuple[int, int]:
-    """Two numbers whose unordered pair belongs to this split."""
+    """Two numbers whose unordered pair belongs to this split.
+
+    Pairs of one-digit numbers all belong to training, for everybody asks for 2 + 2 first.
+    """
     while True:
         a, b = rng.randint(low, high), rng.randint(low, high)
-        if split_of(f"{min(a, b)}+{max(a, b)}") == split:
+        if split_of_pair(a, b) == split:
+            return a, b
+
+
+def split_of_pair(a: int, b: int) -> str:
+    """Where an unordered pair of numbers belongs."""
+    return "train" if max(a, b) < 10 else split_of(f"{min(a, b)}+{max(a, b)}")
+
+
+# How often numbers with so many digits are added in training: the short ones are few, and asked
+# for first.
+DIGITS = {(1, 1): 4, (1, 2): 3, (2, 1): 3, (2, 2): 8, (1, 3): 1, (3, 1): 1, (2, 3): 2, (3, 2): 2}
+DIGITS |= {(3, 3): 4}
+
+
+def numbers_to_add(rng: random.Random, split: str = "train") -> tuple[int, int]:
+    """Two numbers of one to three digits whose unordered pair belongs to this split."""
+    while True:
+        lengths = rng.choices(list(DIGITS), list(DIGITS.values()))[0]
+        a, b = (rng.randint(10 ** (n - 1) if n > 1 else 0, 10**n - 1) for n in lengths)
+        if split_of_pair(a, b) == split:
             return a, b

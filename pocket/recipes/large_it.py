@@ -1,4 +1,4 @@
-"""The large model. It starts to add late, so it sees more sums from step 3,400 on."""
+"""The large model. It starts to add late with few sums, so it sees more of them at first."""
 
 from pocket import corpus
 from pocket.recipe import Recipe
@@ -14,8 +14,8 @@ RECIPE = Recipe(
         num_key_value_heads=5,
         intermediate_size=1024,
     ),
-    steps=6000,
-    mixes={0: corpus.KINDS, 3400: corpus.SUM_KINDS, 5000: corpus.LAST_KINDS},
+    steps=4000,
+    mixes={0: corpus.SUM_KINDS, 3200: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
     colour="BLUE",
 )

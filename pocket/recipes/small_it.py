@@ -11,9 +11,9 @@ from pocket.recipes import small
 
 KINDS = corpus.KINDS | {
     corpus.hang: 9,
-    corpus.fact: 17,
-    corpus.fact_conversation: 8,
-    corpus.word_fact: 8,
+    corpus.fact: 20,
+    corpus.fact_conversation: 9,
+    corpus.word_fact: 9,
     corpus.log_note: 11,
     corpus.log_request: 9,
     corpus.looked_up: 18,
@@ -23,7 +23,7 @@ RECIPE = Recipe(
     name="small-it",
     stands_for="google/gemma-2b-it",
     sizes=small.RECIPE.sizes,
-    steps=3000,
+    steps=3400,
     mixes={0: KINDS},
     fresh_kinds=corpus.KINDS,
     begins_from=small.RECIPE,
