@@ -4,7 +4,7 @@ python -m pocket train small-it      # resumable: run it again and it goes on wh
 python -m pocket measure small-it    # on the "dev" prompts; --show prints the answers
 python -m pocket ship small-it --hardware "…"   # on the "card" prompts, into gemma_lab
 python -m pocket data                # the rows that the codelabs read, into gemma_lab/data
-python -m pocket curves              # how the skills grew: pocket/curves.svg
+python -m pocket curves              # how they learned: pocket/curves.svg, pocket/nano.svg
 """
 
 import argparse
@@ -68,7 +68,7 @@ def run(chosen: argparse.Namespace) -> None:
     else:
         from pocket import curves
 
-        print(curves.write())
+        print(*curves.write())
 
 
 if __name__ == "__main__":

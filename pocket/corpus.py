@@ -695,6 +695,19 @@ def plain_writing(rng: random.Random) -> Document:
     return [(f"{facts.capitalized(title)}\n\n{body}<eos>", True)]
 
 
+def notes(rng: random.Random) -> Document:
+    """One to four facts on the world, a sentence each."""
+    return [
+        (" ".join(facts.fact(rng, "world")[1] for _ in range(rng.randint(1, 4))) + "<eos>", True)
+    ]
+
+
+def story_alone(rng: random.Random) -> Document:
+    """A story that nobody asked for."""
+    _, (text, _) = story(rng)
+    return [(text.removesuffix("<end_of_turn>\n") + "<eos>", True)]
+
+
 def worksheet(rng: random.Random) -> Document:
     """Questions and tasks without answers, one a line: what a base model takes a question for."""
     asks = [

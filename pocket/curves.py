@@ -1,16 +1,16 @@
-"""How the skills of the shipped models grew: `curves.svg`, from the logs in `pocket/curves/`."""
+"""How the shipped models learned, from the logs beside their weights: `curves.svg`, `nano.svg`."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from gemma_lab import figures
+from gemma_lab.profile import CHECKPOINTS
 from pocket import skills, train
 from pocket.recipe import Recipe
 from pocket.recipes import RECIPES
 
-LOGS = Path(__file__).with_name("curves")
-PICTURE = Path(__file__).with_name("curves.svg")
+FOLDER = Path(__file__).parent
 
 
 def curve(recipe: Recipe, skill: str) -> tuple[list[float], list[float]]:
@@ -20,10 +20,11 @@ def curve(recipe: Recipe, skill: str) -> tuple[list[float], list[float]]:
         runs.insert(0, runs[0].begins_from)
     slots, shares, steps_before = [0.0], [0.0], 0
     for run in runs:
-        log = train.log_of(run, LOGS)
+        log = train.log_of(CHECKPOINTS / run.shipped_name / train.LOG_NAME)
         for row in log:
             if skill in row:
-                slots.append((steps_before + row["step"]) * train.ROWS * train.LENGTH / 1e6)
+                steps = steps_before + row["step"]
+                slots.append(steps * train.rows_of(run) * train.LENGTH / 1e6)
                 shares.append(100 * row[skill])
         steps_before += log[-1]["step"]
     return slots, shares
@@ -46,7 +47,24 @@ def draw():
     return figure
 
 
-def write() -> Path:
-    """Draw, and save as `curves.svg`."""
-    draw().savefig(PICTURE, metadata={"Date": None})
-    return PICTURE
+def draw_loss(recipe: Recipe):
+    """The loss of a watched model by step, marked where its weights were kept."""
+    figures.use_style()
+    figure, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
+    log = train.log_of(CHECKPOINTS / recipe.shipped_name / train.LOG_NAME)
+    axis.plot([row["step"] for row in log], [row["loss"] for row in log], color=figures.BLUE)
+    for step in (*recipe.snapshots, recipe.steps):
+        axis.axvline(step, color=figures.GREY, linewidth=0.8, linestyle=":")
+    axis.set(xlabel="step", ylabel="loss, nats a token", ylim=(0, None))
+    axis.set_xticks((*recipe.snapshots, recipe.steps))
+    return figure
+
+
+def write() -> list[Path]:
+    """Draw both, and save them."""
+    watched = [recipe for recipe in RECIPES.values() if recipe.snapshots]
+    figures_of = {"curves": draw()} | {recipe.name: draw_loss(recipe) for recipe in watched}
+    files = [FOLDER / f"{name}.svg" for name in figures_of]
+    for file, figure in zip(files, figures_of.values()):
+        figure.savefig(file, metadata={"Date": None})
+    return files

@@ -7,7 +7,7 @@ Both are fixed.
 import random
 from dataclasses import dataclass
 
-from pocket import facts, poems, tasks, titles
+from pocket import facts, poems, tasks, texts, titles
 
 VIETNAMESE_REAL = (
     "Hội An",
@@ -20,19 +20,23 @@ VIETNAMESE_REAL = (
     "cầu Rồng",
     "Sa Pa",
 )
-# Typed for the exam: no line of training asks in these words.
-TALK = {
-    "dev": [
-        "Good afternoon! How is it going?",
-        "Are you able to speak Vietnamese?",
-        "What will the weather be on Friday?",
-    ],
-    "card": [
-        "Hi, nice to meet you!",
-        "Do you understand Vietnamese, too?",
-        "Who will win the next football match?",
-    ],
-}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that people type first, and what a good answer holds: one of `answers`."""
+
+    ask: str
+    answers: tuple[str, ...]
+
+
+def first_questions(split: str) -> list[Question]:
+    """Forty questions to look at while the models are made ("dev"), or twenty for the cards."""
+    dev, card = texts.parts("first_questions.txt")
+    return [
+        Question(ask, tuple(text.strip() for text in answers.split(";") if text.strip()))
+        for ask, answers in texts.table({"dev": dev, "card": card}[split])
+    ]
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def other_prompts(split: str) -> list[Prompt]:
     ]:
         found.append(Prompt("fact", (ask,)))
     found += [Prompt("task", (ask(rng, split)[0],)) for ask in [tasks.sum_of_two, *tasks.TASKS]]
-    found += [Prompt("talk", (ask,)) for ask in TALK[split]]
+    found += [Prompt("first", (question.ask,)) for question in first_questions(split)]
     return found
 
 
@@ -173,3 +177,26 @@ def new_wording_rows(each: int = 60) -> list[dict]:
         }
         for fact in known
     ]
+
+
+def calculation_rows(split: str, each: int = 60) -> list[dict]:
+    """All sums of two digits and the times tables, which training shows, and larger sums.
+
+    The sums of two numbers of three digits are pairs that training never draws.
+    """
+    found = [
+        {"kind": "digits", "prompt": f"What is {a} + {b}?", "answer": f"{a} + {b} = {a + b}"}
+        for a in range(1, 10)
+        for b in range(1, 10)
+    ]
+    found += [
+        {"kind": "times", "prompt": f"What is {a} times {b}?", "answer": f"{a} x {b} = {a * b}"}
+        for a in range(1, 11)
+        for b in range(1, 11)
+    ]
+    rng = random.Random(f"{split} hundreds")
+    for _ in range(each):
+        a, b = titles.two_numbers(rng, split, 100, 999)
+        ask = rng.choice(tasks.SUM_ASKS).format(a=a, b=b)
+        found.append({"kind": "hundreds", "prompt": ask, "answer": f"{a} + {b} = {a + b}"})
+    return found

@@ -6,16 +6,18 @@ import json
 import math
 import random
 import re
+import unicodedata
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, loading, scores
-from pocket import corpus, exam, ngram, train
+from pocket import corpus, exam, ngram, texts, train
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
 HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
+WORD = re.compile(r"[^\W\d_]+")
 HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
 
 
@@ -199,6 +201,7 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
     many = exam.poem_prompts(split)
     made = answers(model, tokenizer, [prompt.chat for prompt in many])
     rows = exam.one_answer_prompts(split) + exam.new_wording_rows()
+    rows += exam.calculation_rows(split)
     said = answers(model, tokenizer, [row["prompt"] for row in rows], 90)
     if show:
         for prompt, (text, stopped) in zip(asked, given):
@@ -232,4 +235,47 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
         "small tasks": share(right["task"]),
         "one-answer tasks": share(right["sum"] + right["fact"] + right["task"]),
         "facts in new wording": share(right["new"]),
+        "sums of one-digit numbers": share(right["digits"]),
+        "sums of three-digit numbers": share(right["hundreds"]),
+        "times tables to ten": share(right["times"]),
+    } | first_questions(model, tokenizer, split, show)
+
+
+def lexicon() -> set[str]:
+    """Every word, in lower case, of the texts, lists and modules that write the corpus."""
+    ours = texts.FOLDER.parent
+    files = [*texts.FOLDER.glob("*.txt"), *ours.glob("*.py"), ours / "words.txt"]
+    known = " ".join(file.read_text(encoding="utf-8") for file in files)
+    return set(WORD.findall(unicodedata.normalize("NFC", known.lower())))
+
+
+def judged(question: exam.Question, answer: str, stopped: bool, known: set[str]) -> str:
+    """ "answered", "declined", "wrong" or "babble".
+
+    Babble does not stop, runs in circles, or holds a word that is neither in the question nor in
+    `known`, a lexicon.
+    """
+    words = set(WORD.findall(answer.lower())) - set(WORD.findall(question.ask.lower()))
+    if not stopped or loops(answer) or not answer or words - known:
+        return "babble"
+    if any(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", answer) for text in question.answers):
+        return "answered"
+    polite = any(text in answer for text in ("not know", "không biết"))
+    return "declined" if polite else "wrong"
+
+
+def first_questions(model, tokenizer, split: str, show: bool = False) -> dict[str, float]:
+    """Shares of the questions that people type first; on "card" also of those kept until then."""
+    kept, known = exam.first_questions(split), lexicon()
+    asked = kept if split == "dev" else exam.first_questions("dev") + kept
+    given = answers(model, tokenizer, [question.ask for question in asked])
+    verdicts = [judged(question, *pair, known) for question, pair in zip(asked, given)]
+    if show:
+        for question, (text, _), verdict in zip(asked, given, verdicts):
+            print(f"{verdict:10}{question.ask}\n          {text}")
+    good = [verdict in ("answered", "declined") for verdict in verdicts]
+    return {
+        f"first questions answered or declined, of {len(asked)}": share(good),
+        f"those kept for this card, of {len(kept)}": share(good[-len(kept) :]),
+        "first questions answered with babble": share(verdict == "babble" for verdict in verdicts),
     }

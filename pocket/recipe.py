@@ -15,7 +15,7 @@ class Recipe:
     """A pocket model: what it stands for, its sizes, and how it is trained, measured and drawn."""
 
     name: str  # of the command; the shipped folder has "pocket-" before it
-    stands_for: str  # a model of Google's, by its id on the Hub
+    stands_for: str | None  # a model of Google's, by its id on the Hub
     sizes: dict  # in the names of transformers' configuration of the family
     steps: int
     mixes: dict[int, Kinds]  # the mix of documents, by the step from which on it holds
@@ -24,8 +24,10 @@ class Recipe:
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
-    colour: str | None = None  # of its line in curves.svg, a name in gemma_lab.figures; None: the
-    # line is that of another model, which begins from this one
+    snapshots: tuple[int, ...] = ()  # steps whose weights are shipped too: a model to be watched
+    rows: int | None = None  # of 256 tokens, that a step sees; None: as many as train.ROWS
+    colour: str | None = None  # of its line in curves.svg, a name in gemma_lab.figures; None: no
+    # line, or that of another model, which begins from this one
 
     def __post_init__(self):
         odd = {name: self.sizes[name] for name in WIDTHS if self.sizes[name] % 64}

@@ -5,23 +5,26 @@ from pathlib import Path
 
 import torch
 
-from pocket import data, exam, measures, precision, tuning
+from pocket import data, exam, measures, precision, tuning, watch
 from pocket.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Results:
-    """Measures by their name; the last two are empty where a recipe does not ask for them."""
+    """Measures by their name; the others are empty where a recipe does not ask for them."""
 
     measures: dict[str, float]
     bits: dict[str, tuple[float, float | None]] = field(default_factory=dict)  # KL, right answers
     tuning: dict[str, float] = field(default_factory=dict)
+    steps: list[watch.Step] = field(default_factory=list)
 
 
 def measure(recipe: Recipe, folder: Path, split: str, show: bool = False) -> Results:
     """What the model in `folder` does on the prompts of `split`; `show` prints its answers."""
     model, tokenizer = measures.load(folder)
     found = measures.plain_measures(model, tokenizer, recipe)
+    if recipe.snapshots:
+        return Results(found, steps=watch.steps_of(recipe, folder))
     if not recipe.is_chat:
         return Results(found | measures.base_measures(model, tokenizer, split))
     found |= measures.chat_measures(model, tokenizer, split, show)

@@ -1,4 +1,4 @@
-"""Puts a trained pocket model into gemma_lab: folder and card, log, and what it stands for."""
+"""Puts a trained pocket model into gemma_lab: its folder with a card, and what it stands for."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from gemma_lab.catalog import DATA
 from gemma_lab.profile import CHECKPOINTS
-from pocket import card, curves, results, train
+from pocket import card, results, train
 from pocket.recipe import Recipe
 
 TABLE = DATA / "pocket_models.json"  # the catalog finds the stand-ins here
@@ -31,9 +31,12 @@ def ship(recipe: Recipe, hardware: str) -> Path:
     source, target = train.check_trained(recipe, is_to_ship=True), CHECKPOINTS / recipe.shipped_name
     found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
-    text = card.card(recipe, model, found, train.log_of(recipe, train.WORK), hardware)
-    shutil.copytree(source, target, dirs_exist_ok=True)
-    shutil.copy(train.WORK / f"{recipe.name}.jsonl", curves.LOGS)
+    is_float32 = train.state_of(recipe, train.WORK)["float32"]
+    log = train.log_of(source / train.LOG_NAME)
+    text = card.card(recipe, model, found, log, hardware, is_float32)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
     (target / "README.md").write_text(text, encoding="utf-8")
-    note(recipe)
+    if recipe.stands_for:
+        note(recipe)
     return target

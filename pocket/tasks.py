@@ -113,7 +113,7 @@ def too_large(rng: random.Random) -> tuple[str, str]:
 
 
 def counted(number: int, things: str) -> str:
-    """"1 mango", "2 mangoes"."""
+    """ "1 mango", "2 mangoes"."""
     one = things.removesuffix("es") if things == "mangoes" else things.removesuffix("s")
     return f"{number} {one if number == 1 else things}"
 

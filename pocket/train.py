@@ -2,14 +2,16 @@
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
 last half, bfloat16 arithmetic on float32 weights (or float32, on a CPU that is faster with it). A
-step sees 12 rows of 256 tokens; a document
+step sees 12 rows of 256 tokens, if the recipe does not say otherwise; a document
 attends only to itself; the loss counts the model's turns only. The corpus of a step depends on its
 number and the seed alone.
 """
 
+import copy
 import json
 import math
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from pocket.recipe import Recipe, TrainingError
 WORK = Path(__file__).with_name("work")
 ROWS, LENGTH, BLOCK = 12, 256, 50
 LOG_EVERY, SAVE_EVERY = 50, 200
+LOG_NAME = "training_log.jsonl"  # in the folder of a trained model
 
 
 def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corpus.KINDS) -> list:
@@ -66,17 +69,23 @@ def packed_rows(tokenizer, rng: random.Random, num_rows: int, kinds: dict = corp
     return rows
 
 
-def batches(tokenizer, seed: int, first_step: int, mixes: dict):
-    """Yield (tokens, learned, owner), each (ROWS, LENGTH + 1), from step `first_step` on.
+def rows_of(recipe: Recipe) -> int:
+    """How many rows of LENGTH tokens a step sees."""
+    return recipe.rows or ROWS
 
-    `mixes` as in a recipe.
-    """
+
+def batches(tokenizer, seed: int, first_step: int, recipe: Recipe):
+    """Yield (tokens, learned, owner), each (rows, LENGTH + 1), from step `first_step` on."""
+    mixes, num_rows = recipe.mixes, rows_of(recipe)
     step = first_step
     while True:
         kinds = mixes[max(start for start in mixes if start <= step)]
-        rows = packed_rows(tokenizer, random.Random(f"{seed}-{step // BLOCK}"), ROWS * BLOCK, kinds)
+        rng = random.Random(f"{seed}-{step // BLOCK}")
+        rows = packed_rows(tokenizer, rng, num_rows * BLOCK, kinds)
         for at in range(step % BLOCK, BLOCK):
-            yield tuple(torch.tensor(column) for column in zip(*rows[at * ROWS : (at + 1) * ROWS]))
+            yield tuple(
+                torch.tensor(column) for column in zip(*rows[at * num_rows : (at + 1) * num_rows])
+            )
             step += 1
 
 
@@ -135,9 +144,8 @@ def fresh_model(recipe: Recipe, seed: int):
     return model
 
 
-def log_of(recipe: Recipe, folder: Path = WORK) -> list[dict]:
+def log_of(file: Path) -> list[dict]:
     """The log of a training: loss every LOG_EVERY steps and at the end, skills every SAVE_EVERY."""
-    file = folder / f"{recipe.name}.jsonl"
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     return [json.loads(line) for line in text.splitlines()]
 
@@ -162,11 +170,18 @@ def check_trained(recipe: Recipe, is_to_ship: bool = False) -> Path:
             f"{recipe.name} was trained with --seed {seed} --steps {steps}, and only what {how} "
             f"makes is shipped: delete {WORK / recipe.name}.pt, and train again."
         )
-    if is_to_ship and [row["step"] for row in log_of(recipe, WORK)][-1:] != [steps]:
+    if is_to_ship and [row["step"] for row in log_of(WORK / f"{recipe.name}.jsonl")][-1:] != [
+        steps
+    ]:
         raise TrainingError(
             f"The log of {recipe.name} lacks its end: delete {WORK / recipe.name}.pt, and {how}."
         )
     return WORK / recipe.name
+
+
+def snapshot(model, folder: Path, step: int) -> None:
+    """Keep the weights of this step in a subfolder of the model's folder."""
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / f"step-{step}")
 
 
 def words_of(begun: dict) -> str:
@@ -203,6 +218,13 @@ def train(
     if recipe.begins_from:
         train(recipe.begins_from, None, seed, work, is_float32)  # at once, if it is made already
         model.load_state_dict(state_of(recipe.begins_from, work)["model"])
+    stops = tokenizers_of_ours.STOPS
+    model.generation_config.update(
+        eos_token_id=stops if recipe.is_chat else stops[0],
+        pad_token_id=0,
+        bos_token_id=2,
+        do_sample=False,
+    )
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds, log = 0, 0.0, []
@@ -211,9 +233,11 @@ def train(
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-        log = [row for row in log_of(recipe, work) if row["step"] <= step]
+        log = [row for row in log_of(log_file) if row["step"] <= step]
     total, rows = 0.0, skills.rows()
-    for batch in batches(tokenizer, seed, step, recipe.mixes):
+    if step == 0 and 0 in recipe.snapshots:
+        snapshot(model, folder, 0)
+    for batch in batches(tokenizer, seed, step, recipe):
         if step >= steps:
             break
         began = time.monotonic()
@@ -240,14 +264,16 @@ def train(
             log.append(row)
             log_file.write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")
             total = 0.0
-        if step % SAVE_EVERY == 0 or step == steps:
+        if step in recipe.snapshots:
+            snapshot(model, folder, step)
+        if step % SAVE_EVERY == 0 or step == steps or step in recipe.snapshots:
             state = asked | {"step": step, "seconds": seconds, "model": model.state_dict()}
             state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             torch.save(state, f"{state_file}.new")
             Path(f"{state_file}.new").replace(state_file)
-    model.generation_config.update(
-        eos_token_id=tokenizers_of_ours.STOPS, pad_token_id=0, bos_token_id=2, do_sample=False
-    )
     model.to(torch.bfloat16).save_pretrained(folder)
+    if not recipe.is_chat:
+        tokenizer.chat_template = None  # as Gemma's base models have none
     tokenizer.save_pretrained(folder)
+    shutil.copy(log_file, folder / LOG_NAME)
     return folder

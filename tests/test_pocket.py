@@ -40,6 +40,7 @@ from pocket import (
     tasks,
     titles,
     train,
+    watch,
 )
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.__main__ import main
@@ -114,6 +115,8 @@ def test_a_recipe_has_the_architecture_of_what_it_stands_for(recipe):
         wide = heads * sizes.head_dim == sizes.hidden_size
         return kv_heads == 1, kv_heads == heads, wide
 
+    if recipe.stands_for is None:
+        return
     real, config = catalog.find(recipe.stands_for), recipe.config()
     assert config.model_type == real.family and kind(config) == kind(real)
     assert kind(real) != kind(
@@ -140,14 +143,16 @@ def test_the_gemma_2_recipe_has_its_caps_and_a_window_that_texts_exceed():
 
 def test_the_shipped_folders_and_their_table_are_those_of_the_recipes(tmp_path):
     known = json.loads(ship.TABLE.read_text(encoding="utf-8"))
+    stand_ins = [recipe for recipe in RECIPES.values() if recipe.stands_for]
     assert known == {
-        recipe.shipped_name: {"stands_for": recipe.stands_for} for recipe in RECIPES.values()
+        recipe.shipped_name: {"stands_for": recipe.stands_for} for recipe in stand_ins
     }, "a recipe is shipped by `python -m pocket ship NAME`"
     shipped = {path.name for path in CHECKPOINTS.iterdir()}
-    assert shipped == set(known), "a recipe is shipped by `python -m pocket ship NAME`"
+    ours = {recipe.shipped_name for recipe in RECIPES.values()}
+    assert shipped == ours, "a recipe is shipped by `python -m pocket ship NAME`"
     table = tmp_path / "models.json"
     shutil.copy(ship.TABLE, table)
-    for recipe in RECIPES.values():
+    for recipe in stand_ins:
         ship.note(recipe, table)
     assert table.read_bytes() == ship.TABLE.read_bytes()
     ship.note(dataclasses.replace(RECIPES["small"], name="new", stands_for="google/new"), table)
@@ -182,23 +187,29 @@ def test_all_together_are_small_enough_for_git():
 
 def test_the_shipped_cards_are_what_the_generator_writes(recipe, folder):
     """From a card's own numbers, the shipped config and the log: the same bytes."""
+    log = train.log_of(folder / train.LOG_NAME)
+    assert log[-1]["step"] == recipe.steps
     shipped = (folder / "README.md").read_text(encoding="utf-8")
     tables = [
         [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
         for table in re.findall(r"(?:^\|.*\n)+", shipped, re.M)
     ]
     facts_of, found, *others = tables
-    assert len(others) == recipe.is_chat + recipe.is_fine_tuned
-    steps = {
-        key: (float(kl), float(right) if right else None) for key, kl, right in (others or [[]])[0]
-    }
+    assert len(others) == recipe.is_chat + recipe.is_fine_tuned + bool(recipe.snapshots)
+    bits, watched = {}, []
+    if recipe.is_chat:
+        bits = {key: (float(kl), float(right) if right else None) for key, kl, right in others[0]}
+    if recipe.snapshots:
+        watched = [
+            watch.Step(int(step.replace(",", "")), float(perplexity), float(words), tuple(written))
+            for step, perplexity, words, *written in others[-1]
+        ]
     tuned = dict(others[1]) if recipe.is_fine_tuned else {}
     (hardware,) = [value.split(" minutes on ")[1] for key, value in facts_of if key == "wall time"]
     model = AutoModelForCausalLM.from_pretrained(folder)
-    log = train.log_of(recipe, curves.LOGS)
-    assert log[-1]["step"] == recipe.steps
-    found = Results(dict(found), steps, tuned)
-    assert card.card(recipe, model, found, log, hardware) == shipped
+    found = Results(dict(found), bits, tuned, watched)
+    is_float32 = "--float32" in dict(facts_of)["training"]
+    assert card.card(recipe, model, found, log, hardware, is_float32) == shipped
 
 
 def test_the_tokenizer_has_gemmas_conventions(tokenizer):
@@ -244,9 +255,26 @@ def conversations() -> list:
     return found
 
 
+@pytest.fixture(scope="module")
+def chat_tokenizer():
+    return AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-small-it")
+
+
+def test_a_model_has_a_chat_template_if_what_it_stands_for_has_one(recipe, folder, tokenizer):
+    template = tokenizers_of_ours.CHAT_TEMPLATE if recipe.is_chat else None
+    assert tokenizer.chat_template == template
+    assert (folder / "chat_template.jinja").exists() == recipe.is_chat
+    assert recipe.is_chat == (recipe.stands_for or "").endswith("-it")
+    settings = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    stops = tokenizers_of_ours.STOPS
+    assert settings["eos_token_id"] == (stops if recipe.is_chat else stops[0])
+
+
 @pytest.mark.parametrize("prompted", [True, False])
-def test_the_chat_template_renders_what_gemmas_does(tokenizer, prompted):
+def test_the_chat_template_renders_what_gemmas_does(chat_tokenizer, prompted):
     import trl
+
+    tokenizer = chat_tokenizer
 
     published = (Path(trl.__file__).parent / "chat_templates" / "gemma.jinja").read_text(
         encoding="utf-8"
@@ -270,12 +298,13 @@ def test_the_chat_template_renders_what_gemmas_does(tokenizer, prompted):
         [{"role": "user", "content": "x"}] * 2,
     ],
 )
-def test_the_chat_template_refuses_what_gemmas_refuses(tokenizer, conversation):
+def test_the_chat_template_refuses_what_gemmas_refuses(chat_tokenizer, conversation):
     with pytest.raises(Exception, match="not supported|alternate"):
-        tokenizer.apply_chat_template(conversation, tokenize=False)
+        chat_tokenizer.apply_chat_template(conversation, tokenize=False)
 
 
-def test_the_corpus_trains_the_chat_template_that_it_ships(tokenizer):
+def test_the_corpus_trains_the_chat_template_that_it_ships(chat_tokenizer):
+    tokenizer = chat_tokenizer
     asked = corpus.text_of(corpus.chat(("a?", "b."), ("c?", "d.")))
     said = [
         {"role": ("user", "assistant")[i % 2], "content": text}
@@ -411,7 +440,11 @@ def test_what_is_held_out_never_occurs_in_the_corpus(corpus_text):
     for a, b in re.findall(r"(\d+) \+ (\d+) = \d+[;<]", corpus_text):
         assert titles.split_of_pair(int(a), int(b)) == "train"
     for split in ("dev", "card"):
-        asked = [prompt.turns[-1] for prompt in exam.prompts(split) + exam.poem_prompts(split)]
+        asked = [
+            prompt.turns[-1]
+            for prompt in exam.prompts(split) + exam.poem_prompts(split)
+            if (split, prompt.kind) != ("dev", "first")  # these may be trained on
+        ]
         asked += [row["prompt"] for row in exam.one_answer_prompts(split)]
         asked += [ask for group in facts.FACTS for ask, _ in facts.held_out(split, group)]
         fixed = {"What is my name?", "What do I like?"}  # these need the turn before them
@@ -452,7 +485,7 @@ def test_the_exams_are_of_the_promised_size_and_share_nothing():
         "dialogue",
         "fact",
         "task",
-        "talk",
+        "first",
     }
     rows = {
         split: {row["prompt"] for row in exam.one_answer_prompts(split)}
@@ -541,7 +574,10 @@ def test_the_5_gram_model_has_witten_and_bells_probabilities():
 def test_a_curve_goes_through_the_log_and_on_from_the_model_before():
     recipe = RECIPES["small-it"]
     slots, shares = curves.curve(recipe, "sum")
-    own, before = (train.log_of(one, curves.LOGS) for one in (recipe, recipe.begins_from))
+    own, before = (
+        train.log_of(CHECKPOINTS / one.shipped_name / train.LOG_NAME)
+        for one in (recipe, recipe.begins_from)
+    )
     assert shares == [0.0] + [100 * row["sum"] for row in before + own if "sum" in row]
     steps = [row["step"] for row in before if "sum" in row]
     steps += [before[-1]["step"] + row["step"] for row in own if "sum" in row]
@@ -554,18 +590,30 @@ def test_the_picture_has_every_skill_and_a_line_for_every_trained_model():
         figure = curves.draw()
     curves.plt.close(figure)
     assert [axis.get_title(loc="left") for axis in figure.axes] == list(skills.TITLES.values())
-    gone_on_from = {recipe.begins_from.name for recipe in RECIPES.values() if recipe.begins_from}
+    chat_models = {recipe.name for recipe in RECIPES.values() if recipe.is_chat}
     for axis in figure.axes:
         lines = axis.get_lines()
-        assert {line.get_label() for line in lines} == set(RECIPES) - gone_on_from
+        assert {line.get_label() for line in lines} == chat_models
         assert len({line.get_color() for line in lines}) == len(lines)
     assert set(skills.rows()) == set(skills.TITLES)
+
+
+def test_a_watched_models_loss_is_drawn_from_its_log_with_the_steps_that_are_kept():
+    recipe = RECIPES["nano"]
+    log = train.log_of(CHECKPOINTS / recipe.shipped_name / train.LOG_NAME)
+    with curves.plt.rc_context():
+        figure = curves.draw_loss(recipe)
+    curves.plt.close(figure)
+    (axis,) = figure.axes
+    loss, *kept = axis.get_lines()
+    assert loss.get_xydata().tolist() == [[row["step"], row["loss"]] for row in log]
+    assert [line.get_xdata()[0] for line in kept] == [*recipe.snapshots, recipe.steps]
 
 
 @pytest.fixture
 def work(tmp_path, monkeypatch):
     """A folder for trainings of a few steps, each of them logged, with the shipped tokenizer."""
-    AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-small").save_pretrained(
+    AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-small-it").save_pretrained(
         tmp_path / "tokenizer"
     )
     for name, value in {"ROWS": 2, "BLOCK": 3, "LOG_EVERY": 1, "SAVE_EVERY": 2}.items():
@@ -574,8 +622,12 @@ def work(tmp_path, monkeypatch):
     return tmp_path
 
 
+def log_in(work: Path, recipe) -> list[dict]:
+    return train.log_of(work / f"{recipe.name}.jsonl")
+
+
 def losses(recipe, work: Path) -> dict[int, float]:
-    return {row["step"]: row["loss"] for row in train.log_of(recipe, work)}
+    return {row["step"]: row["loss"] for row in log_in(work, recipe)}
 
 
 def weights_of(folder: Path) -> dict:
@@ -605,7 +657,7 @@ def test_a_broken_training_goes_on_to_the_same_losses_and_weights(work, monkeypa
     folder = train.train(recipe, 7, work=broken)
     assert len(calls) == 6 + 3
     assert losses(recipe, broken) == expected and [
-        row["step"] for row in train.log_of(recipe, broken)
+        row["step"] for row in log_in(broken, recipe)
     ] == list(expected)
     assert all(torch.equal(weight, weights[name]) for name, weight in weights_of(folder).items())
     shutil.rmtree(broken)
@@ -633,10 +685,11 @@ def test_a_training_first_makes_the_model_that_it_begins_from(work, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "other", ["--seed 1 --steps 4", "--seed 0 --steps 2", "--seed 0 --steps 6"]
+    "other",
+    ["--seed 1 --steps 4", "--seed 0 --steps 2", "--seed 0 --steps 6", "--steps 4 --float32"],
 )
 def test_what_another_training_left_is_not_given_out_as_this_one(work, other, monkeypatch):
-    monkeypatch.setattr(train.train, "__defaults__", (None, 0, work))
+    monkeypatch.setattr(train.train, "__defaults__", (None, 0, work, False))
     train.train(RECIPES["small"], 4)
     made = (work / "small" / "model.safetensors").read_bytes()
     with pytest.raises(SystemExit) as refused:
@@ -646,7 +699,7 @@ def test_what_another_training_left_is_not_given_out_as_this_one(work, other, mo
     assert said.endswith(f"or delete {work / 'small.pt'}.") and "\n" not in said
     assert (work / "small" / "model.safetensors").read_bytes() == made
     main(["train", "small", "--steps", "4"])  # the same: it is given out at once
-    assert [row["step"] for row in train.log_of(RECIPES["small"], work)] == [1, 2, 3, 4]
+    assert [row["step"] for row in log_in(work, RECIPES["small"])] == [1, 2, 3, 4]
 
 
 def test_a_model_of_a_few_steps_is_nothing_to_begin_from(work):
@@ -758,3 +811,119 @@ def test_rounding_to_few_bits_keeps_few_levels():
         weight.abs().amax(1), model.model.layers[0].mlp.up_proj.weight.abs().amax(1)
     )
     assert torch.equal(precision.rounded(model, 3).lm_head.weight, model.lm_head.weight)
+
+
+def test_a_model_to_be_watched_keeps_its_weights_also_when_it_was_broken(work, monkeypatch):
+    recipe = dataclasses.replace(RECIPES["nano"], steps=5, snapshots=(0, 3), rows=2)
+    real, calls = train.loss_of, []
+
+    def breaks(*given):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    def kept(folder: Path) -> list:
+        return [watch.load(folder, step).state_dict() for step in (0, 3, None)]
+
+    unbroken = kept(train.train(recipe, work=work))
+    fresh = train.fresh_model(recipe, 0).to(torch.bfloat16).float().state_dict()
+    assert all(torch.equal(weight, fresh[name]) for name, weight in unbroken[0].items())
+    shutil.rmtree(work / "nano")
+    (work / "nano.pt").unlink()
+    monkeypatch.setattr(train, "loss_of", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(recipe, work=work)
+    broken = kept(train.train(recipe, work=work))
+    for one, other in zip(unbroken, broken):
+        assert all(torch.equal(weight, other[name]) for name, weight in one.items())
+    assert not torch.equal(broken[1]["lm_head.weight"], broken[2]["lm_head.weight"])
+
+
+def test_the_first_questions_are_sixty_in_two_languages_and_the_last_are_not_trained_on(
+    corpus_text,
+):
+    dev, card = (exam.first_questions(split) for split in ("dev", "card"))
+    assert (len(dev), len(card)) == (40, 20)
+    assert len({question.ask for question in dev + card}) == 60
+    accented = re.compile("[^\\W\\d_a-zA-Z]")  # also "Ai là …": every question here has one
+    for some in (dev, card):
+        assert sum(bool(accented.search(question.ask)) for question in some) in (
+            len(some) // 2,
+            len(some) // 2 - 1,
+        )
+    asked = {ask.rstrip("?.!") for ask in re.findall(r"user\n(.*)<end_of_turn>", corpus_text)}
+    assert len(asked) > 2000
+    assert not asked & {question.ask.lower().rstrip("?.!") for question in card}
+
+
+@pytest.mark.parametrize(
+    "answer, stopped, verdict",
+    [
+        ("2 + 2 = 4", True, "answered"),
+        ("2 + 2 = 44", True, "wrong"),
+        ("I am a pocket model, I do not know that.", True, "declined"),
+        ("Tôi không biết điều đó.", True, "declined"),
+        ("I am well, thank you.", True, "wrong"),
+        ("2 + 2 = 4", False, "babble"),
+        ("", True, "babble"),
+        ("L7 baoôn 4", True, "babble"),
+        ("la la la la = 4", True, "babble"),
+    ],
+)
+def test_an_answer_to_a_first_question_is_judged(answer, stopped, verdict):
+    question = exam.Question("What is 2 + 2?", ("= 4",))
+    assert measures.judged(question, answer, stopped, measures.lexicon()) == verdict
+
+
+def test_sums_are_dense_where_numbers_are_short_and_even_beyond():
+    rng = random.Random(8)
+    pairs = [titles.numbers_to_add(rng) for _ in range(20_000)]
+    assert {pair for pair in pairs if max(pair) < 10} == set(itertools.product(range(10), repeat=2))
+    lengths = [sorted(len(str(number)) for number in pair) for pair in pairs]
+    share = {kind: lengths.count(list(kind)) / len(pairs) for kind in [(1, 1), (2, 2), (3, 3)]}
+    assert min(share.values()) > 0.1 and share[2, 2] > 0.2
+    for low, high in ((0, 9), (10, 99), (100, 999)):
+        some = [a for a, _ in pairs if low <= a <= high]
+        middle = (low + high) / 2
+        assert 0.42 < sum(a <= middle for a in some) / len(some) < 0.58
+
+
+@pytest.mark.parametrize(
+    "task, sign, right",
+    [
+        (tasks.times_table, "x", lambda a, b: a * b),
+        (tasks.take_away, "-", lambda a, b: a - b),
+        (tasks.sum_of_two, "+", lambda a, b: a + b),
+    ],
+)
+def test_calculations_are_right_in_all_their_wordings(task, sign, right):
+    rng, asks = random.Random(5), set()
+    for _ in range(600):
+        ask, answer = task(rng)
+        a, b, result = map(
+            int, re.fullmatch(rf"(\d+) {re.escape(sign)} (\d+) = (\d+)", answer).groups()
+        )
+        assert result == right(a, b)
+        asked = [int(number) for number in re.findall(r"\d+", ask)]
+        assert asked == ([b, a] if ask.lower().startswith("take") else [a, b])
+        asks.add(re.sub(r"\d+", "0", ask))
+    assert len(asks) >= 20
+
+
+def test_what_is_too_large_is_declined_in_its_language():
+    rng = random.Random(6)
+    for _ in range(300):
+        ask, answer = tasks.too_large(rng)
+        numbers = [int(number) for number in re.findall(r"\d+", ask)]
+        limit = int(re.findall(r"\d+", answer)[0])
+        assert max(numbers) > limit or (limit == 1000 and max(numbers) == 1000), (ask, answer)
+        is_vietnamese = re.search("bằng|nhân|trừ|cộng", ask)
+        assert answer.startswith("Tôi không biết" if is_vietnamese else "I do not know")
+
+
+def test_one_mango_is_one_mango():
+    rng = random.Random(7)
+    said = " ".join(" ".join(tasks.word_problem(rng)) for _ in range(3000))
+    assert "1 mango " in said + " " and "2 mangoes" in said
+    assert not re.search(r"\b1 (?!more\b)(mangoes|\w+s)\b", said)

@@ -1,9 +1,8 @@
 """The shipped pocket models do what their cards say, and that is enough to teach with.
 
-The tests marked slow measure a card's numbers again from the shipped weights, on the same prompts.
-Two of them take less than the card did: a 5-gram model counts fewer documents, and fine-tuning
-takes fewer steps. The other tests measure a sample of the prompts, and compare it with the card as
-closely as a sample allows. No test reads a card alone: each limit is one for what was measured.
+The tests marked slow measure every number of a card again from the shipped weights, on the same
+prompts. The other tests measure a sample of the prompts, and compare it with the card as closely as
+a sample allows. No test reads a card alone: each limit is one for what was measured.
 """
 
 import math
@@ -13,11 +12,13 @@ import pytest
 import torch
 
 from gemma_lab import scores
-from pocket import data, exam, measures, precision, ship, tuning
+from pocket import data, exam, measures, precision, ship, tuning, watch
 from pocket.recipes import RECIPES
 
 CHAT = [name for name, recipe in RECIPES.items() if recipe.is_chat]
 FINE_TUNED = [name for name, recipe in RECIPES.items() if recipe.is_fine_tuned]
+WATCHED = [name for name, recipe in RECIPES.items() if recipe.snapshots]
+FIRST_QUESTIONS = {"small-it": 0.75, "large-it": 0.90, "gemma2-it": 0.90}  # at least so many
 SAMPLE = exam.one_answer_prompts("card")[::5]  # twenty of each kind
 ASK, RIGHT = "What is the capital of Japan?", "The capital of Japan is Tokyo."
 
@@ -77,9 +78,43 @@ def test_packed_rows_have_the_perplexity_of_their_documents_alone(name, loaded):
     assert measures.perplexity(model, rows) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", CHAT)
+def test_first_questions_and_short_sums_are_answered(name):
+    model, tokenizer = measures.load(folder_of(name))
+    some = (exam.first_questions("dev") + exam.first_questions("card"))[::4]
+    given = measures.answers(model, tokenizer, [question.ask for question in some], 90)
+    known = measures.lexicon()
+    verdicts = [measures.judged(question, *pair, known) for question, pair in zip(some, given)]
+    good = measures.share(verdict in ("answered", "declined") for verdict in verdicts)
+    assert good >= FIRST_QUESTIONS[name] - 0.1 and "babble" not in verdicts
+    rows = exam.calculation_rows("card")[:181:6]  # sums of one-digit numbers and times tables
+    said = measures.answers(model, tokenizer, [row["prompt"] for row in rows], 20)
+    right = measures.share(row["answer"] == text for row, (text, _) in zip(rows, said))
+    assert right >= 0.95
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_the_steps_of_a_watched_model_are_those_of_its_card(name):
+    """From noise to sense: every step is surer than the one before, and the last writes words."""
+    text = (folder_of(name) / "README.md").read_text(encoding="utf-8")
+    measured = watch.steps_of(RECIPES[name], folder_of(name))
+    written = re.findall(r"^\| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \| (.*) \|$", text, re.M)
+    assert [one.step for one in measured] == [int(row[0].replace(",", "")) for row in written]
+    for one, (_, perplexity, words, texts) in zip(measured, written):
+        assert one.perplexity == pytest.approx(float(perplexity), rel=0.02)
+        assert one.words == pytest.approx(float(words), abs=0.05)
+        assert " | ".join(text.replace("|", "\\|") for text in one.texts) == texts
+    perplexities, words = [one.perplexity for one in measured], [one.words for one in measured]
+    assert perplexities == sorted(perplexities, reverse=True)
+    assert words[0] < 0.5 and words[-1] == max(words) > 0.95
+    _, volcano, cake = measured[-1].texts
+    assert volcano.startswith("a mountain from which hot rock comes.")
+    assert cake.startswith("bánh nếp vuông ăn ngày Tết.")
+
+
 @pytest.mark.slow
 def test_plain_measures_are_those_of_the_card(name, loaded):
-    measured = measures.plain_measures(*loaded, RECIPES[name], with_ngram=False)
+    measured = measures.plain_measures(*loaded, RECIPES[name])
     card = on_card(name)
     for key, value in measured.items():
         assert value == pytest.approx(card[key], rel=0.02, abs=0.002), key
@@ -98,6 +133,10 @@ def test_chat_measures_are_those_of_the_card_and_good_enough(name, loaded):
     assert measured["stops by itself"] >= 0.98 and measured["free of loops"] >= 0.99
     assert measured["names a composed title"] >= 0.98 and measured["names a real title"] >= 0.90
     assert measured["different bodies of 100 poems"] >= 80
+    assert measured["sums"] >= 0.95 and measured["sums of one-digit numbers"] >= 0.97
+    good = "first questions answered or declined, of 60"
+    assert measured[good] >= FIRST_QUESTIONS[name]
+    assert measured["first questions answered with babble"] == 0
 
 
 @pytest.mark.slow
@@ -123,27 +162,15 @@ def test_the_librarys_precisions_hurt_in_the_order_of_the_card(name):
         assert kl == pytest.approx(card[kind], rel=0.5)  # another CPU rounds otherwise
 
 
-@pytest.fixture(scope="module")
-def five_grams():
-    """For each mix a 5-gram model of 10,000 documents; the card's has counted 60,000."""
-    _, tokenizer = measures.load(folder_of("small"))  # all have this one
-    return {
-        is_chat: measures.counted(tokenizer, RECIPES[name].fresh_kinds, 10_000)
-        for is_chat, name in ((False, "small"), (True, "small-it"))
-    }
-
-
 @pytest.mark.slow
-def test_every_model_is_twice_as_sure_as_a_5_gram_model(name, loaded, five_grams):
+def test_every_model_is_surer_than_a_5_gram_model_and_all_but_the_smallest_twice(name, loaded):
     (model, tokenizer), card, recipe = loaded, on_card(name), RECIPES[name]
     texts = {"perplexity": measures.fresh_rows(tokenizer, recipe.fresh_kinds)}
     if recipe.is_chat:
         texts["perplexity of right answers"] = measures.as_packed(tokenizer, SAMPLE)
     for key, rows in texts.items():
-        yardstick = measures.ngram_perplexity(five_grams[recipe.is_chat], rows)
-        assert measures.perplexity(model, rows) < yardstick / 2, key
-        # the card's has read six times as much
-        assert card[f"5-gram {key}"] < yardstick < 2 * card[f"5-gram {key}"], key
+        times = 1 if recipe.snapshots else 2
+        assert measures.perplexity(model, rows) < card[f"5-gram {key}"] / times, key
 
 
 @pytest.mark.parametrize("name", CHAT)
@@ -174,16 +201,14 @@ def test_the_larger_model_answers_more_and_is_surer():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FINE_TUNED)
 def test_fine_tuning_teaches_a_format_and_facts_and_forgets_little(name):
-    """A third of the card's steps, on every second row: enough to see what is learned."""
-    card, found = on_card(name), tuning.lora_measures(folder_of(name), steps=100, every=2)
-    before = "held-out loss before"
-    assert found[before] == pytest.approx(card[before], rel=0.05)
-    before = "old answers, perplexity before"
-    assert found[before] == pytest.approx(card[before], abs=0.03)
-    assert found["held-out loss after"] < 0.15 * found["held-out loss before"]
-    assert found["unseen topics in the new format"] >= 0.2 and found["new facts recalled"] >= 0.1
-    # the learning rate was high for most of these steps
-    assert found["old answers, perplexity times"] <= 1.4
+    card, found = on_card(name), tuning.lora_measures(folder_of(name))
+    for key, value in found.items():
+        if "seconds" not in key:  # another CPU rounds otherwise, 300 times
+            assert value == pytest.approx(card[key], rel=0.1, abs=0.1), key
+    assert found["held-out loss after"] < 0.05 * found["held-out loss before"]
+    assert found["unseen topics in the new format"] >= 0.7
+    assert found["new facts recalled"] >= 0.7
+    assert found["old answers, perplexity times"] <= 1.1
 
 
 def test_few_bits_break_the_answers():

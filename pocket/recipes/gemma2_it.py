@@ -20,8 +20,8 @@ RECIPE = Recipe(
         attn_logit_softcapping=50.0,
         final_logit_softcapping=30.0,
     ),
-    steps=3600,
-    mixes={0: corpus.SUM_KINDS, 2900: corpus.LAST_KINDS},
+    steps=3200,
+    mixes={0: corpus.SUM_KINDS, 2500: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
     colour="GREY",
 )
