@@ -122,6 +122,16 @@ def times_tables(rng: random.Random) -> Document:
     return document
 
 
+def differences(rng: random.Random) -> Document:
+    """Many differences of numbers up to twenty in one line; only results are learned."""
+    document = []
+    for _ in range(rng.randint(6, 12)):
+        _, line = tasks.take_away(rng)
+        question, result = line.split(" =")
+        document += [(f"{question} =", False), (result, True), (";", False)]
+    return document
+
+
 def sum_steps(rng: random.Random) -> Document:
     """Units, then tens with the carry, then the whole: learned long before the direct answer."""
     a, b = titles.two_numbers(rng, low=1)
@@ -172,6 +182,12 @@ def headings(rng: random.Random) -> Document:
 def fact(rng: random.Random) -> Document:
     """One fact, asked for in one of its phrasings."""
     return chat(facts.fact(rng))
+
+
+def first_fact(rng: random.Random) -> Document:
+    """One of the few facts that everybody asks for first."""
+    found = rng.choice(facts.FIRST)
+    return chat((facts.typed(rng, rng.choice(found.asks())), found.answer))
 
 
 def word_fact(rng: random.Random) -> Document:
@@ -766,11 +782,18 @@ KINDS = (
         note: 8,
     }
 )
-# More sums, for models that start to add late.
-SUM_KINDS = KINDS | {sum_question: 28, sum_table: 22, sum_steps: 6, copying: 14}
+# More of what small models learn last: tasks whose steps nobody shows.
+TASK_KINDS = {small_task: 24, task_conversation: 16, calculation: 14, differences: 5}
+# The mix of models that begin from nothing: more sums and tasks, and fewer of the facts, which they
+# learn well.
+WHOLE_KINDS = KINDS | TASK_KINDS
+WHOLE_KINDS |= {sum_question: 28, sum_table: 22, sum_steps: 6, copying: 14}
+WHOLE_KINDS |= {fact: 24, fact_conversation: 12, word_fact: 16}
+# They start to add late, so they see many sums at first.
+FIRST_KINDS = WHOLE_KINDS | {sum_question: 56, sum_table: 44, sum_steps: 10}
 # At last more of the talk's sentence, so that its rarer endings keep a probability that one can
-# see.
-LAST_KINDS = SUM_KINDS | {hang: 14}
+# see, and of what everybody asks first.
+LAST_KINDS = WHOLE_KINDS | {hang: 14, first_fact: 4}
 
 
 def document(rng: random.Random, kinds: dict = KINDS) -> Document:

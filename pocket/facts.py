@@ -267,6 +267,15 @@ def _facts() -> dict[str, list[Fact]]:
 
 
 FACTS = _facts()
+FIRST = [
+    fact
+    for fact in FACTS["models"] + FACTS["world"] + FACTS["words"]
+    if fact.key
+    in (
+        *("Vietnam", "Việt Nam", "thủ đô của nước ta", "France", "Pháp", "Japan", "Nhật Bản"),
+        *("Gemma", "mô hình Gemma", "a pocket model", "mô hình bỏ túi", "hello", "xin chào"),
+    )
+]
 SHARES = {"models": 36, "world": 36, "words": 28}
 
 

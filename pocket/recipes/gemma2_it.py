@@ -20,8 +20,8 @@ RECIPE = Recipe(
         attn_logit_softcapping=50.0,
         final_logit_softcapping=30.0,
     ),
-    steps=3200,
-    mixes={0: corpus.SUM_KINDS, 2500: corpus.LAST_KINDS},
+    steps=4200,
+    mixes={0: corpus.FIRST_KINDS, 1200: corpus.WHOLE_KINDS, 3200: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
     colour="GREY",
 )

@@ -1,4 +1,4 @@
-"""The large model. It starts to add late with few sums, so it sees more of them at first."""
+"""The large model."""
 
 from pocket import corpus
 from pocket.recipe import Recipe
@@ -14,8 +14,8 @@ RECIPE = Recipe(
         num_key_value_heads=5,
         intermediate_size=1024,
     ),
-    steps=4000,
-    mixes={0: corpus.SUM_KINDS, 3200: corpus.LAST_KINDS},
+    steps=5600,
+    mixes={0: corpus.FIRST_KINDS, 1800: corpus.WHOLE_KINDS, 4200: corpus.LAST_KINDS},
     fresh_kinds=corpus.KINDS,
     colour="BLUE",
 )

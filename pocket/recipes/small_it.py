@@ -9,21 +9,31 @@ from pocket import corpus
 from pocket.recipe import Recipe
 from pocket.recipes import small
 
-KINDS = corpus.KINDS | {
-    corpus.hang: 9,
-    corpus.fact: 20,
-    corpus.fact_conversation: 9,
-    corpus.word_fact: 9,
-    corpus.log_note: 11,
-    corpus.log_request: 9,
-    corpus.looked_up: 18,
-}
+KINDS = (
+    corpus.KINDS
+    | corpus.TASK_KINDS
+    | {
+        corpus.hang: 9,
+        corpus.smalltalk: 16,
+        corpus.sum_question: 16,
+        corpus.sum_table: 12,
+        corpus.small_task: 26,
+        corpus.task_conversation: 18,
+        corpus.fact: 12,
+        corpus.fact_conversation: 6,
+        corpus.word_fact: 6,
+        corpus.first_fact: 4,
+        corpus.log_note: 11,
+        corpus.log_request: 9,
+        corpus.looked_up: 18,
+    }
+)
 
 RECIPE = Recipe(
     name="small-it",
     stands_for="google/gemma-2b-it",
     sizes=small.RECIPE.sizes,
-    steps=3400,
+    steps=4400,
     mixes={0: KINDS},
     fresh_kinds=corpus.KINDS,
     begins_from=small.RECIPE,
