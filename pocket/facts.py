@@ -192,9 +192,9 @@ def capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def typed(rng: random.Random, question: str, may_be_careless: bool = True) -> str:
+def typed(rng: random.Random, question: str) -> str:
     """A question as people type it: one in six lacks its capital letter, its last mark, or both."""
-    if not may_be_careless or rng.random() > 1 / 6:
+    if rng.random() > 1 / 6:
         return question
     way = rng.randint(0, 2)
     if way < 2 and not question[:2].isupper():

@@ -17,8 +17,8 @@ from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
 HANG = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
-WORD = re.compile(r"[^\W\d_]+")
 HANG_NEXT = ("đầu", "giả", "ngày", "hóa", "rẻ", "sỉ")
+WORD = re.compile(r"[^\W\d_]+")
 
 
 def load(folder):
@@ -250,7 +250,7 @@ def lexicon() -> set[str]:
 
 
 def judged(question: exam.Question, answer: str, stopped: bool, known: set[str]) -> str:
-    """ "answered", "declined", "wrong" or "babble".
+    """The verdict: "answered", "declined", "wrong" or "babble".
 
     Babble does not stop, runs in circles, or holds a word that is neither in the question nor in
     `known`, a lexicon.

@@ -78,7 +78,8 @@ def sum_of_two(rng: random.Random, split: str = "train") -> tuple[str, str]:
     is_training = split == "train"
     a, b = titles.numbers_to_add(rng) if is_training else pair(rng, split)
     ask = rng.choice(TYPED_SUMS if is_training and rng.random() < 0.4 else SUM_ASKS)
-    return facts.typed(rng, ask.format(a=a, b=b), is_training), f"{a} + {b} = {a + b}"
+    ask = ask.format(a=a, b=b)
+    return facts.typed(rng, ask) if is_training else ask, f"{a} + {b} = {a + b}"
 
 
 def times_table(rng: random.Random) -> tuple[str, str]:
