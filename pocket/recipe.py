@@ -21,6 +21,7 @@ class Recipe:
     mixes: dict[int, Kinds]  # the mix of documents, by the step from which on it holds
     fresh_kinds: Kinds  # its perplexity is measured on fresh documents of this mix
     family: str = "gemma"  # transformers' model_type
+    restart: int | None = None  # the step at which the learning rate rises again; None: never
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
