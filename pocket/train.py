@@ -1,10 +1,10 @@
 """Trains a pocket model. A training that was stopped goes on from its last saved state.
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
-last half (once more where a recipe restarts it, as in arXiv:1608.03983), bfloat16 arithmetic on float32 weights (or float32, on a CPU that is faster with it). A
-step sees 12 rows of 256 tokens, if the recipe does not say otherwise; a document
-attends only to itself; the loss counts the model's turns only. The corpus of a step depends on its
-number and the seed alone.
+last half (once more from the step where a recipe restarts it, as in arXiv:1608.03983), bfloat16
+arithmetic on float32 weights (or float32, on a CPU that is faster with it). A step sees 12 rows of
+256 tokens, if the recipe does not say otherwise; a document attends only to itself; the loss counts
+the model's turns only. The corpus of a step depends on its number and the seed alone.
 """
 
 import copy
