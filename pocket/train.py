@@ -1,7 +1,7 @@
 """Trains a pocket model. A training that was stopped goes on from its last saved state.
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
-last half (once more from the step where a recipe restarts it, as in arXiv:1608.03983), bfloat16
+last half (and as long a second fall where a recipe restarts it, as in arXiv:1608.03983), bfloat16
 arithmetic on float32 weights (or float32, on a CPU that is faster with it). A step sees 12 rows of
 256 tokens, if the recipe does not say otherwise; a document attends only to itself; the loss counts
 the model's turns only. The corpus of a step depends on its number and the seed alone.
@@ -133,12 +133,12 @@ def optimizers_of(model) -> list:
 
 
 def rate_at(step: int, steps: int, restart: int | None) -> float:
-    """The learning rate of a step, as a share of its peak."""
+    """The learning rate of a step, as a share of its peak. A second fall is as long as the first."""
     begin, end = 0, steps
+    fall = min(restart or steps, steps) / 2
     if restart and restart < steps:
         begin, end = (0, restart) if step < restart else (restart, steps)
-    done = (step - begin) / (end - begin)
-    return min(1, (step - begin + 1) / 100) * min(1, max(0.02, 2 * (1 - done)))
+    return min(1, (step - begin + 1) / 100) * min(1, max(0.02, (end - step) / fall))
 
 
 def fresh_model(recipe: Recipe, seed: int):

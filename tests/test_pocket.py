@@ -773,16 +773,19 @@ def test_the_last_step_is_logged_with_the_mean_loss_since_the_line_before(work, 
 
 
 @pytest.mark.parametrize(
-    "restart, ends", [(None, (0, 1000)), (600, (0, 600, 1000)), (2000, (0, 1000))]
+    "restart, rises_and_falls",
+    [(None, [(0, 500, 1000)]), (600, [(0, 300, 600), (600, 700, 1000)]), (2000, [(0, 500, 1000)])],
 )
-def test_the_learning_rate_rises_and_falls_and_does_so_again_where_it_restarts(restart, ends):
-    """Each stretch begins with 100 steps of warm-up and ends with a linear fall."""
-    for begin, end in itertools.pairwise(ends):
+def test_the_learning_rate_rises_and_falls_and_does_so_again_where_it_restarts(
+    restart, rises_and_falls
+):
+    """`rises_and_falls`: first step, step from which on it falls linearly, and end."""
+    for begin, top, end in rises_and_falls:
         rates = [train.rate_at(step, 1000, restart) for step in range(begin, end)]
         assert rates[:100] == [(i + 1) / 100 for i in range(100)]
-        middle = (end - begin) // 2
-        assert set(rates[100 : middle + 1]) == {1}
-        assert rates[middle:] == sorted(rates[middle:], reverse=True) and rates[-1] == 0.02
+        assert set(rates[100 : top - begin + 1]) <= {1}
+        fall = rates[top - begin :]
+        assert fall[len(fall) // 2] == pytest.approx(0.5) and fall[-1] == 0.02
 
 
 def test_the_command_names_every_model(capsys):
