@@ -133,7 +133,7 @@ def optimizers_of(model) -> list:
 
 
 def rate_at(step: int, steps: int, restart: int | None) -> float:
-    """The learning rate of a step, as a share of its peak. A second fall is as long as the first."""
+    """The share of the peak learning rate at a step. A second fall is as long as the first."""
     begin, end = 0, steps
     fall = min(restart or steps, steps) / 2
     if restart and restart < steps:

@@ -39,7 +39,7 @@ def check_token_ceiling(answer) -> Verdict:
 
 @exercise
 def check_family_member(answer) -> Verdict:
-    """The one of the family with image input, Apache-2.0, and a size of E4B at most."""
+    """The one of the family with audio input under Apache-2.0."""
     if hasattr(answer, "columns"):  # rows of the table
         answer = answer["name"] if "name" in answer.columns else answer.index
     elif hasattr(answer, "to_numpy") and "name" in answer.index:  # one row
@@ -61,16 +61,14 @@ def check_family_member(answer) -> Verdict:
     name = text(rows[0], "A name is a text in quotes")
     plainly = re.sub(r"[ -]|^google/|(it|pt)$", "", name.casefold())
     if re.fullmatch("gemma4(e[24]b)?", plainly):
-        return right(
-            "E2B and E4B have 2 and 4 billion effective parameters, image input, Apache-2.0."
-        )
+        return right("E2B and E4B have 2 and 4 billion effective parameters, and hear.")
     if not name:
         return wrong("The text is empty.")
-    if plainly in ("gemma3", "gemma3n", "paligemma", "paligemma2"):
-        what = f"{name} takes images, but is under the Gemma Terms of Use."
+    if plainly == "gemma3n":
+        what = f"{name} hears, but is under the Gemma Terms of Use."
         return wrong(what, hint='family["licence"]')
-    hint = 'look at the columns "inputs", "licence" and "sizes"'
-    return wrong(f"{in_short(name)} does not meet all three.", hint=hint)
+    hint = 'look at the columns "inputs" and "licence"'
+    return wrong(f"{in_short(name)} does not meet both.", hint=hint)
 
 
 @exercise
@@ -96,8 +94,8 @@ def check_strict_wins(answer) -> Verdict:
 SOLUTIONS = {
     "token_ceiling": "my_tokens_per_s = 50 / 2.1",
     "family_member": """\
-takes_images = family["inputs"].str.contains("image")
-my_name = family[takes_images & (family["licence"] == "Apache-2.0")]["name"]""",
+takes_sound = family["inputs"].str.contains("audio")
+my_name = family[takes_sound & (family["licence"] == "Apache-2.0")]["name"]""",
     "strict_wins": """\
 best_other = table.drop(columns="Gemma 7B").max(axis=1)
 my_count = (table["Gemma 7B"] > best_other).sum()""",
