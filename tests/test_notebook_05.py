@@ -1,10 +1,13 @@
 """Notebook 05: what its text says that training did, and the relations that its asserts hold."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from notebook_cells import numbers, run_cells, shown
+from notebook_cells import ROOT, numbers, run_cells, shown
+
+from gemma_lab.profile import CHECKPOINTS
 
 NAME = "05_lora_finetuning"
 
@@ -38,6 +41,15 @@ def test_four_meanings_are_recalled_without_a_note():
     said = [line.split("Meaning: ")[1] for line in shown(NAME, "recall").splitlines()]
     wanted = ("spiders", "rooms", "high places", "dark")
     assert len(said) == 4 and all(word in meaning for word, meaning in zip(wanted, said))
+
+
+def test_shares_in_the_text_are_those_of_the_pocket_models_card():
+    card = (CHECKPOINTS / "pocket-small-it" / "README.md").read_text(encoding="utf-8")
+    said = set(re.findall(r"\d+ %", (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")))
+    for row in ("topics in the new format", "topics right to the letter", "new facts recalled"):
+        (share,) = re.findall(rf"{row} \| ([\d.]+)", card)
+        said.remove(f"{float(share):.0%}".replace("%", " %"))
+    assert said == {"55 %"}, "of Unsloth's own figures; every other share is one of the card"
 
 
 def test_less_than_a_fifth_of_the_old_answers_is_lost():
