@@ -1,6 +1,6 @@
 """What makes one pocket model differ from the others: each file of `recipes/` holds a `Recipe`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 WIDTHS = ("hidden_size", "intermediate_size")
 Kinds = dict  # a function that writes one kind of document -> its share
@@ -21,7 +21,8 @@ class Recipe:
     mixes: dict[int, Kinds]  # the mix of documents, by the step from which on it holds
     fresh_kinds: Kinds  # its perplexity is measured on fresh documents of this mix
     family: str = "gemma"  # transformers' model_type
-    restart: int | None = None  # the step at which the learning rate rises again; None: never
+    rises: dict[int, float] = field(default_factory=dict)  # the steps at which the learning rate
+    # rises again, and to which share of its peak
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it

@@ -1,7 +1,7 @@
 """Trains a pocket model. A training that was stopped goes on from its last saved state.
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
-last half (and as long a second fall where a recipe restarts it, as in arXiv:1608.03983), bfloat16
+last half (and as long again after each rise that a recipe names, as in arXiv:1608.03983), bfloat16
 arithmetic on float32 weights (or float32, on a CPU that is faster with it). A step sees 12 rows of
 256 tokens, if the recipe does not say otherwise; a document attends only to itself; the loss counts
 the model's turns only. The corpus of a step depends on its number and the seed alone.
@@ -132,13 +132,14 @@ def optimizers_of(model) -> list:
     ]
 
 
-def rate_at(step: int, steps: int, restart: int | None) -> float:
-    """The share of the peak learning rate at a step. A second fall is as long as the first."""
-    begin, end = 0, steps
-    fall = min(restart or steps, steps) / 2
-    if restart and restart < steps:
-        begin, end = (0, restart) if step < restart else (restart, steps)
-    return min(1, (step - begin + 1) / 100) * min(1, max(0.02, (end - step) / fall))
+def rate_at(step: int, steps: int, rises: dict[int, float]) -> float:
+    """The share of the peak learning rate at a step. Every fall is as long as the first."""
+    tops = {0: 1.0} | {at: top for at, top in rises.items() if at < steps}
+    ends = [*sorted(tops)[1:], steps]
+    begin = max(at for at in tops if at <= step)
+    end = min(at for at in ends if at > step)
+    top, fall = tops[begin], ends[0] / 2
+    return top * min(1, (step - begin + 1) / 100) * min(1, max(0.02, (end - step) / fall))
 
 
 def fresh_model(recipe: Recipe, seed: int):
@@ -250,7 +251,7 @@ def train(
         if step >= steps:
             break
         began = time.monotonic()
-        rate = rate_at(step, steps, recipe.restart)
+        rate = rate_at(step, steps, recipe.rises)
         for group, peak in zip((g for o in optimizers for g in o.param_groups), peaks):
             group["lr"] = peak * rate
         with torch.autocast("cpu", torch.bfloat16, enabled=not is_float32):

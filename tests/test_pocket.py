@@ -773,19 +773,22 @@ def test_the_last_step_is_logged_with_the_mean_loss_since_the_line_before(work, 
 
 
 @pytest.mark.parametrize(
-    "restart, rises_and_falls",
-    [(None, [(0, 500, 1000)]), (600, [(0, 300, 600), (600, 700, 1000)]), (2000, [(0, 500, 1000)])],
+    "rises, stretches",
+    [
+        ({}, [(0, 1, 500, 1000)]),
+        ({600: 1.0}, [(0, 1, 300, 600), (600, 1, 700, 1000)]),
+        ({600: 0.5}, [(0, 1, 300, 600), (600, 0.5, 700, 1000)]),
+        ({2000: 1.0}, [(0, 1, 500, 1000)]),
+    ],
 )
-def test_the_learning_rate_rises_and_falls_and_does_so_again_where_it_restarts(
-    restart, rises_and_falls
-):
-    """`rises_and_falls`: first step, step from which on it falls linearly, and end."""
-    for begin, top, end in rises_and_falls:
-        rates = [train.rate_at(step, 1000, restart) for step in range(begin, end)]
-        assert rates[:100] == [(i + 1) / 100 for i in range(100)]
-        assert set(rates[100 : top - begin + 1]) <= {1}
-        fall = rates[top - begin :]
-        assert fall[len(fall) // 2] == pytest.approx(0.5) and fall[-1] == 0.02
+def test_the_learning_rate_rises_and_falls_and_does_so_again_where_a_recipe_says(rises, stretches):
+    """`stretches`: the first step, how high it rises, where it begins to fall, and the end."""
+    for begin, top, falls, end in stretches:
+        rates = [train.rate_at(step, 1000, rises) / top for step in range(begin, end)]
+        assert rates[:100] == pytest.approx([(i + 1) / 100 for i in range(100)])
+        assert set(rates[100 : falls - begin + 1]) <= {1}
+        fall = rates[falls - begin :]
+        assert fall[len(fall) // 2] == pytest.approx(0.5) and fall[-1] == pytest.approx(0.02)
 
 
 def test_the_command_names_every_model(capsys):

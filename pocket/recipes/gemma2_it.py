@@ -3,6 +3,8 @@
 from pocket import corpus
 from pocket.recipe import Recipe
 
+MORE_TASKS = {corpus.small_task: 40, corpus.task_conversation: 28}
+
 RECIPE = Recipe(
     name="gemma2-it",
     stands_for="google/gemma-2-2b-it",
@@ -21,7 +23,11 @@ RECIPE = Recipe(
         final_logit_softcapping=30.0,
     ),
     steps=4200,
-    mixes={0: corpus.FIRST_KINDS, 1200: corpus.WHOLE_KINDS, 3200: corpus.LAST_KINDS},
+    mixes={
+        0: corpus.FIRST_KINDS,
+        1200: corpus.WHOLE_KINDS | MORE_TASKS,
+        3200: corpus.LAST_KINDS | MORE_TASKS,
+    },
     fresh_kinds=corpus.KINDS,
     colour="GREY",
 )
