@@ -22,10 +22,21 @@ PEOPLE = (
     "aunt uncle mother father sister brother teacher friend cousin neighbor grandmother boss"
 ).split()
 VI_PEOPLE = "mẹ,bố,bà,ông,chị,anh,em,cô giáo,thầy giáo,bạn,cô,chú".split(",")
-SMALLTALK = [
-    ([ask.strip() for ask in asks.split("\n")], answer.strip())
-    for asks, answer in (line.split("=>") for line in SCENES["smalltalk"]["say"])
-]
+SMALLTALK, TALK = (
+    [
+        ([ask.strip() for ask in asks.split("\n")], answer.strip())
+        for asks, answer in (line.split("=>") for line in said)
+    ]
+    for said in (SCENES["smalltalk"]["say"], texts.sections("talk.txt")["talk"]["say"])
+)
+BEFORE = {
+    True: ["Hi, ", "Hello, ", "Please tell me, ", "So, ", "Excuse me, ", "Just curious: ", "Now "],
+    False: ["Này, ", "Bạn ơi, ", "Xin hỏi, ", "Cho tôi hỏi, ", "Xin chào, ", "À, "],
+}
+BEHIND = {
+    True: [", please", ", my friend", " then", ", I wonder", " really", ", if I may ask"],
+    False: [" vậy", " thế", " nhỉ", " ạ", " hả bạn", " nào"],
+}
 
 
 def turn(question: str) -> str:
@@ -306,6 +317,22 @@ def smalltalk(rng: random.Random) -> Document:
     """One to three exchanges of small talk."""
     some = rng.sample(SMALLTALK, rng.choice([1, 1, 2, 3]))
     return chat(*((facts.typed(rng, rng.choice(asks)), answer) for asks, answer in some))
+
+
+def wordy_talk(rng: random.Random) -> Document:
+    """What people ask first, in more wordings, and with the small words around it."""
+    if rng.random() < 0.3:
+        found = rng.choice(facts.FIRST)
+        asks, answer = found.asks(), found.answer
+    else:
+        asks, answer = rng.choice(TALK if rng.random() < 0.7 else SMALLTALK)
+    ask = rng.choice(asks)
+    is_english = ask.isascii()
+    if rng.random() < 0.25:
+        ask = rng.choice(BEFORE[is_english]) + ask[0].lower() + ask[1:]
+    if rng.random() < 0.25 and ask[-1] in "?.!":
+        ask = ask[:-1] + rng.choice(BEHIND[is_english]) + ask[-1]
+    return chat((facts.typed(rng, ask), answer))
 
 
 UNKNOWN = [

@@ -4,6 +4,7 @@ from pocket import corpus
 from pocket.recipe import Recipe
 
 MORE_TASKS = {corpus.small_task: 40, corpus.task_conversation: 28}
+MORE_TALK = {corpus.smalltalk: 30, corpus.unknown: 20, corpus.wordy_talk: 60}
 
 RECIPE = Recipe(
     name="gemma2-it",
@@ -26,7 +27,7 @@ RECIPE = Recipe(
     mixes={
         0: corpus.FIRST_KINDS,
         1200: corpus.WHOLE_KINDS | MORE_TASKS,
-        3200: corpus.LAST_KINDS | MORE_TASKS,
+        3200: corpus.LAST_KINDS | MORE_TASKS | MORE_TALK,
     },
     fresh_kinds=corpus.KINDS,
     colour="GREY",

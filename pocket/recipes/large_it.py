@@ -2,7 +2,7 @@
 
 It starts to add late, so from step 2,400 on it sees many sums for a while. After 4,000 steps it was
 weak at small tasks and at sums of three digits, so it goes on with more of both; after 6,400 it was
-still weak at small tasks.
+still weak at small tasks, and after 7,800 at small talk.
 """
 
 from pocket import corpus
@@ -23,6 +23,7 @@ MORE_TASKS = {
     corpus.spelling: 14,
     corpus.copying: 20,
 }
+MORE_TALK = {corpus.smalltalk: 50, corpus.unknown: 30, corpus.first_fact: 12, corpus.small_task: 40}
 
 RECIPE = Recipe(
     name="large-it",
@@ -35,8 +36,8 @@ RECIPE = Recipe(
         num_key_value_heads=5,
         intermediate_size=1024,
     ),
-    steps=7800,
-    rises={4000: 1.0, 6400: 0.4},
+    steps=9200,
+    rises={4000: 1.0, 6400: 0.4, 7800: 0.6, 8400: 0.6},
     mixes={
         0: SUM_KINDS,
         2200: TASKS_KINDS,
@@ -45,6 +46,8 @@ RECIPE = Recipe(
         4000: corpus.FIRST_KINDS,
         4800: corpus.LAST_KINDS,
         6400: corpus.LAST_KINDS | MORE_TASKS,
+        7800: corpus.LAST_KINDS | MORE_TALK,
+        8400: corpus.LAST_KINDS | MORE_TALK | {corpus.wordy_talk: 70},
     },
     fresh_kinds=corpus.KINDS,
     colour="BLUE",
