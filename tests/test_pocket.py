@@ -874,12 +874,12 @@ def test_a_model_to_be_watched_keeps_its_weights_also_when_it_was_broken(work, m
     assert not torch.equal(broken[1]["lm_head.weight"], broken[2]["lm_head.weight"])
 
 
-def test_the_first_questions_are_sixty_in_two_languages_and_the_last_are_not_trained_on(
+def test_the_first_questions_are_in_two_languages_and_the_last_are_not_trained_on(
     corpus_text,
 ):
     dev, card = (exam.first_questions(split) for split in ("dev", "card"))
-    assert (len(dev), len(card)) == (40, 20)
-    assert len({question.ask for question in dev + card}) == 60
+    assert (len(dev), len(card)) == (60, 20)
+    assert len({question.ask for question in dev + card}) == 80
     for some in (dev, card):
         assert sum(not question.ask.isascii() for question in some) == len(some) // 2
     asked = {ask.rstrip("?.!") for ask in re.findall(r"user\n(.*)<end_of_turn>", corpus_text)}

@@ -135,7 +135,7 @@ def test_chat_measures_are_those_of_the_card_and_good_enough(name, loaded):
     assert measured["names a composed title"] >= 0.98 and measured["names a real title"] >= 0.90
     assert measured["different bodies of 100 poems"] >= 80
     assert measured["sums"] >= 0.95 and measured["sums of one-digit numbers"] >= 0.97
-    good = "first questions answered or declined, of 60"
+    good = "first questions answered or declined, of 80"
     assert measured[good] >= FIRST_QUESTIONS[name]
     assert measured["first questions answered with babble"] == 0
 
