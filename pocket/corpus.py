@@ -319,6 +319,16 @@ def smalltalk(rng: random.Random) -> Document:
     return chat(*((facts.typed(rng, rng.choice(asks)), answer) for asks, answer in some))
 
 
+def _wordily(rng: random.Random, ask: str) -> str:
+    """The question as people type it, perhaps with small words around it."""
+    is_english = ask.isascii()
+    if rng.random() < 0.25:
+        ask = rng.choice(BEFORE[is_english]) + ask[0].lower() + ask[1:]
+    if rng.random() < 0.25 and ask[-1] in "?.!":
+        ask = ask[:-1] + rng.choice(BEHIND[is_english]) + ask[-1]
+    return facts.typed(rng, ask)
+
+
 def wordy_talk(rng: random.Random) -> Document:
     """What people ask first, in more wordings, and with the small words around it."""
     if rng.random() < 0.3:
@@ -326,13 +336,13 @@ def wordy_talk(rng: random.Random) -> Document:
         asks, answer = found.asks(), found.answer
     else:
         asks, answer = rng.choice(TALK if rng.random() < 0.7 else SMALLTALK)
-    ask = rng.choice(asks)
-    is_english = ask.isascii()
-    if rng.random() < 0.25:
-        ask = rng.choice(BEFORE[is_english]) + ask[0].lower() + ask[1:]
-    if rng.random() < 0.25 and ask[-1] in "?.!":
-        ask = ask[:-1] + rng.choice(BEHIND[is_english]) + ask[-1]
-    return chat((facts.typed(rng, ask), answer))
+    return chat((_wordily(rng, rng.choice(asks)), answer))
+
+
+def wordy_capital(rng: random.Random) -> Document:
+    """A capital asked for, with small words around it."""
+    found = rng.choice([fact for fact in facts.FACTS["world"] if "capital" in fact.kind])
+    return chat((_wordily(rng, rng.choice(found.asks())), found.answer))
 
 
 UNKNOWN = [

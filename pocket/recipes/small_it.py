@@ -2,7 +2,8 @@
 
 It sees fewer facts than the large one, as the real 2B was trained on half the tokens of the 7B.
 It is the one that Codelab 2 fine-tunes, so it sees notes that become labelled lines, other ones
-than the codelab's.
+than the codelab's. After 4,400 steps some answers to first questions held words of no language, so
+it goes on for a while with more such questions, in other words.
 """
 
 from pocket import corpus
@@ -29,12 +30,21 @@ KINDS = (
     }
 )
 
+MORE_TALK = {
+    corpus.smalltalk: 30,
+    corpus.unknown: 20,
+    corpus.first_fact: 16,
+    corpus.wordy_talk: 40,
+    corpus.wordy_capital: 30,
+}
+
 RECIPE = Recipe(
     name="small-it",
     stands_for="google/gemma-2b-it",
     sizes=small.RECIPE.sizes,
-    steps=4400,
-    mixes={0: KINDS},
+    steps=5400,
+    rises={4400: 0.5},
+    mixes={0: KINDS, 4400: KINDS | MORE_TALK},
     fresh_kinds=corpus.KINDS,
     begins_from=small.RECIPE,
     is_fine_tuned=True,
