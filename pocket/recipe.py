@@ -27,6 +27,7 @@ class Recipe:
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
     snapshots: tuple[int, ...] = ()  # steps whose weights are shipped too: a model to be watched
+    averages: tuple[int, ...] = ()  # steps, the last among them, whose weights' mean is the model
     rows: int | None = None  # of 256 tokens, that a step sees; None: as many as train.ROWS
     colour: str | None = None  # of its line in curves.svg, a name in gemma_lab.figures; None: no
     # line, or that of another model, which begins from this one

@@ -194,6 +194,14 @@ def snapshot(model, folder: Path, step: int) -> None:
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / f"step-{step}")
 
 
+def averaged(mean: dict, weights: dict, num_before: int) -> dict:
+    """The mean of `weights` and of the `num_before` weights whose mean was `mean`, by name."""
+    return {
+        name: weight if not num_before else mean[name] + (weight - mean[name]) / (num_before + 1)
+        for name, weight in weights.items()
+    }
+
+
 def words_of(begun: dict) -> str:
     """The options of `python -m pocket train` that begin such a training."""
     return f"--seed {begun['seed']} --steps {begun['steps']}" + " --float32" * begun["float32"]
@@ -237,9 +245,9 @@ def train(
     )
     optimizers = optimizers_of(model)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    step, seconds, log = 0, 0.0, []
+    step, seconds, log, mean = 0, 0.0, [], {}
     if state:
-        step, seconds = state["step"], state["seconds"]
+        step, seconds, mean = state["step"], state["seconds"], state.get("mean", {})
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
@@ -276,11 +284,16 @@ def train(
             total = 0.0
         if step in recipe.snapshots:
             snapshot(model, folder, step)
-        if step % SAVE_EVERY == 0 or step == steps or step in recipe.snapshots:
+        if step in recipe.averages:
+            weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+            mean = averaged(mean, weights, recipe.averages.index(step))
+        if step % SAVE_EVERY == 0 or step == steps or step in recipe.snapshots + recipe.averages:
             state = asked | {"step": step, "seconds": seconds, "model": model.state_dict()}
+            state["mean"] = mean
             state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
             torch.save(state, f"{state_file}.new")
             Path(f"{state_file}.new").replace(state_file)
+    model.load_state_dict(mean or model.state_dict())
     model.to(torch.bfloat16).save_pretrained(folder)
     if not recipe.is_chat:
         tokenizer.chat_template = None  # as Gemma's base models have none

@@ -2,7 +2,10 @@
 
 It starts to add late, so from step 2,400 on it sees many sums for a while. After 4,000 steps it was
 weak at small tasks and at sums of three digits, so it goes on with more of both; after 6,400 it was
-still weak at small tasks, and after 7,800 at small talk, in other words than those it knew.
+still weak at small tasks, and after 7,800 at small talk, in other words than those it knew. After
+9,800 it took every question with "Google" in it for one about its maker, a poem too: so it sees more
+poems than talk for a while, then more titles and words to copy. Each of the last three mixes left
+other mistakes; the mean of the weights after each has fewer than any of them.
 """
 
 from pocket import corpus
@@ -25,6 +28,11 @@ MORE_TASKS = {
     corpus.copying: 20,
 }
 MORE_TALK = {corpus.smalltalk: 50, corpus.unknown: 30, corpus.first_fact: 12, corpus.small_task: 40}
+POEMS_MORE = {poem: 3 * share for poem, share in corpus.POEMS.items()} | {
+    corpus.copying: 30,
+    corpus.wordy_talk: 30,
+}
+MORE_COPYING = {poem: 2 * share for poem, share in corpus.POEMS.items()} | {corpus.copying: 70}
 
 RECIPE = Recipe(
     name="large-it",
@@ -37,8 +45,9 @@ RECIPE = Recipe(
         num_key_value_heads=5,
         intermediate_size=1024,
     ),
-    steps=9800,
-    rises={4000: 1.0, 6400: 0.4, 7800: 0.6, 8400: 1.0},
+    steps=11_700,
+    rises={4000: 1.0, 6400: 0.4, 7800: 0.6, 8400: 1.0, 9800: 0.4, 10_400: 0.4, 11_000: 0.4},
+    averages=(10_400, 11_000, 11_700),
     mixes={
         0: SUM_KINDS,
         2200: TASKS_KINDS,
@@ -49,6 +58,9 @@ RECIPE = Recipe(
         6400: corpus.LAST_KINDS | MORE_TASKS,
         7800: corpus.LAST_KINDS | MORE_TALK,
         8400: gemma2_it.RECIPE.mixes[3200],  # which answers first questions best
+        9800: gemma2_it.RECIPE.mixes[3200] | POEMS_MORE,
+        10_400: gemma2_it.RECIPE.mixes[3200] | MORE_COPYING,
+        11_000: gemma2_it.RECIPE.mixes[3200] | {corpus.copying: 50, corpus.word_fact: 40},
     },
     fresh_kinds=corpus.KINDS,
     colour="BLUE",
