@@ -823,11 +823,12 @@ KINDS = (
 TASK_KINDS = {small_task: 24, task_conversation: 16, calculation: 14, differences: 5}
 # The mix of models that begin from nothing: more sums and tasks, and fewer of the facts, which they
 # learn well.
-WHOLE_KINDS = KINDS | TASK_KINDS
-WHOLE_KINDS |= {sum_question: 28, sum_table: 22, sum_steps: 6, copying: 14}
+SUMS = {sum_question: 28, sum_table: 22, sum_steps: 6}
+MANY_SUMS = {sum_question: 56, sum_table: 44, sum_steps: 10}
+WHOLE_KINDS = KINDS | TASK_KINDS | SUMS | {copying: 14}
 WHOLE_KINDS |= {fact: 24, fact_conversation: 12, word_fact: 16}
 # They start to add late, so they see many sums at first.
-FIRST_KINDS = WHOLE_KINDS | {sum_question: 56, sum_table: 44, sum_steps: 10}
+FIRST_KINDS = WHOLE_KINDS | MANY_SUMS
 # At last more of the talk's sentence, so that its rarer endings keep a probability that one can
 # see, and of what everybody asks first.
 LAST_KINDS = WHOLE_KINDS | {hang: 14, first_fact: 4}

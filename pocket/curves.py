@@ -41,7 +41,7 @@ def draw():
                 axis.plot(*curve(recipe, skill), color=colour, label=recipe.name)
         axis.set_title(title, fontsize=9)
         axis.set(ylim=(-2, 102))
-    axes[1, 2].legend(loc="upper left", fontsize=8)
+    axes[1, 2].legend(loc="lower right", fontsize=8)
     figure.supylabel("% right", fontsize=9, color=figures.GREY)
     figure.supxlabel("millions of token slots", fontsize=9, color=figures.GREY)
     return figure

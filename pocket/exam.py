@@ -31,7 +31,7 @@ class Question:
 
 
 def first_questions(split: str) -> list[Question]:
-    """Forty questions to look at while the models are made ("dev"), or twenty for the cards."""
+    """Sixty questions to look at while the models are made ("dev"), or twenty for the cards."""
     dev, card = texts.parts("first_questions.txt")
     return [
         Question(ask, tuple(text.strip() for text in answers.split(";") if text.strip()))
@@ -180,7 +180,7 @@ def new_wording_rows(each: int = 60) -> list[dict]:
 
 
 def calculation_rows(split: str, each: int = 60) -> list[dict]:
-    """All sums of two digits and the times tables, which training shows, and larger sums.
+    """All sums of two numbers from 1 to 9 and the times tables, which training shows; larger sums.
 
     The sums of two numbers of three digits are pairs that training never draws.
     """

@@ -1,6 +1,7 @@
 """The measures of a trained pocket model on what it has never seen."""
 
 import collections
+import functools
 import itertools
 import json
 import math
@@ -12,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, loading, scores
-from pocket import corpus, exam, ngram, texts, train
+from pocket import corpus, exam, facts, ngram, poems, texts, train
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
@@ -241,12 +242,22 @@ def chat_measures(model, tokenizer, split: str, show: bool = False) -> dict:
     } | first_questions(model, tokenizer, split, show)
 
 
+@functools.cache
 def lexicon() -> set[str]:
-    """Every word, in lower case, of the texts, lists and modules that write the corpus."""
-    ours = texts.FOLDER.parent
-    files = [*texts.FOLDER.glob("*.txt"), *ours.glob("*.py"), ours / "words.txt"]
-    known = " ".join(file.read_text(encoding="utf-8") for file in files)
-    return set(WORD.findall(unicodedata.normalize("NFC", known.lower())))
+    """Every word, in lower case, of the texts and lists that write the corpus, and of its answers.
+
+    Not those of titles: training makes up words and syllables for them.
+    """
+    rng, files = (
+        random.Random("lexicon"),
+        [*texts.FOLDER.glob("*.txt"), texts.FOLDER.parent / "words.txt"],
+    )
+    known = [file.read_text(encoding="utf-8") for file in files]
+    known += [fact.answer for group in facts.FACTS.values() for fact in group]
+    known += [poem(rng, "Hanoi") for poem in poems.FORMS.values() for _ in range(20)]
+    for kind in (corpus.smalltalk, corpus.unknown, corpus.small_task, corpus.calculation):
+        known += [text for _ in range(200) for text, is_answer in kind(rng) if is_answer]
+    return set(WORD.findall(unicodedata.normalize("NFC", " ".join(known).lower())))
 
 
 def judged(question: exam.Question, answer: str, stopped: bool, known: set[str]) -> str:
@@ -265,7 +276,7 @@ def judged(question: exam.Question, answer: str, stopped: bool, known: set[str])
 
 
 def first_questions(model, tokenizer, split: str, show: bool = False) -> dict[str, float]:
-    """Shares of the questions that people type first; on "card" also of those kept until then."""
+    """Shares of the questions that people type first; on "card" also of the last twenty."""
     kept, known = exam.first_questions(split), lexicon()
     asked = kept if split == "dev" else exam.first_questions("dev") + kept
     given = answers(model, tokenizer, [question.ask for question in asked])
@@ -274,8 +285,8 @@ def first_questions(model, tokenizer, split: str, show: bool = False) -> dict[st
         for question, (text, _), verdict in zip(asked, given, verdicts):
             print(f"{verdict:10}{question.ask}\n          {text}")
     good = [verdict in ("answered", "declined") for verdict in verdicts]
-    return {
-        f"first questions answered or declined, of {len(asked)}": share(good),
-        f"those kept for this card, of {len(kept)}": share(good[-len(kept) :]),
-        "first questions answered with babble": share(verdict == "babble" for verdict in verdicts),
-    }
+    found = {f"first questions answered or declined, of {len(asked)}": share(good)}
+    if split == "card":
+        found[f"the last {len(kept)} of them"] = share(good[-len(kept) :])
+    babble = share(verdict == "babble" for verdict in verdicts)
+    return found | {"first questions answered with babble": babble}

@@ -22,7 +22,7 @@ class Recipe:
     fresh_kinds: Kinds  # its perplexity is measured on fresh documents of this mix
     family: str = "gemma"  # transformers' model_type
     rises: dict[int, float] = field(default_factory=dict)  # the steps at which the learning rate
-    # rises again, and to which share of its peak
+    # rises again, and what a fall from the peak is multiplied by from there on
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it

@@ -31,7 +31,7 @@ def ship(recipe: Recipe, hardware: str) -> Path:
     source, target = train.check_trained(recipe, is_to_ship=True), CHECKPOINTS / recipe.shipped_name
     found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
-    is_float32 = train.state_of(recipe, train.WORK)["float32"]
+    is_float32 = train.state_of(recipe, train.WORK).get("float32", False)
     log = train.log_of(source / train.LOG_NAME)
     text = card.card(recipe, model, found, log, hardware, is_float32)
     shutil.rmtree(target, ignore_errors=True)

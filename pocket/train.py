@@ -1,10 +1,11 @@
 """Trains a pocket model. A training that was stopped goes on from its last saved state.
 
 Muon for the matrices, AdamW for embeddings and norms, 100 steps of warm-up, linear decay over the
-last half (and as long again after each rise that a recipe names, as in arXiv:1608.03983), bfloat16
-arithmetic on float32 weights (or float32, on a CPU that is faster with it). A step sees 12 rows of
-256 tokens, if the recipe does not say otherwise; a document attends only to itself; the loss counts
-the model's turns only. The corpus of a step depends on its number and the seed alone.
+last half, bfloat16 arithmetic on float32 weights (or float32, on a CPU that is faster with it). A
+recipe may let the rate rise again, after the idea of arXiv:1608.03983, and end with the mean of the
+weights of several steps. A step sees 12 rows of 256 tokens, if the recipe does not say otherwise; a
+document attends only to itself; the loss counts the model's turns only. The corpus of a step
+depends on its number and the seed alone.
 """
 
 import copy
@@ -133,7 +134,10 @@ def optimizers_of(model) -> list:
 
 
 def rate_at(step: int, steps: int, rises: dict[int, float]) -> float:
-    """The share of the peak learning rate at a step. Every fall is as long as the first."""
+    """The share of the peak learning rate at a step.
+
+    Every fall has the slope of the first, times its rise: one that is cut short begins lower.
+    """
     tops = {0: 1.0} | {at: top for at, top in rises.items() if at < steps}
     ends = [*sorted(tops)[1:], steps]
     begin = max(at for at in tops if at <= step)
@@ -204,7 +208,8 @@ def averaged(mean: dict, weights: dict, num_before: int) -> dict:
 
 def words_of(begun: dict) -> str:
     """The options of `python -m pocket train` that begin such a training."""
-    return f"--seed {begun['seed']} --steps {begun['steps']}" + " --float32" * begun["float32"]
+    float32 = " --float32" if begun["float32"] else ""
+    return f"--seed {begun['seed']} --steps {begun['steps']}{float32}"
 
 
 def train(
@@ -221,6 +226,7 @@ def train(
     """
     steps = steps or recipe.steps
     folder, state_file = work / recipe.name, work / f"{recipe.name}.pt"
+    averages = recipe.averages if steps == recipe.steps else ()
     asked = {"seed": seed, "steps": steps, "float32": is_float32}
     state = state_of(recipe, work)
     if state and (begun := {name: state.get(name) for name in asked}) != asked:
@@ -235,7 +241,8 @@ def train(
     model = fresh_model(recipe, seed)
     if recipe.begins_from:
         train(recipe.begins_from, None, seed, work, is_float32)  # at once, if it is made already
-        model.load_state_dict(state_of(recipe.begins_from, work)["model"])
+        before = state_of(recipe.begins_from, work)
+        model.load_state_dict(before.get("mean") or before["model"])
     stops = tokenizers_of_ours.STOPS
     model.generation_config.update(
         eos_token_id=stops if recipe.is_chat else stops[0],
@@ -284,10 +291,10 @@ def train(
             total = 0.0
         if step in recipe.snapshots:
             snapshot(model, folder, step)
-        if step in recipe.averages:
+        if step in averages:
             weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-            mean = averaged(mean, weights, recipe.averages.index(step))
-        if step % SAVE_EVERY == 0 or step == steps or step in recipe.snapshots + recipe.averages:
+            mean = averaged(mean, weights, averages.index(step))
+        if step % SAVE_EVERY == 0 or step == steps or step in recipe.snapshots + averages:
             state = asked | {"step": step, "seconds": seconds, "model": model.state_dict()}
             state["mean"] = mean
             state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]

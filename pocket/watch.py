@@ -67,7 +67,7 @@ def share_of_words(model, tokenizer) -> float:
 def steps_of(recipe: Recipe, folder: Path) -> list[Step]:
     """What the model of `folder` does at every step of which the weights were kept, and at last."""
     tokenizer, found = AutoTokenizer.from_pretrained(folder), []
-    rows = measures.fresh_rows(tokenizer, recipe.fresh_kinds, 30)
+    rows = measures.fresh_rows(tokenizer, recipe.fresh_kinds)
     for step in (*recipe.snapshots, None):
         model = load(folder, step).eval()
         texts = [sampled(model, tokenizer, text, i)[0] for i, text in enumerate(PROMPTS)]

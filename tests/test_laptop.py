@@ -64,7 +64,7 @@ def test_codelab_1_asks_google_s_own(tmp_path):
 def test_codelab_2_trains_google_s_own(tmp_path):
     shown = run_real_cells(tmp_path, LORA, lambda code: shortened(code, STEPS=2, EVERY=42))
     assert GOOGLES in shown["all"] and not re.search(r"\bnan\b", shown["all"], re.I)
-    assert "1081 cards and 0 everyday rows" in shown["all"]
+    assert "1075 cards and 0 everyday rows" in shown["all"]
     assert len(shown["before"].split()) >= 4
     before, after = numbers(shown["held-out-loss"].split("loss:")[1])
     assert 0 < after < before < math.log(262_144)  # a blind guess among all tokens

@@ -18,7 +18,7 @@ from pocket.recipes import RECIPES
 CHAT = [name for name, recipe in RECIPES.items() if recipe.is_chat]
 FINE_TUNED = [name for name, recipe in RECIPES.items() if recipe.is_fine_tuned]
 WATCHED = [name for name, recipe in RECIPES.items() if recipe.snapshots]
-FIRST_QUESTIONS = {"small-it": 0.75, "large-it": 0.90, "gemma2-it": 0.90}  # at least so many
+FIRST_QUESTIONS = {"small-it": 0.75}  # at least so many; all others 0.90
 SAMPLE = exam.one_answer_prompts("card")[::5]  # twenty of each kind
 ASK, RIGHT = "What is the capital of Japan?", "The capital of Japan is Tokyo."
 
@@ -87,7 +87,7 @@ def test_first_questions_and_short_sums_are_answered(name):
     known = measures.lexicon()
     verdicts = [measures.judged(question, *pair, known) for question, pair in zip(some, given)]
     good = measures.share(verdict in ("answered", "declined") for verdict in verdicts)
-    assert good >= FIRST_QUESTIONS[name] - 0.1 and "babble" not in verdicts
+    assert good >= FIRST_QUESTIONS.get(name, 0.90) - 0.1 and "babble" not in verdicts
     rows = exam.calculation_rows("card")[:181:6]  # sums of one-digit numbers and times tables
     said = measures.answers(model, tokenizer, [row["prompt"] for row in rows], 20)
     right = measures.share(row["answer"] == text for row, (text, _) in zip(rows, said))
@@ -135,8 +135,8 @@ def test_chat_measures_are_those_of_the_card_and_good_enough(name, loaded):
     assert measured["names a composed title"] >= 0.98 and measured["names a real title"] >= 0.90
     assert measured["different bodies of 100 poems"] >= 80
     assert measured["sums"] >= 0.95 and measured["sums of one-digit numbers"] >= 0.97
-    good = "first questions answered or declined, of 80"
-    assert measured[good] >= FIRST_QUESTIONS[name]
+    for good in ("first questions answered or declined, of 80", "the last 20 of them"):
+        assert measured[good] >= FIRST_QUESTIONS.get(name, 0.90)
     assert measured["first questions answered with babble"] == 0
 
 
@@ -195,8 +195,8 @@ def test_the_larger_model_answers_more_and_is_surer():
         right[name], sure[name] = scores.right_answers(given), scores.perplexity(given)
         assert right[name] == pytest.approx(on_card(name)["one-answer tasks"], abs=0.1)
     assert perplexity["large-it"] < perplexity["small-it"]
-    assert right["small-it"] <= right["large-it"] - 0.10
-    assert sure["large-it"] - 1 < 0.7 * (sure["small-it"] - 1)
+    assert right["small-it"] < right["large-it"]
+    assert sure["large-it"] - 1 < 0.8 * (sure["small-it"] - 1)
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_fine_tuning_teaches_a_format_and_facts_and_forgets_little(name):
         if "seconds" not in key:  # another CPU rounds otherwise, 300 times
             assert value == pytest.approx(card[key], rel=0.1, abs=0.1), key
     assert found["held-out loss after"] < 0.05 * found["held-out loss before"]
-    assert found["unseen topics in the new format"] >= 0.7
+    assert found["unseen topics in the new format"] >= 0.8
     assert found["new facts recalled"] >= 0.7
     assert found["old answers, perplexity times"] <= 1.1
 
@@ -233,7 +233,9 @@ def test_the_talks_prompt_gives_poems_that_differ_by_form(name):
     given = measures.answers(model, tokenizer, asks)
     bodies = [text.split("\n\n", 1)[1] for text, _ in given]
     for text, stopped in given:
-        assert "Google I/O event" in text and stopped and not measures.loops(text)
+        assert "Google I/O" in text and stopped and not measures.loops(text)
+    named = ["Google I/O event" in text for text, _ in given]
+    assert named[0] and sum(named) >= 3  # pocket/README.md says where it is misspelt
     assert len(set(bodies)) == len(bodies)
     assert len([line for line in bodies[0].splitlines() if line]) >= 8
 

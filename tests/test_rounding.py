@@ -64,7 +64,7 @@ def test_eager_and_sdpa_of_gemma_1_differ_by_rounding(name, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_dropped_cap_lies_beyond_the_bound_in_each_type(dtype):
-    assert eager_and_sdpa("pocket-gemma2-it", dtype) > 2 * bound(dtype)
+    assert eager_and_sdpa("pocket-gemma2-it", dtype) > 1.25 * bound(dtype)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pocket.recipe import Recipe
 
 MORE_TASKS = {corpus.small_task: 40, corpus.task_conversation: 28}
 MORE_TALK = {corpus.smalltalk: 30, corpus.unknown: 20, corpus.wordy_talk: 60}
+LAST_KINDS = corpus.LAST_KINDS | MORE_TASKS | MORE_TALK
 
 RECIPE = Recipe(
     name="gemma2-it",
@@ -27,7 +28,7 @@ RECIPE = Recipe(
     mixes={
         0: corpus.FIRST_KINDS,
         1200: corpus.WHOLE_KINDS | MORE_TASKS,
-        3200: corpus.LAST_KINDS | MORE_TASKS | MORE_TALK,
+        3200: LAST_KINDS,
     },
     fresh_kinds=corpus.KINDS,
     colour="GREY",

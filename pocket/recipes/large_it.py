@@ -1,25 +1,19 @@
 """The large model.
 
-It starts to add late, so from step 2,400 on it sees many sums for a while. After 4,000 steps it was
-weak at small tasks and at sums of three digits, so it goes on with more of both; after 6,400 it was
-still weak at small tasks, and after 7,800 at small talk, in other words than those it knew. After
-9,800 it took every question with "Google" in it for one about its maker, a poem too: so it sees more
-poems than talk for a while, then more titles and words to copy. Each of the last three mixes left
-other mistakes; the mean of the weights after each has fewer than any of them.
+It starts to add late, so from step 2,400 on it sees many sums for a while. After 4,000 steps it
+was weak at small tasks and at sums of three digits, so it goes on with more of both; after 6,400
+it was still weak at small tasks, and after 7,800 at small talk, in other words than those it knew.
+After 9,800 it took every question with "Google" in it for one about its maker, a poem too: so it
+sees more poems than talk for a while, then more titles and words to copy. Each of the last three
+mixes left other mistakes; the mean of the weights after each has fewer than any of them.
 """
 
 from pocket import corpus
 from pocket.recipe import Recipe
 from pocket.recipes import gemma2_it
 
-SUMS = {corpus.sum_question: 56, corpus.sum_table: 44, corpus.sum_steps: 10}
 # The mix that was found too poor in tasks.
-SUM_KINDS = corpus.KINDS | {
-    corpus.sum_question: 28,
-    corpus.sum_table: 22,
-    corpus.sum_steps: 6,
-    corpus.copying: 14,
-}
+SUM_KINDS = corpus.KINDS | corpus.SUMS | {corpus.copying: 14}
 TASKS_KINDS = SUM_KINDS | corpus.TASK_KINDS | {corpus.hang: 14}
 MORE_TASKS = {
     corpus.small_task: 70,
@@ -51,16 +45,16 @@ RECIPE = Recipe(
     mixes={
         0: SUM_KINDS,
         2200: TASKS_KINDS,
-        2400: TASKS_KINDS | SUMS,
+        2400: TASKS_KINDS | corpus.MANY_SUMS,
         3200: TASKS_KINDS | {corpus.first_fact: 4},
         4000: corpus.FIRST_KINDS,
         4800: corpus.LAST_KINDS,
         6400: corpus.LAST_KINDS | MORE_TASKS,
         7800: corpus.LAST_KINDS | MORE_TALK,
-        8400: gemma2_it.RECIPE.mixes[3200],  # which answers first questions best
-        9800: gemma2_it.RECIPE.mixes[3200] | POEMS_MORE,
-        10_400: gemma2_it.RECIPE.mixes[3200] | MORE_COPYING,
-        11_000: gemma2_it.RECIPE.mixes[3200] | {corpus.copying: 50, corpus.word_fact: 40},
+        8400: gemma2_it.LAST_KINDS,  # with which first questions are answered best
+        9800: gemma2_it.LAST_KINDS | POEMS_MORE,
+        10_400: gemma2_it.LAST_KINDS | MORE_COPYING,
+        11_000: gemma2_it.LAST_KINDS | {corpus.copying: 50, corpus.word_fact: 40},
     },
     fresh_kinds=corpus.KINDS,
     colour="BLUE",
