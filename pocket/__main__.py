@@ -33,7 +33,11 @@ def main(words: list[str] | None = None) -> None:
     option("--float32", action="store_true", help="where bfloat16, the default, is not faster")
     option = verb["measure"].add_argument
     option("--show", action="store_true", help="print the answers, and every wrong one")
-    option("--folder", type=Path, help="default: the trained model in pocket/work")
+    option(
+        "--folder",
+        type=Path,
+        help="default: what was trained in pocket/work, or else the shipped one",
+    )
     option = verb["ship"].add_argument
     option("--hardware", required=True, help="for the card: what it was trained on")
     try:
@@ -54,9 +58,12 @@ def run(chosen: argparse.Namespace) -> None:
         torch.set_flush_denormal(True)  # numbers near 0 are slow: 1.5 s a step, and 0.9 without
         print(train.train(recipe, chosen.steps, chosen.seed, is_float32=chosen.float32))
     elif chosen.verb == "measure":
+        from gemma_lab.profile import CHECKPOINTS
         from pocket import card, results, train
 
-        folder = chosen.folder or train.check_trained(recipe)
+        is_trained = (train.WORK / f"{recipe.name}.pt").exists()
+        shipped = CHECKPOINTS / recipe.shipped_name
+        folder = chosen.folder or (train.check_trained(recipe) if is_trained else shipped)
         print(card.tables(results.measure(recipe, folder, "dev", chosen.show)))
     elif chosen.verb == "ship":
         from pocket import ship

@@ -177,6 +177,8 @@ def check_trained(recipe: Recipe, is_to_ship: bool = False) -> Path:
     """
     state, how = state_of(recipe, WORK), f"`python -m pocket train {recipe.name}`"
     done, seed, steps = (state.get(name, 0) for name in ("step", "seed", "steps"))
+    if steps and steps != recipe.steps:
+        how = f"delete {WORK / recipe.name}.pt, then {how}"
     if done < recipe.steps or not (WORK / recipe.name).is_dir():
         raise TrainingError(f"{recipe.name} has {done} of its {recipe.steps} steps: {how} first.")
     if is_to_ship and (seed, steps) != (0, recipe.steps):

@@ -14,10 +14,11 @@ SAMPLES = 60  # texts at each step, of which the words are counted
 WATCH = """
 ## Watching it learn
 
-The weights of these steps lie in the subfolders `step-0`, `step-400` and so on. Perplexity is that
-of fresh documents of the training kinds; "words" is the share of words of four letters or more, in
-{samples} sampled texts, that occur in the corpus's own texts and lists. Every text is sampled at
-temperature 0.7, from a fixed seed.
+The weights of these steps lie in the subfolders `step-0`, `step-400` and so on, those of the last
+step in the folder itself: `AutoModelForCausalLM.from_pretrained(folder, subfolder="step-400")`. The
+tokenizer is always that of the folder. Perplexity is that of fresh documents of the training kinds;
+"words" is the share of words of four letters or more, in {samples} sampled texts, that occur in the
+corpus's own texts and lists. Every text is sampled at temperature 0.7, from a fixed seed.
 
 | step | perplexity | words | {prompts} |
 |---|---|---|{rules}

@@ -728,14 +728,21 @@ def test_a_model_of_a_few_steps_is_nothing_to_begin_from(work):
     assert not (work / "small-it").exists()
 
 
-@pytest.mark.parametrize("words", [["measure", "small"], ["ship", "small", "--hardware", "x"]])
-def test_what_is_not_trained_to_its_end_is_not_measured(words, work, monkeypatch):
+def test_what_is_not_trained_to_its_end_is_not_measured_but_the_shipped_one(work, monkeypatch):
     monkeypatch.setattr(train, "WORK", work)
+    measured = []
+    monkeypatch.setattr("pocket.results.measure", lambda *given: measured.append(given[1]))
+    monkeypatch.setattr(card, "tables", lambda _: "")
+    main(["measure", "small"])
+    assert measured == [CHECKPOINTS / "pocket-small"]
+    ships = ["ship", "small", "--hardware", "x"]
     with pytest.raises(SystemExit, match="small has 0 of its .*python -m pocket train small"):
-        main(words)
+        main(ships)
     train.train(RECIPES["small"], 2, work=work)
-    with pytest.raises(SystemExit, match="small has 2 of its "):
-        main(words)
+    for words in (["measure", "small"], ships):
+        with pytest.raises(SystemExit, match="small has 2 of its .* delete .*small.pt, then "):
+            main(words)
+    assert len(measured) == 1
 
 
 @pytest.mark.parametrize("other", ["--seed 1 --steps 2", "--seed 0 --steps 3"])
@@ -935,7 +942,7 @@ def test_the_answers_to_the_first_sums_are_right():
         for question in exam.first_questions(split)
         if len(re.findall(r"\d+", question.ask)) == 2
     ]
-    assert len(sums) >= 20
+    assert len(sums) >= 15
     for question in sums:
         a, b = (int(number) for number in re.findall(r"\d+", question.ask))
         (sign,) = [sign for way, sign in signs.items() if re.search(way, question.ask)]
