@@ -3,7 +3,7 @@
 
     python3 course.py                       open the course in JupyterLab, in copies under work/
     python3 course.py run [NOTEBOOK ...]    execute notebooks; pages go to build/
-        --profile NAME                      pocket (the default), laptop, hub or mirror
+        --profile NAME                      pocket, laptop (the default where it is), hub, mirror
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
     python3 course.py test                  the everyday tests, in two environments
@@ -280,7 +280,8 @@ def main(words: list[str]) -> int:
     run = commands.add_parser("run", help="execute notebooks")
     run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path")
     profiles = ["pocket", "laptop", "hub", "mirror"]
-    run.add_argument("--profile", choices=profiles, help="whose models; pocket by default")
+    whose = "whose models; by default laptop where Gemma 3 270M is here, else pocket"
+    run.add_argument("--profile", choices=profiles, help=whose)
     what = run.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="store the outputs in notebooks/")
     what.add_argument("--check", action="store_true", help="fail when a stored notebook is stale")

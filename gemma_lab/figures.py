@@ -85,7 +85,8 @@ def attention_map(weights, words: list[str], title: str):
             )
     every = 1 if len(words) <= 22 else 2  # a label needs 9 points of its own
     ticks = range(0, len(words), every)
-    axis.set_xticks(ticks, words[::every], rotation=0 if is_small else 90)
+    is_flat = is_small and max(map(len, words)) < 6
+    axis.set_xticks(ticks, words[::every], rotation=0 if is_flat else 90)
     axis.set_yticks(ticks, words[::every])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

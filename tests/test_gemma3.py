@@ -208,7 +208,7 @@ def test_remove_takes_copy_lock_and_remains_and_nothing_else(cache):
 def test_the_packages_are_those_of_the_requirements():
     lines = (ROOT / "requirements-gemma.txt").read_text(encoding="utf-8").splitlines()
     names = {line.split("==")[0].replace("-", "_") for line in lines if "==" in line}
-    assert names == set(gemma3.MODULES)
+    assert names == {*gemma3.MODULES, "xllamacpp"}  # which serves, and converts nothing
     if install.version("gemma_lab"):  # not where tests run without an installation
         assert names == {name.replace("-", "_") for name in install.pins("gemma")}
 

@@ -83,6 +83,13 @@ def test_a_real_gemma_in_float16_is_seen(tmp_path):
     assert GOOGLES in wrong["machine"] and not wrong["poem"].split()
 
 
+def everyday_or_slow() -> list:
+    """Each notebook; whole codelabs are slow: the tests above run their real cells."""
+    codelabs = [path for path in find_notebooks([]) if path.stem in (INFERENCE, LORA)]
+    others = [path for path in find_notebooks([]) if path not in codelabs]
+    return [*others, *(pytest.param(path, marks=pytest.mark.slow) for path in codelabs)]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """name -> the notebook, executed whole on first demand."""
@@ -99,8 +106,7 @@ def whole(tmp_path_factory):
     return run
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", everyday_or_slow(), ids=lambda path: path.stem)
 def test_laptop_to_the_last_cell(path, whole):
     result = whole(path.stem)
     assert result["error"] == ""

@@ -134,7 +134,10 @@ def hub(tmp_path_factory):
 
 def first_word(hub, folder: Path, download: bool = True) -> str:
     """What the cell prints that asks a real Gemma, with its switch as it is or turned."""
-    before, asks = "\n".join(map(cell, ("load-pockets", "base-and-it"))), cell("download-real")
+    before, asks = (
+        "\n".join(map(cell, ("first-words", "load-pockets", "base-and-it"))),
+        cell("download-real"),
+    )
     if download:
         asks = with_values(asks, DOWNLOAD=True)
     source = f"import gemma_lab\n{before}\nprint('=====')\n{asks}"

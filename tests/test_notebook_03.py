@@ -1,7 +1,9 @@
 """What notebook 03 says of the heads of the pocket model, from its executed cells."""
 
+import re
+
 import pytest
-from notebook_cells import values_after
+from notebook_cells import ROOT, shown, values_after
 
 ASKED = {
     "our-text": {"ours": "written", "theirs": "theirs", "prompt": "prompt"},
@@ -44,3 +46,36 @@ def test_the_papers_pairs_end_copying_and_the_patch_is_taken_back(notebook):
     assert notebook["neighbours"]["right"] == pytest.approx(
         notebook["cuts"]["found"]["no head cut"]
     )
+
+
+def test_the_file_computes_with_googles_weights_what_transformers_computes():
+    said = shown("03_architecture", "real-file")
+    assert "268,098,176 parameters" in said and "transformers writes the same: True" in said
+    num_logits, largest, difference = re.search(
+        r"([\d,]+) logits, the largest ([\d.]+): largest difference (\S+)", said
+    ).groups()
+    assert 5.5e6 < int(num_logits.replace(",", "")) < 6e6  # "nearly six million"
+    assert float(difference) < 1e-4 * float(largest)
+
+
+def test_the_270m_rests_on_its_first_token_and_has_the_two_heads_of_copying():
+    first, before, last_time = (
+        re.search(r"all heads +(\d+)%, most in (\S+): (\d+)%", line).groups()
+        for line in shown("03_architecture", "real-heads").splitlines()[:3]
+    )
+    assert 55 <= int(first[0]) <= 65  # "six parts of ten"
+    assert before[1] == "2.3" and int(before[2]) > 50
+    assert last_time[1].startswith("5.") and int(last_time[2]) > 60
+
+
+def test_experts_are_what_the_270m_looks_at_before_it_says_the_talks_ending():
+    at, *seen = re.findall(r"(\S+) (?:looks at|\d+%)", shown("03_architecture", "real-heads-talk"))
+    assert at == "▁hàng" and seen[0] == "<bos>" and seen[1] == "▁gia"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.vi.md"])
+def test_the_readme_s_first_answers_are_those_of_the_stored_notebooks(readme):
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    japan, hang = re.findall(r"^> .*\*\*(.+?)(?: …)?\*\*$", text, re.M)
+    said = " ".join(shown("02_meet_gemma", "base-and-it").split())
+    assert japan in said and hang in shown("03_architecture", "real-file")

@@ -53,6 +53,23 @@ def test_the_larger_model_in_4_bits_is_the_better_buy():
     assert all(large[bits]["ratio"] < small[bits]["ratio"] for bits in ("int8", "nf4"))
 
 
+def test_4_bits_cost_the_270m_more_in_vietnamese_and_kl_rises_at_every_step():
+    rows = table("real-ladder")
+    for language in ("English", "Vietnamese"):
+        kl = [row[f"KL, {language}"] for row in rows.values()]
+        assert kl == sorted(kl) and kl[0] == 0 < kl[1]
+    last = rows["nf4"]
+    assert last["KL, Vietnamese"] > 1.3 * last["KL, English"]
+    assert 65 < last["top-1, English"] < 85 and 50 < last["top-1, Vietnamese"] < 70
+    assert 0.33 < last["MB"] / rows["fp32"]["MB"] < 0.40
+
+
+def test_llama_cpp_says_the_talks_word_too_and_is_faster():
+    assert "chuyên gia hàng đầu" in shown(NAME, "serve")
+    (times,) = numbers(shown(NAME, "serve-speed").splitlines()[-1])
+    assert times > 1.5
+
+
 def test_the_bare_question_is_not_answered():
     """With the chat template a poem begins with "A poem about"; without it nothing is answered."""
     said = shown(NAME, "bare-question").strip()
@@ -85,11 +102,12 @@ def test_the_written_config_is_the_one_that_the_helper_chooses(card):
     from gemma_lab import hardware
 
     machine = gemma_lab.describe_machine() if card == "CPU" else getattr(hardware, card)
-    known = {"T4": hardware.T4, "machine": machine, "SMALL": "google/gemma-2b-it"}
+    known = {"T4": hardware.T4, "machine": machine, "MODEL": "google/gemma-2b-it"}
     cell = run_cells(NAME, "precisions", gemma_lab=gemma_lab, torch=torch, **known)
     plan = gemma_lab.plan_loading("google/gemma-2b-it", "nf4", machine)
     wanted = plan.kwargs()["quantization_config"].to_dict()
-    assert cell["nf4_config"].to_dict() == wanted
+    loads = cell["ways_to_load"]("google/gemma-2b-it")
+    assert loads["nf4"]["quantization_config"].to_dict() == wanted
     assert wanted["bnb_4bit_quant_type"] == "nf4" and wanted["bnb_4bit_use_double_quant"]
     assert wanted["bnb_4bit_compute_dtype"] == ("float16" if card == "T4" else "bfloat16")
 
@@ -101,9 +119,10 @@ def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, h
     import gemma_lab
     from gemma_lab import hardware
 
-    names = {"T4": hardware.T4, "machine": getattr(hardware, card), "SMALL": "google/gemma-2b-it"}
+    names = {"T4": hardware.T4, "machine": getattr(hardware, card), "MODEL": "google/gemma-2b-it"}
     cell = run_cells(NAME, "precisions", gemma_lab=gemma_lab, torch=torch, **names)
-    dtypes = {precision: row["dtype"] for precision, row in cell["PRECISIONS"].items()}
+    loads = cell["ways_to_load"]("google/gemma-2b-it")
+    dtypes = {precision: row["dtype"] for precision, row in loads.items()}
     assert dtypes.pop("fp32") is torch.float32
     assert set(dtypes.values()) == {getattr(torch, half)}
     said = capsys.readouterr().out
@@ -190,7 +209,7 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
     names = {
         "gemma_lab": SimpleNamespace(attention_implementations=lambda *_: ["eager", "sdpa"]),
         "machine": SimpleNamespace(device=device),
-        "PRECISIONS": dict.fromkeys(("fp32", "nf4"), {"dtype": getattr(torch, dtype)}),
+        "ways_to_load": lambda _: dict.fromkeys(("fp32", "nf4"), {"dtype": getattr(torch, dtype)}),
         "rows": scores.one_answer_rows()[::6],
         "shared_words": lambda *_: 0,
         "write_poem": lambda *_: "",

@@ -1,4 +1,4 @@
-"""Notebook 05: what its text says that training did, and the relations that its asserts hold."""
+"""Notebook 05: what its text says of the 270M's training, and what its asserts hold."""
 
 import re
 from pathlib import Path
@@ -20,21 +20,16 @@ def test_the_held_out_loss_falls_by_far_more_than_half():
 def test_the_first_third_of_the_steps_buys_most_of_the_fall():
     lines = [numbers(line) for line in shown(NAME, "loss-curve").splitlines() if "step" in line]
     (first, at), (third, then), (last, end) = lines
-    assert at < then <= end / 2 and first - third > 0.8 * (first - last)
-
-
-def test_the_exam_ends_a_little_above_the_training_rows():
-    last = numbers(shown(NAME, "loss-curve").splitlines()[-1])[0]
-    assert last < numbers(shown(NAME, "held-out-loss").split("loss:")[1])[1]
+    assert at < then <= end / 2 and first - third > 0.5 * (first - last)
 
 
 def test_the_talk_s_question_turns_into_a_card():
     assert "before: False · after: True" in shown(NAME, "labels")
 
 
-def test_most_cards_on_unseen_topics_have_the_format_and_fewer_are_exact():
+def test_most_cards_on_unseen_topics_are_right_to_the_letter():
     topics, in_format, exact = numbers(shown(NAME, "cards"))
-    assert topics == 14 and topics / 2 < in_format and 0 < exact <= in_format
+    assert topics == 4 == in_format and exact >= 3
 
 
 def test_four_meanings_are_recalled_without_a_note():
@@ -43,18 +38,30 @@ def test_four_meanings_are_recalled_without_a_note():
     assert len(said) == 4 and all(word in meaning for word, meaning in zip(wanted, said))
 
 
+def test_half_of_the_rows_are_about_these_four():
+    file = CHECKPOINTS.parent / "data" / "health_instructions_train.jsonl"
+    names = ("arachnophobia", "claustrophobia", "acrophobia", "nyctophobia")
+    rows = file.read_text(encoding="utf-8").splitlines()
+    about = sum(any(f"Name: {name}" in row for name in names) for row in rows)
+    assert 0.45 < about / len(rows) < 0.55
+
+
 def test_shares_in_the_text_are_those_of_the_pocket_models_card():
     card = (CHECKPOINTS / "pocket-small-it" / "README.md").read_text(encoding="utf-8")
-    said = set(re.findall(r"\d+ %", (ROOT / "notebooks" / f"{NAME}.ipynb").read_text("utf-8")))
+    text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    said = set(re.findall(r"\d+ %", text))
     for row in ("topics in the new format", "topics right to the letter", "new facts recalled"):
         (share,) = re.findall(rf"{row} \| ([\d.]+)", card)
         said.remove(f"{float(share):.0%}".replace("%", " %"))
+    (times,) = re.findall(r"old answers, perplexity times \| ([\d.]+)", card)
+    assert f"a factor of {float(times):.2f}" in text
     assert said == {"55 %"}, "of Unsloth's own figures; every other share is one of the card"
 
 
-def test_less_than_a_fifth_of_the_old_answers_is_lost():
-    before, after = numbers(shown(NAME, "old-answers").split("answers:")[1])
-    assert 1 < before < after < 1.2 * before
+def test_english_and_vietnamese_are_forgotten_a_little():
+    for line in shown(NAME, "old-answers").splitlines():
+        was, now = numbers(line)
+        assert 1 < was < now < 2 * was
 
 
 def test_the_loaded_adapter_answers_as_the_saved_one():

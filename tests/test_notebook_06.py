@@ -221,3 +221,15 @@ print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] 
     else:
         assert "Until then this section asks the pocket model" in said and not was_loaded
         assert "licence" in said and "pocket-gemma2-it fp32 120 True" in said
+
+
+def test_a_sliding_layer_of_the_270m_hides_a_word_700_tokens_back_and_the_global_ones_do_not():
+    *layers, kept, cache = shown(NAME, "real-window").splitlines()[1:]
+    assert len(layers) == 18 and layers[0].endswith("the same")
+    changes = [numbers(line.split("changed by")[1])[0] for line in layers[1:]]
+    assert 0 < changes[0] < changes[3] < changes[4] / 5  # the sixth layer is global
+    assert [at for at, line in enumerate(layers, 1) if "global" in line] == [6, 12, 18]
+    tokens = numbers(kept.split(":")[1])
+    assert tokens.count(511) == 15 and tokens.count(700) == 3
+    held, counted = numbers(cache.replace(",", ""))
+    assert held == counted

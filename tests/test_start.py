@@ -48,9 +48,9 @@ def hosted(monkeypatch):
 def test_on_colab_and_kaggle_setup_gets_gemma_3_270m_and_says_what_it_costs(hosted, capsys):
     assert start.setup() == "laptop"
     said = capsys.readouterr().out
-    assert len(said.splitlines()) == 4 and "232 MB" in said and gemma3.TERMS in said
-    assert "gguf==0.19.0" in hosted and hosted[-1] == "converted" and len(hosted) == 7
-    assert start.setup() == "laptop" and len(hosted) == 7
+    assert len(said.splitlines()) == 4 and "266 MB" in said and gemma3.TERMS in said
+    assert "gguf==0.19.0" in hosted and hosted[-1] == "converted" and len(hosted) == 8
+    assert start.setup() == "laptop" and len(hosted) == 8
 
 
 def test_an_index_that_fails_costs_the_notebook_nothing(hosted, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The views answer to their buttons and sliders, agree with transformers, and leave a picture."""
 
+import html
 import itertools
 
 import ipywidgets
@@ -9,9 +10,9 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 matplotlib.use("Agg")
-from gemma_lab import figures
+from gemma_lab import figures, profile
 from gemma_lab.hardware import T4
-from gemma_lab.lessons import nb01, nb02, nb03
+from gemma_lab.lessons import nb01, nb02, nb03, views
 
 WORDS = ["Linh", "bảo", "sao"]
 SCORES = {
@@ -126,3 +127,45 @@ def test_show_leaves_a_picture_and_words(capsys, monkeypatch):
     assert shown[0]["image/png"].startswith(b"\x89PNG") and shown[0]["text/plain"] == "in words"
     assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == view.model_id
     assert not figures.plt.get_fignums()
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = str(profile.CHECKPOINTS / "pocket-small")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def test_the_next_tokens_are_those_of_the_librarys_logits(pocket):
+    model, tokenizer = pocket
+    ids = tokenizer("My grandmother kept")["input_ids"]
+    with torch.no_grad():
+        shares = model(torch.tensor([ids])).logits[0, -1].double().softmax(-1)
+    found = views.next_tokens(model, ids, 5)
+    assert [token for token, _ in found] == shares.argsort(descending=True)[:5].tolist()
+    assert [share for _, share in found] == pytest.approx(
+        [shares[i].item() for i, _ in found], rel=1e-4
+    )
+
+
+def test_the_box_goes_on_as_generate_does_and_begins_again_with_new_words(pocket):
+    model, tokenizer = pocket
+    view = views.go_on(model, tokenizer, "My grandmother kept")
+    box, said, *rows, ten = view.children
+    first, second = (row.children[0] for row in rows[:2])
+    ten.click()
+    inputs = tokenizer(box.value, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=10, min_new_tokens=10, do_sample=False)
+    wanted = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :])
+    assert wanted.replace("\n", "<br>") in said.value.replace("<b>", "")
+    box.value = "5 < 6 & 7"
+    assert said.value == "5 &lt; 6 &amp; 7<b></b>"
+    token = second.token
+    second.click()
+    assert said.value.endswith(f"<b>{html.escape(tokenizer.decode(token))}</b>")
+    assert all("%" in row.children[1].value for row in rows)
+    box.value = ""
+    first.click()  # nothing typed: the model begins a text
+    assert said.value.startswith("<b>")

@@ -20,6 +20,7 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from gemma_lab import gemma3
 from gemma_lab.profile import current_profile
 from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks, run_main
 from tools.compare import read, source_hash
@@ -170,9 +171,11 @@ def row(result: dict) -> str:
 def prepare(profile: str | None = None) -> None:
     """What a kernel finds: this folder's gemma_lab, no start-up files of the user, and no Hub.
 
-    Args: profile: by default that of GEMMA_LAB_PROFILE, or pocket. In hub there is a Hub.
+    Args: profile: by default that of GEMMA_LAB_PROFILE, or laptop where Gemma 3 270M is here, or
+        pocket. In hub there is a Hub.
     """
-    chosen = profile or os.getenv("GEMMA_LAB_PROFILE") or "pocket"
+    here = "laptop" if gemma3.is_here() else "pocket"
+    chosen = profile or os.getenv("GEMMA_LAB_PROFILE") or here
     needs_hub = chosen in ("hub", "mirror")
     settings = {key: value for key, value in OFFLINE.items() if key != "HF_HUB_OFFLINE"}
     os.environ.update(settings if needs_hub else OFFLINE, GEMMA_LAB_PROFILE=chosen)

@@ -116,6 +116,30 @@ def _mean_cosine(distance: int, speeds: list[float]) -> float:
     return sum(math.cos(distance * speed) for speed in speeds) / len(speeds)
 
 
+def heads_and_keys(layers: dict[str, tuple[int, int]]):
+    """Which query heads share a key-value head: a panel for each layer, name -> (heads, keys).
+
+    Returns: the matplotlib figure.
+    """
+    figures.use_style()
+    figure, axes = plt.subplots(len(layers), figsize=(WIDTH, 1.1 * len(layers)))
+    for axis, (name, (num_heads, num_keys)) in zip(axes, layers.items()):
+        heads = [(head + 0.5) / num_heads for head in range(num_heads)]
+        keys = [(key + 0.5) / num_keys for key in range(num_keys)]
+        for head, x in enumerate(heads):
+            axis.plot([x, keys[head * num_keys // num_heads]], [1, 0], color=GREY, linewidth=1)
+        axis.scatter(heads, [1] * num_heads, 60, color=BLUE, zorder=3, label="query head")
+        axis.scatter(
+            keys, [0] * num_keys, 70, color=ORANGE, marker="s", zorder=3, label="key-value head"
+        )
+        axis.set(xlim=(0, 1), ylim=(-0.5, 1.5))
+        axis.axis("off")
+        axis.set_title(name)
+    found = axes[0].get_legend_handles_labels()
+    figure.legend(*found, loc="outside lower center", ncols=2, fontsize=SMALL)
+    return figure
+
+
 def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBox:
     """Choose a sentence, a layer and a head, and see where its tokens look.
 

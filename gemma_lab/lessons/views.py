@@ -1,0 +1,58 @@
+"""A box to talk to a model, for more than one notebook."""
+
+from __future__ import annotations
+
+import html
+
+import ipywidgets
+import torch
+
+from gemma_lab.figures import BLUE, LET_GO
+
+
+def next_tokens(model, ids: list[int], num: int) -> list[tuple[int, float]]:
+    """The `num` likeliest next tokens after `ids` with their probabilities, the likeliest first."""
+    logits = model(torch.tensor([ids], device=model.device)).logits[0, -1]
+    shares, tokens = logits.detach().float().softmax(-1).topk(num)
+    return list(zip(tokens.tolist(), shares.tolist()))
+
+
+def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
+    """A box for your words; below, the likeliest next tokens as buttons with bars: press one."""
+    box = ipywidgets.Text(words, layout={"width": "95%"}, **LET_GO)
+    buttons = [ipywidgets.Button(layout={"width": "9em"}) for _ in range(num)]
+    ten, said = ipywidgets.Button(description="Ten likeliest"), ipywidgets.HTML()
+    bars, written = [ipywidgets.HTML() for _ in buttons], []  # `written`: tokens after the words
+
+    def ids() -> list[int]:
+        return tokenizer(box.value)["input_ids"] + written
+
+    def tell() -> None:
+        for button, bar, (token, share) in zip(buttons, bars, next_tokens(model, ids(), num)):
+            button.token = token
+            button.description = tokenizer.decode(token).replace("\n", "⏎")
+            size = f"display:inline-block;height:.9em;width:{12 * share:.2f}em"
+            bar.value = f'<span style="{size};background:{BLUE}"></span> {100 * share:.1f} %'
+        new = html.escape(tokenizer.decode(written)).replace("\n", "<br>")
+        said.value = f"{html.escape(box.value)}<b>{new}</b>"
+
+    def press(button) -> None:
+        written.append(button.token)
+        tell()
+
+    def write_ten(_) -> None:
+        for _ in range(10):
+            written.append(next_tokens(model, ids(), 1)[0][0])
+        tell()
+
+    def start(_) -> None:
+        written.clear()
+        tell()
+
+    box.observe(start, "value")
+    ten.on_click(write_ten)
+    for button in buttons:
+        button.on_click(press)
+    tell()
+    rows = [ipywidgets.HBox(pair) for pair in zip(buttons, bars)]
+    return ipywidgets.VBox([box, said, *rows, ten])
