@@ -10,10 +10,11 @@ import torch
 from gemma_lab.figures import BLUE, LET_GO
 
 
+@torch.no_grad()
 def next_tokens(model, ids: list[int], num: int) -> list[tuple[int, float]]:
     """The `num` likeliest next tokens after `ids` with their probabilities, the likeliest first."""
-    logits = model(torch.tensor([ids], device=model.device)).logits[0, -1]
-    shares, tokens = logits.detach().float().softmax(-1).topk(num)
+    logits = model(torch.tensor([ids], device=model.device), logits_to_keep=1).logits[0, -1]
+    shares, tokens = logits.float().softmax(-1).topk(num)
     return list(zip(tokens.tolist(), shares.tolist()))
 
 
@@ -21,7 +22,7 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     """A box for your words; below, the likeliest next tokens as buttons with bars: press one."""
     box = ipywidgets.Text(words, layout={"width": "95%"}, **LET_GO)
     buttons = [ipywidgets.Button(layout={"width": "9em"}) for _ in range(num)]
-    ten, said = ipywidgets.Button(description="Ten likeliest"), ipywidgets.HTML()
+    ten, said = ipywidgets.Button(description="Write ten"), ipywidgets.HTML()
     bars, written = [ipywidgets.HTML() for _ in buttons], []  # `written`: tokens after the words
 
     def ids() -> list[int]:
@@ -30,7 +31,8 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     def tell() -> None:
         for button, bar, (token, share) in zip(buttons, bars, next_tokens(model, ids(), num)):
             button.token = token
-            button.description = tokenizer.decode(token).replace("\n", "⏎")
+            seen = tokenizer.decode(token).replace("\n", "⏎").replace(" ", "▁")
+            button.description = seen if seen.isprintable() else ascii(seen)
             size = f"display:inline-block;height:.9em;width:{12 * share:.2f}em"
             bar.value = f'<span style="{size};background:{BLUE}"></span> {100 * share:.1f} %'
         new = html.escape(tokenizer.decode(written)).replace("\n", "<br>")
