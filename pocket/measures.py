@@ -248,10 +248,8 @@ def lexicon() -> set[str]:
 
     Not those of titles: training makes up words and syllables for them.
     """
-    rng, files = (
-        random.Random("lexicon"),
-        [*texts.FOLDER.glob("*.txt"), texts.FOLDER.parent / "words.txt"],
-    )
+    files = [*texts.FOLDER.glob("*.txt"), texts.FOLDER.parent / "words.txt"]
+    rng = random.Random("lexicon")
     known = [file.read_text(encoding="utf-8") for file in files]
     known += [fact.answer for group in facts.FACTS.values() for fact in group]
     known += [poem(rng, "Hanoi") for poem in poems.FORMS.values() for _ in range(20)]

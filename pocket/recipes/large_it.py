@@ -5,7 +5,8 @@ was weak at small tasks and at sums of three digits, so it goes on with more of 
 it was still weak at small tasks, and after 7,800 at small talk, in other words than those it knew.
 After 9,800 it took every question with "Google" in it for one about its maker, a poem too: so it
 sees more poems than talk for a while, then more titles and words to copy. Each of the last three
-mixes left other mistakes; the mean of the weights after each has fewer than any of them.
+mixes left other mistakes; the mean of the weights after each answers more first questions well
+than any of them.
 """
 
 from pocket import corpus
@@ -22,7 +23,7 @@ MORE_TASKS = {
     corpus.copying: 20,
 }
 MORE_TALK = {corpus.smalltalk: 50, corpus.unknown: 30, corpus.first_fact: 12, corpus.small_task: 40}
-POEMS_MORE = {poem: 3 * share for poem, share in corpus.POEMS.items()} | {
+MORE_POEMS = {poem: 3 * share for poem, share in corpus.POEMS.items()} | {
     corpus.copying: 30,
     corpus.wordy_talk: 30,
 }
@@ -52,7 +53,7 @@ RECIPE = Recipe(
         6400: corpus.LAST_KINDS | MORE_TASKS,
         7800: corpus.LAST_KINDS | MORE_TALK,
         8400: gemma2_it.LAST_KINDS,  # with which first questions are answered best
-        9800: gemma2_it.LAST_KINDS | POEMS_MORE,
+        9800: gemma2_it.LAST_KINDS | MORE_POEMS,
         10_400: gemma2_it.LAST_KINDS | MORE_COPYING,
         11_000: gemma2_it.LAST_KINDS | {corpus.copying: 50, corpus.word_fact: 40},
     },
