@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DISK_FULL = "The disk is full"
-SIZE = "3 GB of disk, or 6 GB where PyTorch comes with CUDA"
+SIZE = "4 GB of disk, or 7 GB where PyTorch comes with CUDA"
 # What an installer prints, in parts of which one is enough -> what to say. The first match counts.
 SENTENCES = {
     "No space left | os error 28 | Disk quota exceeded | [Errno 122] | [WinError 112] | "

@@ -156,7 +156,7 @@ def test_the_set_up_the_full_disk_and_the_readme_name_the_same_sizes(tmp_path, i
         failures.sentence("No space left", course.AGAIN),
         readme.partition("\n")[0],
     ):
-        assert re.findall(r"(\d+) GB", text) == ["3", "6"]
+        assert re.findall(r"(\d+) GB", text) == ["4", "7"]
 
 
 def test_pip_takes_over_when_uv_cannot_be_had(tmp_path, installer):
