@@ -1,8 +1,8 @@
 """A Hub on the loopback interface, as its real client meets it: gates, tokens, files, and faults.
 
-A folder ROOT/owner/name, or a link to one, is served as the model owner/name. As on the real Hub, a
-large file comes from a second server: the Hub announces its size and sha256 and redirects to it.
-That server has another host name, so the client must not send it the token.
+A folder ROOT/owner/name, or a link to one, is served as the model and the dataset owner/name. As on
+the real Hub, a large file comes from a second server: the Hub announces its size and sha256 and
+redirects to it. That server has another host name, so the client must not send it the token.
 """
 
 import functools
@@ -21,7 +21,8 @@ GOOD, NEW, WRONG, FINE, OLD = (f"hf_{letter * 34}" for letter in "gnwfo")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".safetensors", ".bin", ".gguf", ".model", "tokenizer.json")  # stored by Git LFS
 VERBS = "auth-check|revision|tree|paths-info|resolve"
-ROUTE = re.compile(rf"/(?:api/models/)?([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")
+PLACE = "(?:(?:api/(?:models|datasets)|datasets)/)?"  # where a repository's address begins
+ROUTE = re.compile(rf"/{PLACE}([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 PORTAL = b"<!DOCTYPE html><title>Log in</title>Welcome to this network."
 

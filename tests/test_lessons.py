@@ -86,10 +86,12 @@ RIGHT = {  # more than the folded solution
         lambda numbers: tuple(torch.tensor(one) for one in nb04.my_round_trip(numbers)),
     ],
     "lora_layer_parameters": ["294,912", numpy.int32(294_912), 294_912.0, torch.tensor(294_912)],
-    "completion": [
-        lambda row, eos_token: f"{row.pop('output')}{eos_token}",
-        lambda row, eos_token: numpy.str_(row["output"] + eos_token),
+    "labels": [
+        lambda prompt, completion: torch.tensor([-100] * len(prompt) + completion),
+        lambda prompt, completion: tuple(-100 for _ in prompt) + tuple(completion),
+        lambda prompt, completion: [numpy.int64(x) for x in nb05.my_labels(prompt, completion)],
     ],
+    "breaking_row": ["5", 5.0, [5], numpy.int64(5)],
     "sliding_mask": [
         lambda t, w: torch.ones(t, t).tril() - torch.ones(t, t).tril(-w),
         lambda t, w: torch.ones(t, t, requires_grad=True).tril().triu(1 - w),
@@ -111,6 +113,7 @@ def without_a_last_return(probabilities, p):
 
 mask = nb06.my_sliding_mask
 turn = nb03.my_rotate_half
+labels = nb05.my_labels
 WRONG = {
     "linh_comes": [
         (3, "somebody else"),
@@ -260,19 +263,30 @@ WRONG = {
         (5, "2048 numbers to 16"),
         ([1, 2], "not list"),
     ],
-    "completion": [
-        (lambda row, eos: row["output"], "never learns to stop"),
-        (lambda row, eos: row["output"] + " " + eos, "blank too many"),
-        (lambda row, eos: row["instruction"] + row["output"] + eos, "prompt is in it"),
-        (lambda row, eos: "x", "row's output"),
-        (lambda row, eos: row["output"] + "<eos>", "with </s> as the token"),
-        (lambda row, eos: [row["output"], eos], "one text, not list"),
-        (lambda row, eos: row["output"] + eos + "\n", "stands around it"),
-        (lambda row, eos: " " + row["output"] + eos, "stands around it"),
-        (lambda row, eos: [" " + row["output"] + eos + "\n"], "one text, not list"),
-        (lambda row, eos: numpy.array([row["output"] + eos]), "one text, not ndarray"),
-        (lambda row, eos: row["output"].replace(" ", "") + eos, "it is 'Name: fever<eos>'"),
-        (lambda row: row, "raised TypeError"),
+    "labels": [
+        (lambda prompt, completion: prompt + completion, "prompt gets loss too"),
+        (lambda prompt, completion: labels(prompt, completion)[:-1] + [-100], "learns to stop"),
+        (lambda prompt, completion: labels(prompt, completion)[1:] + [-100], "shifted by one"),
+        (lambda prompt, completion: [1] + labels(prompt, completion)[:-1], "shifted by one"),
+        (lambda prompt, completion: [-100] * len(prompt + completion), "no token gets loss"),
+        (lambda prompt, completion: prompt + [-100] * len(completion), "wrong way round"),
+        (lambda prompt, completion: completion, "3 labels for 7 tokens"),
+        (lambda prompt, completion: [0] * len(prompt) + completion, "Label 0 is 0"),
+        (lambda prompt, completion: [-100] * 4 + completion, "9 labels for 7"),
+        (lambda prompt, completion: [None] * len(prompt) + completion, "whole number"),
+        (lambda prompt, completion: torch.tensor(labels(prompt, completion)) / 1, "whole number"),
+        (lambda prompt, completion: len(prompt), "not int"),
+        (lambda prompt: prompt, "raised TypeError"),
+    ],
+    "breaking_row": [
+        (1, "may be short"),
+        (2, "may be empty"),
+        ("3", "ordinary text"),
+        (4, "Another language"),
+        (6, "repeat a word"),
+        (7, "no line 7"),
+        (0, "no line 0"),
+        ([5, 6], "not list"),
     ],
     "sliding_mask": [
         (lambda t, w: 0 <= torch.arange(t)[:, None] - torch.arange(t) < w, "join comparisons"),

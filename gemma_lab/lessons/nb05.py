@@ -10,8 +10,9 @@ from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
     in_short,
-    kind,
+    members,
     number,
+    plain,
     returned,
     right,
     wrong,
@@ -38,41 +39,64 @@ def check_lora_layer_parameters(answer) -> Verdict:
 
 
 @exercise
-def check_completion(function) -> Verdict:
-    """A function of a row and the end-of-text token that returns what the model learns to write."""
-    rows = [("What is a fever?", "Name: fever", "<eos>"), ("And a cold?", "Name: cold", "</s>")]
-    for instruction, output, end in rows:
-        row = {"instruction": instruction, "input": "", "output": output}
-        got = returned(function, row, end)
-        if not isinstance(got, str):
-            return wrong(f"A completion is one text, not {kind(got)}.")
-        completion, wanted = str.__str__(got), output + end
-        if completion == wanted:
+def check_labels(function) -> Verdict:
+    """A function of the ids of a prompt and of its completion that returns the labels of both."""
+    for prompt, completion in (([2, 31, 32, 33], [41, 42, 1]), ([2, 51], [61, 62, 63, 64, 1])):
+        got = members(returned(function, prompt, completion), "A list of labels")
+        got, wanted = [plain(label) for label in got], [-100] * len(prompt) + completion
+        if len(got) != len(wanted):
+            why = "Prompt and completion are one sequence, and each of its tokens has a label."
+            return wrong(f"There are {len(got)} labels for {len(wanted)} tokens.", why)
+        if not all(type(label) is int for label in got):
+            return wrong("A label is a whole number: the id of a token, or -100.")
+        if got == wanted:
             continue
-        if completion == output:
-            return wrong("The end is missing.", "Without it the model never learns to stop.")
-        if instruction in completion:
-            why = "The loss would count the prompt as well."
-            return wrong(
-                "The prompt is in it.", why, "which of the row's three parts is the response?"
-            )
-        if completion == f"{output} {end}":
-            return wrong("There is a blank too many.", f"A blank before {end} is a token to learn.")
-        if completion.strip() == wanted:
-            return wrong("A blank or a line break stands around it.", "Each is a token to learn.")
-        hint = "use the arguments: the row's output, and the token"
-        why = f"For that row, and with {end} as the token, it is {in_short(wanted)}."
-        return wrong(f"{in_short(completion)} came back.", why, hint)
-    return right("The response, and the token that ends it.")
+        if got == prompt + completion:
+            why = "The model would learn to write instructions as well."
+            return wrong("The prompt gets loss too.", why, "which number does the loss ignore?")
+        if got == wanted[:-1] + [-100]:
+            return wrong("The end token gets no loss.", "Then the model never learns to stop.")
+        if set(got) == {-100}:
+            return wrong("All labels are -100: no token gets loss.", "There is nothing to learn.")
+        if got == prompt + [-100] * len(completion):
+            return wrong("It is the wrong way round.", "The completion is to be learned.")
+        if got in (wanted[1:] + [-100], wanted[-1:] + wanted[:-1]):
+            why = "The model shifts the labels itself: label and token stand at the same place."
+            return wrong("The labels are shifted by one.", why)
+        at = next(at for at, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1])
+        why = f"For the prompt {prompt} and the completion {completion}, it is {wanted[at]}."
+        return wrong(f"Label {at} is {in_short(got[at])}.", why)
+    return right("The prompt is ignored, and the completion is learned with its end.")
 
 
-def my_completion(row, eos_token):
-    return row["output"] + eos_token
+@exercise
+def check_breaking_row(answer) -> Verdict:
+    """The line of data/six_rows.jsonl that teaches what nobody wants, and passes all checks."""
+    line = number(answer, "The answer is one line number")
+    if line == 5:
+        what = "Behind its answer it goes on with the next question, in the layout of the prompt."
+        return right(f"{what} A model that learns this asks itself, and does not stop.")
+    harmless = {
+        1: "An answer may be short.",
+        2: "The input may be empty: the talk's layout leaves its place blank.",
+        3: "With blanks inside, < eos > is ordinary text. Without them it would end the answer.",
+        4: "Another language is no defect, if its letters are whole.",
+        6: "An answer may repeat a word of its question, or have several lines.",
+    }
+    if line not in harmless:
+        return wrong(f"There is no line {line}.", hint="the lines are numbered from 1 to 6")
+    why = "Read each output to its end, as the model will write it."
+    return wrong(f"Line {line} is fine. {harmless[line]}", why)
+
+
+def my_labels(prompt_ids, completion_ids):
+    return [-100] * len(prompt_ids) + completion_ids
 
 
 SOLUTIONS = {
     "lora_layer_parameters": "my_parameters = 16 * 2048 + 16384 * 16",
-    "completion": my_completion,
+    "labels": my_labels,
+    "breaking_row": "my_line = 5",
 }
 
 
