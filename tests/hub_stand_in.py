@@ -2,9 +2,12 @@
 
 A folder ROOT/owner/name, or a link to one, is served as the model and the dataset owner/name. As on
 the real Hub, a large file comes from a second server: the Hub announces its size and sha256 and
-redirects to it. That server has another host name, so the client must not send it the token.
+redirects to it. That server has another host name, so the client must not send it the token. A
+repository can be made, and files sent to it: all of them in the commit itself, as the real Hub
+takes small ones.
 """
 
+import base64
 import functools
 import hashlib
 import json
@@ -20,7 +23,7 @@ REPO, COPY = "google/gemma-2b-it", "unsloth/gemma-2b-it"  # a gated model, and i
 GOOD, NEW, WRONG, FINE, OLD = (f"hf_{letter * 34}" for letter in "gnwfo")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".safetensors", ".bin", ".gguf", ".model", "tokenizer.json")  # stored by Git LFS
-VERBS = "auth-check|revision|tree|paths-info|resolve"
+VERBS = "auth-check|revision|tree|paths-info|resolve|preupload|commit"
 PLACE = "(?:(?:api/(?:models|datasets)|datasets)/)?"  # where a repository's address begins
 ROUTE = re.compile(rf"/{PLACE}([\w.-]+/[\w.-]+)(?:/({VERBS})(?:/([^/]+))?(?:/(.*))?)?")
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
@@ -45,6 +48,7 @@ class Hub(Server):
         accepted: token -> the gated repositories whose licence its owner has accepted.
         fine_grained: tokens without the right to read gated repositories.
         expired: tokens that were good once.
+        writers: tokens that may make repositories of "learner", and write to them.
         faults: functions `fault(handler, path)`; the first that returns True has given the answer.
 
     A test reads what was asked: `asked` and `fetched` are the paths of all requests to the Hub and
@@ -61,9 +65,11 @@ class Hub(Server):
         fine_grained=(),
         expired=(),
         faults=(),
+        writers=(),
     ):
         self.root, self.gated, self.tokens, self.accepted = root, gated, tokens, accepted or {}
         self.fine_grained, self.expired, self.faults = fine_grained, expired, list(faults)
+        self.writers, self.private = writers, set()
         self.asked, self.fetched, self.ranges, self.sent, self.leaked = [], [], [], [], []
         super().__init__(self, HubHandler, "127.0.0.1")
         self.file_host = Server(self, FileHandler, "localhost")
@@ -220,6 +226,10 @@ class HubHandler(Handler):
             return self.refuse(401, "Invalid credentials in Authorization header")
         if path == "/api/whoami-v2":
             return self.say_who()
+        if path == "/api/repos/create":
+            return self.create()
+        if path == "/api/validate-yaml":
+            return self.validate()
         match = ROUTE.fullmatch(path)
         repo, verb, revision, name = match.groups() if match else (None,) * 4
         folder = hub.root / (repo or "")
@@ -231,6 +241,8 @@ class HubHandler(Handler):
             return self.refuse(*refusal)
         if verb == "auth-check":
             return self.answer(200, {})
+        if verb in ("preupload", "commit"):
+            return self.take_files(repo, folder, verb)
         if revision not in (None, "main", COMMIT):
             return self.refuse(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         if verb == "tree":
@@ -251,8 +263,59 @@ class HubHandler(Handler):
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
         gated = "manual" if repo in self.hub.gated else False
-        info = {"_id": "1", "id": repo, "sha": COMMIT, "private": False, "gated": gated}
+        private = repo in self.hub.private
+        info = {"_id": "1", "id": repo, "sha": COMMIT, "private": private, "gated": gated}
         self.answer(200, info | {"tags": [], "siblings": siblings})
+
+    def may_write(self, owner: str) -> bool:
+        return self.token in self.hub.writers and owner == "learner"
+
+    def create(self):
+        """A new repository; 409 where there is one of that name already."""
+        asked = json.loads(self.body)
+        owner = asked.get("organization") or "learner"
+        repo = f"{owner}/{asked['name']}"
+        if not self.token:
+            return self.refuse(401, "Invalid username or password.")
+        if not self.may_write(owner):
+            message = f'You don\'t have the rights to create a model under the namespace "{owner}"'
+            return self.refuse(403, message)
+        url = {"url": f"{self.hub.url}/{repo}"}
+        if (self.hub.root / repo).exists():
+            return self.answer(409, url | {"error": "You already created this model repo"})
+        (self.hub.root / repo).mkdir(parents=True)
+        if asked.get("visibility") == "private":
+            self.hub.private.add(repo)
+        self.answer(200, url)
+
+    def validate(self):
+        """Whether the metadata of a card are well-formed: `base_model` has to be a repository."""
+        import yaml
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id
+
+        card = json.loads(self.body)["content"]
+        data = yaml.safe_load(card.split("---\n")[1]) if card.startswith("---\n") else {}
+        try:
+            validate_repo_id(data.get("base_model") or "none")
+        except HFValidationError:
+            error = {"message": '"base_model" is not valid: use a model id from hf.co.'}
+            return self.answer(400, {"errors": [error], "warnings": []})
+        self.answer(200, {"errors": [], "warnings": []})
+
+    def take_files(self, repo: str, folder: Path, verb: str):
+        """First what the client wants to send, then a commit: a line of JSON for each file."""
+        if not self.may_write(repo.split("/")[0]):
+            return self.refuse(403, "Forbidden: pass a write token.")
+        if verb == "preupload":
+            how = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
+            files = [{"path": file["path"]} | how for file in json.loads(self.body)["files"]]
+            return self.answer(200, {"files": files})
+        lines = [json.loads(line) for line in self.body.splitlines()]
+        for file in [line["value"] for line in lines if line["key"] == "file"]:
+            (folder / file["path"]).write_bytes(base64.b64decode(file["content"]))
+        url = f"{self.hub.url}/{repo}/commit/{COMMIT}"
+        self.answer(200, {"success": True, "commitOid": COMMIT, "commitUrl": url, "hookOutput": ""})
 
     def list_files(self, folder: Path, inside: Path):
         """What is in one folder of the repository, or below it; anyone may see it, gated or not."""
