@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from importlib import metadata
@@ -79,13 +81,20 @@ def record(model_id: str, precisions: list[str], num_rows: int, command: str) ->
 def main(words: list[str] | None = None) -> None:
     """Records a model, and says where: the command, whose options `--help` names."""
     parser = argparse.ArgumentParser(prog="python -m gemma_lab.bench", description=__doc__)
-    parser.add_argument("model", help="a catalog id, or a checkpoint folder")
+    parser.add_argument("model", nargs="?", help="a catalog id, or a checkpoint folder")
+    lab = "Codelab 2 many times over, with this machine's main model"
+    parser.add_argument("--record", choices=["finetune"], help=lab)
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
     parser.add_argument("--rows", type=int, default=40, help="rows of one_answer.jsonl to score")
     parser.add_argument(
         "--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package"
     )
     chosen = parser.parse_args(words)
+    if chosen.record:
+        script = [sys.executable, "-m", "gemma_lab.lessons.nb05_record"]
+        raise SystemExit(subprocess.run(script).returncode)
+    if not chosen.model:
+        parser.error("name a model, or --record finetune")
     options = f"--precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
     command = f"{parser.prog} {chosen.model} {options}"
     found = record(chosen.model, chosen.precisions, chosen.rows, command)

@@ -133,6 +133,12 @@ class ModelInfo:
         return self.num_embedding_parameters + linear + norms, linear, rows
 
 
+def json_lines(path) -> list[dict]:
+    """The rows of a file with one JSON object a line; a bare name is one of the course's own."""
+    lines = DATA.joinpath(path).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def _table() -> dict[str, ModelInfo]:
     stand_ins = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
     pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}

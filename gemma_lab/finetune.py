@@ -1,10 +1,8 @@
-"""The instruction layout of Codelab 2, its held-out loss, and adapters that a T4 can train."""
+"""The instruction layout of Codelab 2, and its tokens."""
 
 from __future__ import annotations
 
 import torch
-
-from gemma_lab import scores
 
 PROMPT = """Based on given instruction and input, generate an appropriate response
 
@@ -28,28 +26,13 @@ def to_prompt_completion(row: dict, eos_token: str) -> dict:
     return {"prompt": format_prompt(row), "completion": row["output"] + eos_token}
 
 
-def held_out_loss(model, tokenizer, rows) -> float:
-    """Mean cross-entropy in nats over the response tokens, `<eos>` included, of unseen rows."""
-    was_training = model.training
-    model.eval()
-    surprises = []
-    for row in rows:
-        pair = to_prompt_completion(row, tokenizer.eos_token)
-        prompt = tokenizer(pair["prompt"])["input_ids"]
-        completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([prompt + completion])
-        surprises.append(-scores.token_log_probs(model, ids, len(prompt)))
-    model.train(was_training)
-    return torch.cat(surprises).mean().item()
+def encode(row: dict, tokenizer, examples: list[dict] = ()) -> tuple[torch.Tensor, int]:
+    """Token ids (1, T) of a row as training sees it, and where its response starts.
 
-
-def float32_adapters(model):
-    """`model`, with its trainable weights in float32. Call it after making the trainer.
-
-    TRL casts the adapters of a quantized model to bfloat16, and fp16 training, as on a T4, cannot
-    scale such gradients. Source: trl 1.14, `SFTTrainer.__init__`.
+    Args: examples: rows that stand in front with their responses, to show what is wanted.
     """
-    for weight in model.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()
-    return model
+    shown = [format_prompt(example) + example["output"] + "\n\n" for example in examples]
+    pair = to_prompt_completion(row, tokenizer.eos_token)
+    prompt = tokenizer("".join(shown) + pair["prompt"])["input_ids"]
+    completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
+    return torch.tensor([prompt + completion]), len(prompt)

@@ -5,7 +5,6 @@ All on text with one right answer. Shapes: A answer tokens of one row, V vocabul
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -24,8 +23,7 @@ class Scores:
 
 def one_answer_rows() -> list[dict]:
     """Rows of prompt, answer, kind ("sum", "fact", "task") that no pocket model is trained on."""
-    lines = (catalog.DATA / "one_answer.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return catalog.json_lines("one_answer.jsonl")
 
 
 def encode(tokenizer, row: dict) -> tuple[torch.Tensor, int]:

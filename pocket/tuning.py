@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from gemma_lab import finetune, loading, scores
-from gemma_lab.lessons import nb05
+from gemma_lab.lessons import nb05, nb05_verdict
 from pocket import corpus, health_instructions
 from pocket.measures import share
 
@@ -30,7 +30,7 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     model = nb05.PlainPeft.get_peft_model(model, r=16, target_modules=modules, random_state=1357)
     rows, held_out = health_instructions.build()
     held_out, by_heart = held_out[::every], health_instructions.by_heart()[::every]
-    loss_before = finetune.held_out_loss(model, tokenizer, held_out)
+    loss_before = nb05_verdict.target(model, tokenizer, held_out)["loss"]
     pairs = [finetune.to_prompt_completion(row, tokenizer.eos_token) for row in rows]
     pairs += [
         {"prompt": corpus.turn(row["prompt"]), "completion": row["answer"] + "<end_of_turn>\n"}
@@ -61,7 +61,7 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
             train_dataset=Dataset.from_list(pairs),
             args=config,
         )
-        finetune.float32_adapters(model)
+        nb05.float32_adapters(model)
         began = time.monotonic()
         trainer.train()
         seconds = time.monotonic() - began
@@ -77,6 +77,7 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
         )
 
     written = cards(held_out)
+    loss_after = nb05_verdict.target(model, tokenizer, held_out)["loss"]
     after = scores.perplexity(scores.answer_log_probs(model, tokenizer, old))
 
     def labels(text: str) -> list[str]:
@@ -85,7 +86,7 @@ def lora_measures(folder: Path, steps: int = 300, every: int = 1) -> dict:
     return {
         f"seconds for {steps} steps": round(seconds),
         "held-out loss before": round(loss_before, 2),
-        "held-out loss after": round(finetune.held_out_loss(model, tokenizer, held_out), 2),
+        "held-out loss after": round(loss_after, 2),
         "unseen topics in the new format": share(
             labels(text) == labels(row["output"]) for text, row in zip(written, held_out)
         ),

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 matplotlib.use("Agg")
 from gemma_lab import catalog, diagrams, figures
-from gemma_lab.lessons import nb01_diagrams, nb02, nb03, nb04, nb05, nb06
+from gemma_lab.lessons import nb01_diagrams, nb02, nb03, nb04, nb05_live, nb06
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
@@ -31,8 +31,11 @@ def test_precision_plot_shows_percent_and_leaves_the_reference_out_of_the_kl():
     assert figure.get_suptitle() == "a finding"
 
 
+HISTORY = [{"step": 10, "loss": 3.0}, {"step": 20, "loss": 1.0}, {"step": 20, "eval_loss": 0.5}]
+
+
 def test_loss_curve_shows_training_and_held_out():
-    axis = nb05.loss_curve([10, 20], [3.0, 1.0], "a finding", {0: 7.0, 20: 0.5}).axes[0]
+    axis = nb05_live.loss_curve(HISTORY, {0: 7.0}, "a finding").axes[0]
     assert list(axis.lines[0].get_ydata()) == [3.0, 1.0]
     assert list(axis.lines[1].get_xdata()) == [0, 20]
     assert axis.get_ylim()[0] == 0 and "nats" in axis.get_ylabel()
@@ -69,7 +72,7 @@ def test_fit_table_marks_what_fits():
 BARS = {f"name {i}": 0.1 for i in range(18)}
 DRAWN = {
     "precision_plot": lambda: nb04.precision_plot({"one": TABLE}, "t"),
-    "loss_curve": lambda: nb05.loss_curve([1], [1], "t", {0: 1}),
+    "loss_curve": lambda: nb05_live.loss_curve(HISTORY, {0: 1}, "t"),
     "share_bars": lambda: figures.share_bars(dict(list(BARS.items())[:12]), "t"),
     "differences": lambda: figures.differences(BARS, "t", "a", "b"),
     "gains": lambda: nb02.gains({name: (1, 2) for name in BARS}, "t", ("a", "b")),

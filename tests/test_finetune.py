@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from gemma_lab import finetune, loading, profile
 from gemma_lab.lessons import nb05
@@ -38,30 +38,6 @@ def test_the_layout_is_the_talks_without_its_stray_space():
 def test_the_completion_ends_with_eos_once():
     pair = finetune.to_prompt_completion({"instruction": "a", "input": "b", "output": "c"}, "<eos>")
     assert pair["completion"] == "c<eos>" and pair["prompt"].endswith("### Response:\n")
-
-
-def test_held_out_loss_equals_transformers_loss_with_masked_labels():
-    model = AutoModelForCausalLM.from_pretrained(SMALL, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(SMALL)
-    total = count = 0
-    for row in rows("held_out")[:4]:
-        pair = finetune.to_prompt_completion(row, tokenizer.eos_token)
-        prompt = tokenizer(pair["prompt"], return_tensors="pt")["input_ids"]
-        ids = tokenizer(pair["prompt"] + pair["completion"], return_tensors="pt")["input_ids"]
-        assert ids[0, : prompt.shape[1]].equal(prompt[0])
-        labels = ids.clone()
-        labels[:, : prompt.shape[1]] = -100
-        num_tokens = (labels != -100).sum().item()
-        with torch.no_grad():
-            total, count = (
-                total + model.eval()(ids, labels=labels).loss.item() * num_tokens,
-                count + num_tokens,
-            )
-    model.train()
-    assert finetune.held_out_loss(model, tokenizer, rows("held_out")[:4]) == pytest.approx(
-        total / count, rel=1e-5
-    )
-    assert model.training
 
 
 def test_the_rows_are_enough_and_the_exam_shares_no_topic_and_no_phrasing():
@@ -147,7 +123,7 @@ def test_adapters_stay_in_float32_under_trl(tmp_path):
     )
     pairs = Dataset.from_list([{"prompt": "a", "completion": " b<eos>"}] * 4)
     trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=pairs, args=config)
-    trainable = [p for p in finetune.float32_adapters(model).parameters() if p.requires_grad]
+    trainable = [p for p in nb05.float32_adapters(model).parameters() if p.requires_grad]
     before = [p.detach().clone() for p in trainable]
     trainer.train()
     assert all(p.dtype == torch.float32 for p in trainable)
@@ -178,12 +154,13 @@ from gemma_lab import finetune
 from gemma_lab.lessons import nb05
 backend = nb05.lora_backend() if sys.argv[1] == "unsloth" else nb05.PlainPeft
 import torch
+from gemma_lab.lessons import nb05_verdict
 load = dict(max_seq_length=256, dtype=None, load_in_4bit=True)
 model, tokenizer = backend.from_pretrained(sys.argv[2], **load)
 gemma_lab.portable_4bit(model)
 model = backend.get_peft_model(model, r=4, target_modules=["q_proj", "down_proj"], random_state=1)
 rows = [{"instruction": "Say hello", "input": "", "output": "Hello there"}]
-before = finetune.held_out_loss(model, tokenizer, rows)
+before = nb05_verdict.target(model, tokenizer, rows)["loss"]
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
 pair = finetune.to_prompt_completion(rows[0], tokenizer.eos_token)
 ids = tokenizer(pair["prompt"] + pair["completion"], return_tensors="pt")["input_ids"]
@@ -191,7 +168,7 @@ for _ in range(15):
     model(input_ids=ids, labels=ids).loss.backward()
     optimizer.step()
     optimizer.zero_grad()
-after = finetune.held_out_loss(backend.for_inference(model), tokenizer, rows)
+after = nb05_verdict.target(backend.for_inference(model), tokenizer, rows)["loss"]
 print(backend.__name__, before, after)
 """
 

@@ -16,7 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import access, finetune, hardware, loading, profile, scores
-from gemma_lab.lessons import nb05_card, nb05_keep
+from gemma_lab.lessons import nb05_card, nb05_keep, nb05_verdict
 
 DATA = ROOT / "gemma_lab" / "data"
 SMALL, LARGE = (profile.CHECKPOINTS / f"pocket-{size}-it" for size in ("small", "large"))
@@ -292,7 +292,7 @@ def test_a_base_with_more_layers_is_not_mistaken_for_the_right_one(adapter, tmp_
 
 def test_response_scores_are_the_held_out_loss_and_more(trained, tokenizer):
     found = nb05_keep.response_scores(trained, tokenizer, FEW)
-    loss = finetune.held_out_loss(trained, tokenizer, FEW)
+    loss = nb05_verdict.target(trained, tokenizer, FEW)["loss"]
     assert math.log(scores.perplexity(found)) == pytest.approx(loss, rel=1e-5)
     ends = [target[-1].item() for target in found.targets]
     assert ends == [tokenizer.eos_token_id] * 4

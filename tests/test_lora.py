@@ -314,7 +314,7 @@ def test_on_google_s_weights_the_merged_model_is_the_adapted_one(real_gemma):
         adapted = model(ids).logits
         merged = lora.merge(model)(ids).logits
     assert (adapted - plain).abs().max() > 0.5
-    assert (merged - adapted).abs().max() < 2e-3
+    assert (merged - adapted).abs().max() < 5e-4
 
 
 # ------------------------------------------------------------------------- a user's mistakes

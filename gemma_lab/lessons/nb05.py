@@ -1,11 +1,10 @@
-"""Notebook 05: exercises with solutions, a picture, an exam, Unsloth or PEFT in three calls."""
+"""Notebook 05: exercises with solutions, and Unsloth or plain PEFT in three calls."""
 
 from __future__ import annotations
 
-import json
+import os
 
-from gemma_lab import catalog, hardware, loading
-from gemma_lab.figures import BLUE, VERMILION, plt, use_style
+from gemma_lab import hardware, loading
 from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
@@ -100,41 +99,16 @@ SOLUTIONS = {
 }
 
 
-def loss_curve(steps, losses, title: str, held_out: dict | None = None):
-    """Training loss by step.
+def float32_adapters(model):
+    """`model`, with its trainable weights in float32. Call it after making the trainer.
 
-    Args:
-        steps, losses: the points; losses in nats a token.
-        held_out: {step: loss} on rows never trained on, drawn as diamonds.
-    Returns: the matplotlib figure.
+    TRL casts the adapters of a quantized model to bfloat16, and fp16 training, as on a T4, cannot
+    scale such gradients. Source: trl 1.14, `SFTTrainer.__init__`.
     """
-    use_style()
-    figure, axis = plt.subplots()
-    axis.plot(steps, losses, color=BLUE, label="training rows")
-    if held_out:
-        style = {"color": VERMILION, "label": "held-out rows", "clip_on": False}
-        axis.plot(list(held_out), list(held_out.values()), "D", **style)
-    axis.set(xlabel="step", ylabel="loss, nats a token", title=title, ylim=(0, None))
-    axis.legend()
-    return figure
-
-
-def paragraph_perplexities(model, tokenizer) -> dict[str, float]:
-    """Perplexity on our ordinary paragraphs, under "English paragraphs", "Vietnamese paragraphs".
-
-    Each text of data/paragraphs.json is read behind <bos>; the mean is over all their tokens.
-    """
-    import torch
-
-    from gemma_lab import scores
-
-    found = {}
-    paragraphs = json.loads((catalog.DATA / "paragraphs.json").read_text(encoding="utf-8"))
-    for language, texts in paragraphs.items():
-        rows = [tokenizer(text, return_tensors="pt")["input_ids"] for text in texts]
-        surprises = torch.cat([-scores.token_log_probs(model, ids, 1) for ids in rows])
-        found[f"{language} paragraphs"] = surprises.mean().exp().item()
-    return found
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+    return model
 
 
 class PlainPeft:
@@ -149,8 +123,10 @@ class PlainPeft:
         arguments = loading.plan_loading(model_name, precision, machine).kwargs()
         if dtype is not None:
             arguments["dtype"] = dtype
-        if machine.device == "mps":  # the notebook trains on the CPU there
-            arguments["device_map"] = {"": "cpu"}
+        if machine.device == "mps" or os.environ.get("ACCELERATE_USE_FSDP") == "true":
+            arguments["device_map"] = {"": "cpu"}  # training is there, or shards leave from there
+        elif machine.device == "cuda":  # each process of a launch has a card of its own
+            arguments["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
         model = AutoModelForCausalLM.from_pretrained(model_name, **arguments)
         tokenizer = AutoTokenizer.from_pretrained(model_name)
         tokenizer.model_max_length = max_seq_length
@@ -177,8 +153,6 @@ class PlainPeft:
         import torch
         from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
-        from gemma_lab import finetune
-
         if loftq_config:
             raise ValueError(
                 "plain PEFT needs unquantized weights for LoftQ: "
@@ -195,7 +169,7 @@ class PlainPeft:
             model.enable_input_require_grads()
         sizes = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, use_rslora=use_rslora)
         places = dict(target_modules=target_modules, bias=bias, task_type="CAUSAL_LM")
-        return finetune.float32_adapters(get_peft_model(model, LoraConfig(**sizes, **places)))
+        return float32_adapters(get_peft_model(model, LoraConfig(**sizes, **places)))
 
     @staticmethod
     def for_inference(model):

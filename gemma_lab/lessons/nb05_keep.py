@@ -95,12 +95,9 @@ def response_scores(model, tokenizer, rows: list[dict]) -> scores.Scores:
     """
     found = scores.Scores([], [])
     for row in rows:
-        pair = finetune.to_prompt_completion(row, tokenizer.eos_token)
-        prompt = tokenizer(pair["prompt"])["input_ids"]
-        completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([prompt + completion])
-        found.log_probs.append(scores.log_probs(model, ids, len(prompt)))
-        found.targets.append(ids[0, len(prompt) :])
+        ids, start = finetune.encode(row, tokenizer)
+        found.log_probs.append(scores.log_probs(model, ids, start))
+        found.targets.append(ids[0, start:])
     return found
 
 

@@ -1,0 +1,142 @@
+"""Notebook 05's second exam: what a model could do before, and rows of it to rehearse."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+
+from gemma_lab import catalog, scores
+from gemma_lab.lessons.nb05_verdict import answering
+
+OPENINGS = {  # what a model answers before and after: kinds that no training row is of
+    "English": [
+        "Rain is made when",
+        "My grandmother taught me how to",
+        "The market near the river opens",
+        "A bicycle has two wheels because",
+    ],
+    "Vietnamese": [
+        "Mưa hình thành khi",
+        "Bà tôi dạy tôi cách",
+        "Khu chợ gần bờ sông mở cửa",
+        "Xe đạp có hai bánh vì",
+    ],
+}
+TITLES = ["the old library", "Google I/O", "a green bicycle", "mưa", "the night train", "my dog"]
+REQUESTS = {
+    "poems": [f"Write me a poem about {title}." for title in TITLES],
+    "repeat after me": [f"Repeat after me: {title}" for title in TITLES],
+}
+WHOLE = 10_000  # a pocket model's vocabulary is smaller, and cannot read ordinary text
+
+
+def write(model, tokenizer, prompt: str, num_tokens: int, special: bool = True) -> torch.Tensor:
+    """Greedy tokens (1, T) of the prompt and what follows; `special`: begin with <bos>."""
+    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=special).to(model.device)
+    with answering(model):
+        return model.generate(**inputs, max_new_tokens=num_tokens, do_sample=False).cpu()
+
+
+def as_asked(tokenizer, prompt: str) -> str:
+    """A user's turn in the chat template, up to where the answer starts; begins with <bos>."""
+    turn = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+
+
+def old_answers(model, tokenizer, num_tokens: int = 24) -> list[dict]:
+    """What `model` answers now: rows of kind, prompt, ids (1, T), and where the answer starts.
+
+    A base model goes on with ordinary openings; one that chats gets requests in its template.
+    """
+    chats, found = bool(tokenizer.chat_template), []
+    for kind, prompts in (REQUESTS if chats else OPENINGS).items():
+        for prompt in prompts:
+            text = as_asked(tokenizer, prompt) if chats else prompt
+            start = len(tokenizer(text, add_special_tokens=not chats)["input_ids"])
+            ids = write(model, tokenizer, text, num_tokens, special=not chats)
+            found.append({"kind": kind, "prompt": prompt, "ids": ids, "start": start})
+    return found
+
+
+def regression(model, tokenizer, old: list[dict]) -> dict[str, float]:
+    """What is left of the old skills.
+
+    Returns: for each kind of `old` the share of its own old tokens that are still the first choice;
+        the perplexity on our ordinary texts in English and in Vietnamese, but of a pocket model.
+    """
+    found = {}
+    with answering(model):
+        for kind in dict.fromkeys(row["kind"] for row in old):
+            same = []
+            for row in old:
+                if row["kind"] == kind:
+                    choices = scores.log_probs(model, row["ids"], row["start"]).argmax(-1)
+                    same.append(choices == row["ids"][0, row["start"] :])
+            found[f"own old answers, {kind}"] = torch.cat(same).double().mean().item()
+        if len(tokenizer) > WHOLE:
+            texts = json.loads((catalog.DATA / "paragraphs.json").read_text(encoding="utf-8"))
+            for language, parts in texts.items():
+                rows = [tokenizer(text, return_tensors="pt")["input_ids"] for text in parts]
+                surprises = torch.cat([-scores.token_log_probs(model, ids, 1) for ids in rows])
+                found[f"perplexity, {language} paragraphs"] = surprises.mean().exp().item()
+    return found
+
+
+def side_by_side(model, tokenizer, old: list[dict], num: int = 3) -> list[dict]:
+    """`num` of the old answers, spread over the kinds, as prompt, before, after."""
+    found = []
+    for row in old[:: max(1, len(old) // num)][:num]:
+        ids, start = row["ids"], row["start"]
+        inputs = ids[:, :start].to(model.device)
+        given = dict(input_ids=inputs, attention_mask=torch.ones_like(inputs))
+        with answering(model):
+            now = model.generate(**given, max_new_tokens=ids.shape[1] - start, do_sample=False)
+        texts = [tokenizer.decode(one[0, start:], skip_special_tokens=True) for one in (ids, now)]
+        found.append({"prompt": row["prompt"], "before": texts[0], "after": texts[1]})
+    return found
+
+
+def own_texts(model, tokenizer, num: int = 40, num_tokens: int = 64, seed: int = 0) -> list[dict]:
+    """Rows of prompt and completion that a base model wrote itself, to rehearse beside new rows.
+
+    Sampled at temperature 1 from short openings in both languages and cut after the last sentence.
+    Source: self-synthesized rehearsal, Huang et al. 2024, arXiv:2403.01244.
+    """
+    openings = ["The", "In", "When", "A", "Người", "Trong", "Khi", "Một"]
+    prompts = [openings[at % len(openings)] for at in range(num)]
+    tokenizer.padding_side = "left"
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
+    torch.manual_seed(seed)
+    with answering(model):
+        output = model.generate(**inputs, max_new_tokens=num_tokens, do_sample=True, top_k=0)
+    found = []
+    for prompt, text in zip(prompts, tokenizer.batch_decode(output, skip_special_tokens=True)):
+        end = max(text.rfind(mark) for mark in (". ", ".\n", "? ", "! ")) + 1
+        found.append({"prompt": prompt, "completion": text[len(prompt) : end or None]})
+    return found
+
+
+def rehearsal_rows(model, tokenizer, num: int = 300) -> list[dict]:
+    """Old rows of prompt and completion, to train beside the new ones.
+
+    A base model rehearses texts of its own. One that chats rehearses everyday questions: a pocket
+    model with the answers that it was trained on, a larger one with those that it writes itself.
+    """
+    if not tokenizer.chat_template:
+        return own_texts(model, tokenizer)
+    found = []
+    for row in catalog.json_lines("everyday_rows.jsonl")[:num]:
+        text = as_asked(tokenizer, row["prompt"])
+        answer = row["answer"] + "<end_of_turn>"
+        if len(tokenizer) > WHOLE:
+            ids = write(model, tokenizer, text, 40, special=False)
+            answer = tokenizer.decode(ids[0, len(tokenizer(text)["input_ids"]) - 1 :])
+        prompt = text.removeprefix(tokenizer.bos_token)  # TRL adds it
+        found.append({"prompt": prompt, "completion": answer + "\n"})
+    return found
+
+
+def rehearsed(new: list[dict], old: list[dict], share: float) -> list[dict]:
+    """`new` rows and so many of the `old` ones, in turn, that they are `share` of all."""
+    return new + [old[at % len(old)] for at in range(round(len(new) * share / (1 - share)))]

@@ -1,0 +1,130 @@
+"""Notebook 05's exam: what fine-tuning must beat, and what it taught."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import statistics
+import time
+
+import torch
+
+from gemma_lab import finetune, scores
+
+
+@contextlib.contextmanager
+def answering(model):
+    """`model` as it answers, without gradients; afterwards it trains again, if it did before.
+
+    A model that trains with gradient checkpointing drops its cache, and writes nonsense.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        yield
+    model.train(was_training)
+
+
+def digest(rows: list[dict]) -> str:
+    """A hash of an exam's rows: the same text before and after means that it is the same exam."""
+    text = json.dumps(rows, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def examples(rows: list[dict], tokenizer, num: int = 3, max_length: int = 512) -> list[dict]:
+    """Training rows that a good prompt shows: with a note, of different topics, at most `num`.
+
+    Fewer where they would leave no room in `max_length` tokens for one row more.
+    """
+    by_topic = {row["output"].split("\n")[0]: row for row in reversed(rows) if row["input"]}
+    found = list(by_topic.values())[::-1] or rows
+    lengths = [finetune.encode(row, tokenizer)[0].shape[1] for row in found[: num + 1]]
+    while lengths and sum(lengths) > 0.9 * max_length:
+        lengths.pop()
+    return found[: max(0, len(lengths) - 1)]
+
+
+def target(model, tokenizer, rows: list[dict], examples: list[dict] = ()) -> dict[str, float]:
+    """How well `model` knows the right responses, each row alone.
+
+    Args: examples: rows shown with their responses in front of each prompt.
+    Returns: "loss", the mean cross-entropy in nats over the response tokens and <eos>; "exact",
+        the share of rows whose every token is the first choice, <eos> aside: what greedy decoding
+        writes to the letter; "stops", the share that has <eos> as first choice behind it.
+    """
+    surprises, exact, stops = [], 0, 0
+    with answering(model):
+        for row in rows:
+            ids, start = finetune.encode(row, tokenizer, examples)
+            log_probs, right = scores.log_probs(model, ids, start), ids[0, start:]
+            surprises.append(-log_probs.gather(-1, right[:, None])[:, 0])
+            is_first = log_probs.argmax(-1) == right
+            exact += bool(is_first[:-1].all())
+            stops += bool(is_first[-1])
+    loss = torch.cat(surprises).mean().item()
+    return {"loss": loss, "exact": exact / len(rows), "stops": stops / len(rows)}
+
+
+def topics(exam: list[dict], num: int = 14) -> list[dict]:
+    """The first row of each topic, which is the first line of a response; at most `num`."""
+    first = {row["output"].split("\n")[0]: row for row in reversed(exam)}
+    return list(first.values())[::-1][:num]
+
+
+def spread(exam: list[dict], num: int) -> list[dict]:
+    """At most `num` rows from all over an exam, in turn with other wordings and other notes."""
+    each = max(1, len(exam) // num)
+    return [exam[at * each + at % each] for at in range(min(num, len(exam)))]
+
+
+def labels(text: str) -> list[str]:
+    """What stands in front of the colon in each line: the form of a card."""
+    return [line.split(":")[0] for line in text.splitlines()]
+
+
+def common_form(rows: list[dict]) -> list[str]:
+    """The labels that nine in ten responses have in common; none where they share no form."""
+    forms = [tuple(labels(row["output"])) for row in rows if ":" in row["output"]]
+    form = max(set(forms), key=forms.count, default=())
+    return list(form) if forms.count(form) >= 0.9 * len(rows) else []
+
+
+def cards(model, tokenizer, rows: list[dict], num_tokens: int = 100) -> list[str]:
+    """The responses that `model` writes in one batch: padding may change a rare letter."""
+    tokenizer.padding_side = "left"  # prompts end together
+    prompts = [finetune.format_prompt(row) for row in rows]
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
+    with answering(model):
+        output = model.generate(**inputs, max_new_tokens=num_tokens, do_sample=False)
+    return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], True)
+
+
+def tokens_per_s(model, tokenizer, row: dict, num_tokens: int = 32) -> float:
+    """Median of three speeds of greedy writing after one row's prompt."""
+    inputs = tokenizer(finetune.format_prompt(row), return_tensors="pt").to(model.device)
+    length, speeds = dict(max_new_tokens=num_tokens, min_new_tokens=num_tokens), []
+    with answering(model):
+        for _ in range(3):
+            began = time.perf_counter()
+            model.generate(**inputs, **length, do_sample=False)
+            speeds.append(num_tokens / (time.perf_counter() - began))
+    return statistics.median(speeds)
+
+
+def report(results: dict[str, dict], kept: dict[str, dict]):
+    """The verdict as a table (pandas): what `target` found, then what `regression` found.
+
+    Args: results: prompt or "after training" -> what `target` returned; kept: "bare prompt" and
+        "after training" -> what `regression` returned.
+    """
+    import pandas
+
+    names = {"loss": "loss, nats a token", "exact": "right to the letter, %", "stops": "stops, %"}
+    columns = {}
+    for name, found in results.items():
+        scaled = {names[key]: value * (1 if key == "loss" else 100) for key, value in found.items()}
+        for skill, value in kept.get(name, {}).items():
+            scaled[skill] = value if skill.startswith("perplexity") else 100 * value
+        columns[name] = scaled
+    return pandas.DataFrame(columns)
