@@ -31,11 +31,22 @@ REQUESTS = {
 WHOLE = 10_000  # a pocket model's vocabulary is smaller, and cannot read ordinary text
 
 
-def write(model, tokenizer, prompt: str, num_tokens: int, special: bool = True) -> torch.Tensor:
-    """Greedy tokens (1, T) of the prompt and what follows; `special`: begin with <bos>."""
-    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=special).to(model.device)
+def write(model, tokenizer, prompts: list[str], num_tokens: int, special: bool) -> list:
+    """For each prompt, in one batch: ids (1, T) of it and of what greedily follows, and its length.
+
+    Args: special: begin each with <bos>, which a chat template has written already.
+    """
+    tokenizer.padding_side = "left"  # prompts end together
+    layout = dict(return_tensors="pt", padding=True, add_special_tokens=special)
+    inputs = tokenizer(prompts, **layout).to(model.device)
     with answering(model):
-        return model.generate(**inputs, max_new_tokens=num_tokens, do_sample=False).cpu()
+        output = model.generate(**inputs, max_new_tokens=num_tokens, do_sample=False).cpu()
+    width, found = inputs["input_ids"].shape[1], []
+    for ids, mask in zip(output, inputs["attention_mask"].cpu()):
+        ids, start = ids[width - int(mask.sum()) :], int(mask.sum())
+        ends = (ids[start:] == tokenizer.pad_token_id).nonzero()  # behind the end of an answer
+        found.append((ids[None, : start + int(ends[0, 0]) if len(ends) else len(ids)], start))
+    return found
 
 
 def as_asked(tokenizer, prompt: str) -> str:
@@ -49,14 +60,12 @@ def old_answers(model, tokenizer, num_tokens: int = 24) -> list[dict]:
 
     A base model goes on with ordinary openings; one that chats gets requests in its template.
     """
-    chats, found = bool(tokenizer.chat_template), []
-    for kind, prompts in (REQUESTS if chats else OPENINGS).items():
-        for prompt in prompts:
-            text = as_asked(tokenizer, prompt) if chats else prompt
-            start = len(tokenizer(text, add_special_tokens=not chats)["input_ids"])
-            ids = write(model, tokenizer, text, num_tokens, special=not chats)
-            found.append({"kind": kind, "prompt": prompt, "ids": ids, "start": start})
-    return found
+    chats = bool(tokenizer.chat_template)
+    asked = REQUESTS if chats else OPENINGS
+    rows = [{"kind": kind, "prompt": prompt} for kind in asked for prompt in asked[kind]]
+    texts = [as_asked(tokenizer, row["prompt"]) if chats else row["prompt"] for row in rows]
+    answers = write(model, tokenizer, texts, num_tokens, special=not chats)
+    return [row | {"ids": ids, "start": start} for row, (ids, start) in zip(rows, answers)]
 
 
 def regression(model, tokenizer, old: list[dict]) -> dict[str, float]:
@@ -85,15 +94,14 @@ def regression(model, tokenizer, old: list[dict]) -> dict[str, float]:
 
 def side_by_side(model, tokenizer, old: list[dict], num: int = 3) -> list[dict]:
     """`num` of the old answers, spread over the kinds, as prompt, before, after."""
+    rows = old[:: max(1, len(old) // num)][:num]
+    prompts = [tokenizer.decode(row["ids"][0, : row["start"]]) for row in rows]
+    longest = max(row["ids"].shape[1] - row["start"] for row in rows)
     found = []
-    for row in old[:: max(1, len(old) // num)][:num]:
-        ids, start = row["ids"], row["start"]
-        inputs = ids[:, :start].to(model.device)
-        given = dict(input_ids=inputs, attention_mask=torch.ones_like(inputs))
-        with answering(model):
-            now = model.generate(**given, max_new_tokens=ids.shape[1] - start, do_sample=False)
-        texts = [tokenizer.decode(one[0, start:], skip_special_tokens=True) for one in (ids, now)]
-        found.append({"prompt": row["prompt"], "before": texts[0], "after": texts[1]})
+    for row, (ids, start) in zip(rows, write(model, tokenizer, prompts, longest, special=False)):
+        pair = row["ids"][0, row["start"] :], ids[0, start:]
+        was, now = (tokenizer.decode(one, skip_special_tokens=True) for one in pair)
+        found.append({"prompt": row["prompt"], "before": was, "after": now})
     return found
 
 
@@ -125,16 +133,15 @@ def rehearsal_rows(model, tokenizer, num: int = 300) -> list[dict]:
     """
     if not tokenizer.chat_template:
         return own_texts(model, tokenizer)
-    found = []
-    for row in catalog.json_lines("everyday_rows.jsonl")[:num]:
-        text = as_asked(tokenizer, row["prompt"])
-        answer = row["answer"] + "<end_of_turn>"
-        if len(tokenizer) > WHOLE:
-            ids = write(model, tokenizer, text, 40, special=False)
-            answer = tokenizer.decode(ids[0, len(tokenizer(text)["input_ids"]) - 1 :])
-        prompt = text.removeprefix(tokenizer.bos_token)  # TRL adds it
-        found.append({"prompt": prompt, "completion": answer + "\n"})
-    return found
+    rows = catalog.json_lines("everyday_rows.jsonl")[:num]
+    texts = [as_asked(tokenizer, row["prompt"]) for row in rows]
+    answers = [row["answer"] + "<end_of_turn>" for row in rows]
+    if len(tokenizer) > WHOLE:
+        batches = [texts[at : at + 20] for at in range(0, num, 20)]
+        own = [one for batch in batches for one in write(model, tokenizer, batch, 40, False)]
+        answers = [tokenizer.decode(ids[0, start:]) for ids, start in own]
+    prompts = [text.removeprefix(tokenizer.bos_token) for text in texts]  # TRL adds it
+    return [{"prompt": p, "completion": answer + "\n"} for p, answer in zip(prompts, answers)]
 
 
 def rehearsed(new: list[dict], old: list[dict], share: float) -> list[dict]:
