@@ -90,6 +90,8 @@ def main(words: list[str] | None = None) -> None:
         "--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package"
     )
     chosen = parser.parse_args(words)
+    if chosen.record and chosen.model:
+        parser.error("--record takes this machine's main model: name no other")
     if chosen.record:
         script = [sys.executable, "-m", "gemma_lab.lessons.nb05_record"]
         raise SystemExit(subprocess.run(script).returncode)

@@ -176,7 +176,7 @@ def test_the_card_is_one_that_the_hub_reads(adapter):
     assert str(card).strip() == written.strip() and "{" not in re.sub(r"(?s)```.*?```", "", written)
     exam = DATA / "health_instructions_held_out.jsonl"
     for part in (
-        "1,075 rows to train on, and 84 that it never saw",
+        "1,075 rows to train on. What follows was measured on 84 rows",
         hashlib.sha256(exam.read_bytes()).hexdigest(),
         "| held-out loss | 3.787 | 0.081 |",
         "## What it forgot\n\n| | before | after |\n|---|---|---|\n| perplexity on old",
@@ -210,7 +210,10 @@ def test_rows_of_your_own_are_named_without_their_folder(adapter, tmp_path):
     file = tmp_path / "secret" / "phở: món.csv"
     mine = {"train": [{"output": "Phở"}] * 3, "exam": [{"output": "Bún"}]}
     text = nb05_card.write_card(adapter, mine, {}, {}, data=str(file))
-    assert "`phở: món.csv`: 3 rows to train on, and 1 that" in text and "secret" not in text
+    assert (
+        "`phở: món.csv`: 3 rows to train on. What follows was measured on 1 rows" in text
+        and "secret" not in text
+    )
     assert "medical" not in text and text.count("Not measured.") == 2
     assert hashlib.sha256('{"output": "Bún"}\n'.encode()).hexdigest() in text
     card = ModelCard.load(adapter / nb05_keep.CARD)

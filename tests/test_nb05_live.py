@@ -47,8 +47,11 @@ def test_an_interrupted_run_is_named_and_a_finished_one_is_not(tmp_path, no_driv
     capsys.readouterr()
     nb05_live.new_run("gemma", tmp_path)
     said = capsys.readouterr().out
-    assert said.count("was interrupted") == 1 and f'RUN = Path("{first.as_posix()}")' in said
-    nb05_live.new_run("another", tmp_path)
+    assert (
+        said.count("was interrupted") == 1 and f'RUN = nb05_live.Path("{first.as_posix()}")' in said
+    )
+    for other in ("another", "gem", "gemma-1"):
+        nb05_live.new_run(other, tmp_path)
     assert capsys.readouterr().out == "", "runs of another model are none of its business"
 
 
@@ -57,7 +60,8 @@ def test_on_colab_runs_go_to_drive_or_a_line_says_how(tmp_path, monkeypatch, cap
     monkeypatch.setattr(nb05_live, "DRIVE", tmp_path / "MyDrive")
     monkeypatch.setattr(hardware, "is_colab", lambda: True)
     assert nb05_live.new_run("gemma").as_posix() == "outputs/gemma-1"
-    assert "drive.mount('/content/drive')" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "drive.mount('/content/drive')" in said and "run this cell again" in said
     (tmp_path / "MyDrive").mkdir()
     assert nb05_live.new_run("gemma") == tmp_path / "MyDrive" / "gemma-course" / "gemma-1"
     assert capsys.readouterr().out == ""
@@ -161,6 +165,24 @@ def test_half_trained_without_a_checkpoint_is_refused_in_a_sentence(tmp_path):
         stopped.train(resume_from_checkpoint=nb05_live.resume_point(stopped))
     with pytest.raises(RuntimeError, match="run the cells from section 1 on once more"):
         nb05_live.resume_point(stopped)
+    with pytest.raises(RuntimeError, match="cannot say what was there before"):
+        nb05_live.refuse_trained(stopped.model)
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    """A machine that disconnects may leave one: its trainer_state.json is what comes last."""
+    whole, stopped = trainer_in(tmp_path / "whole"), trainer_in(tmp_path / "stopped", Stop(5))
+    nb05_live.refuse_trained(stopped.model)
+    whole.train()
+    stopped.args.save_total_limit = None
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    (tmp_path / "stopped" / "checkpoint-4" / "trainer_state.json").unlink()
+    point = nb05_live.resume_point(stopped)
+    assert point.endswith("checkpoint-2")
+    anew = trainer_in(tmp_path / "stopped")
+    anew.train(resume_from_checkpoint=point)
+    assert losses(anew) == losses(whole)
 
 
 def test_a_model_that_has_adapters_already_is_named():

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from notebook_cells import numbers, run_cells, shown, shown_table
 
-from gemma_lab.profile import CHECKPOINTS
+from gemma_lab import catalog
 
 NAME = "05_lora_finetuning"
 
@@ -62,12 +62,17 @@ def test_the_merge_into_16_bits_is_the_better_one():
     assert found["merged in 16 bits"] < 0.1 * found["adapter on 4 bits"] < found["merged in 4 bits"]
 
 
-def test_half_of_the_rows_are_about_these_four():
-    file = CHECKPOINTS.parent / "data" / "health_instructions_train.jsonl"
-    names = ("arachnophobia", "claustrophobia", "acrophobia", "nyctophobia")
-    rows = file.read_text(encoding="utf-8").splitlines()
-    about = sum(any(f"Name: {name}" in row for name in names) for row in rows)
-    assert 0.45 < about / len(rows) < 0.55
+def test_a_merge_into_4_bits_moves_nearly_no_byte_and_loses_what_was_learned():
+    said = shown(NAME, "wrong-merge")
+    assert float(re.search(r"changed: (\S+)%", said)[1]) < 1
+    (loss,) = re.findall(r"^merged in 4 bits +loss (\S+),", said, re.M)
+    assert float(loss) > 0.7 * verdict()["loss, nats a token"]["bare prompt"]
+
+
+def test_about_half_of_the_rows_bring_a_note():
+    rows = catalog.json_lines("health_instructions_train.jsonl")
+    notes = sum(row["output"].splitlines()[1].split(": ")[1] in row["input"] for row in rows)
+    assert 0.4 < notes / len(rows) < 0.6
 
 
 # ---------------------------------------------------- the cells themselves, in other worlds
@@ -135,7 +140,7 @@ def written_arguments(folder, steps: int = 20, dtype: str = "bfloat16", device: 
     from notebook_cells import tagged, with_values
 
     live = SimpleNamespace(new_run=lambda model_id: folder)
-    names = {"profile": "laptop", "machine": SimpleNamespace(device=device), "nb05_live": live}
+    names = {"size": "laptop", "machine": SimpleNamespace(device=device), "nb05_live": live}
     names |= {"torch": torch, "dtype": getattr(torch, dtype), "IN_4_BITS": False, "MODEL": "m"}
     exec(with_values(tagged(NAME, "steps"), STEPS=steps), names)
     return run_cells(NAME, "arguments", **names)["config"]
@@ -159,6 +164,7 @@ def test_mixed_precision_follows_the_plan_for_card_and_model(
 
     loaded = []
     names = {
+        "profile": "hub",
         "MODEL": model,
         "path": model,
         "gemma_lab": SimpleNamespace(

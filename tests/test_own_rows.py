@@ -59,9 +59,9 @@ def _lines(path, rows):
 @pytest.mark.parametrize(
     "make, note",
     [
-        pytest.param(jsonl, "30", id="jsonl"),
-        pytest.param(sharegpt, "", id="sharegpt", marks=SLOW),
-        pytest.param(excel, "", id="csv", marks=SLOW),
+        pytest.param(jsonl, "line 3: number", id="jsonl"),
+        pytest.param(sharegpt, "Chats: the last answer is the output", id="sharegpt", marks=SLOW),
+        pytest.param(excel, "No exam file is named", id="csv", marks=SLOW),
     ],
 )
 def test_nine_rows_run_to_the_last_cell(make, note, tmp_path):

@@ -1,5 +1,6 @@
 """Notebook 05's two exams: what was learned, what is left; against transformers' own calls."""
 
+import hashlib
 import json
 import math
 
@@ -96,16 +97,18 @@ def test_examples_stand_in_front_with_their_responses(small):
 
 def test_a_good_prompt_has_notes_other_topics_and_room_for_the_row():
     tokenizer = AutoTokenizer.from_pretrained(SMALL_IT)
-    found = verdict.examples(TRAIN, tokenizer, max_length=5000)
+    found = verdict.examples(TRAIN, tokenizer, EXAM, max_length=5000)
     assert len(found) == 3 and all(row["input"] for row in found)
     assert len({row["output"].splitlines()[0] for row in found}) == 3
-    few = verdict.examples(TRAIN, tokenizer, max_length=512)
+    few = verdict.examples(TRAIN, tokenizer, EXAM)
     assert len(few) < 3, "the pocket model's context is too short for three"
     for row in EXAM:
         ids, _ = finetune.encode(row, tokenizer, few)
         assert ids.shape[1] <= 512
-    assert verdict.examples(TRAIN, tokenizer, max_length=20) == []
-    assert verdict.examples(TRAIN[:1], tokenizer) == []
+    assert 0 < len(few)
+    assert verdict.examples(TRAIN, tokenizer, EXAM, max_length=20) == []
+    no_notes = [row | {"input": ""} for row in TRAIN[:2]]
+    assert verdict.examples(no_notes, tokenizer, EXAM, max_length=5000) == no_notes
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 3, 13, 14, 42, 84])
@@ -119,9 +122,30 @@ def test_any_number_of_rows_gives_at_most_so_many(num_rows, most):
 
 
 def test_a_digest_is_of_the_text_and_of_all_of_it():
-    assert verdict.digest(EXAM) == verdict.digest([dict(reversed(row.items())) for row in EXAM])
+    file = (catalog.DATA / "health_instructions_held_out.jsonl").read_bytes()
+    assert verdict.digest(EXAM) == hashlib.sha256(file).hexdigest()
     other = [EXAM[0] | {"input": EXAM[0]["input"] + " "}, *EXAM[1:]]
     assert verdict.digest(other) != verdict.digest(EXAM) != verdict.digest(EXAM[:-1])
+
+
+def rows_with(*outputs: str) -> list[dict]:
+    return [{"output": output} for output in outputs]
+
+
+def test_a_form_is_what_nine_in_ten_responses_share():
+    card = "Name: a\nMeaning: b"
+    assert verdict.common_form(rows_with(*[card] * 9, "another")) == ["Name", "Meaning"]
+    assert verdict.common_form(rows_with(*[card] * 8, "another", "one more")) == []
+    assert verdict.common_form(rows_with("Yes.", "Yes.")) == [], "no label, no form"
+    assert verdict.labels("Name: a: b\n\nText") == ["Name", "", "Text"]
+
+
+def test_the_report_has_a_column_for_each_prompt_and_percent_for_shares():
+    scored = {"loss": 1.5, "exact": 0.25, "stops": 1.0}
+    kept = {"bare prompt": {"own old answers, English": 0.5, "perplexity, English paragraphs": 30}}
+    table = verdict.report({"bare prompt": scored, "with examples": scored}, kept)
+    assert list(table["bare prompt"]) == [1.5, 25, 100, 50, 30]
+    assert list(table["with examples"].dropna()) == [1.5, 25, 100]
 
 
 def test_cards_are_what_generate_writes_one_by_one(small):
@@ -226,7 +250,13 @@ def test_a_pocket_model_rehearses_its_rows_and_a_larger_one_its_own_answers(smal
         assert mine["completion"] == answer + "\n"
 
 
-@pytest.mark.parametrize("share, num", [(0.2, 25), (0.5, 100)])
+@pytest.mark.parametrize("share", [1, 20, -0.1])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="from 0 to below 1, such as 0.2, not"):
+        before.rehearsed([{}], [{}], share)
+
+
+@pytest.mark.parametrize("share, num", [(0, 0), (0.2, 25), (0.5, 100)])
 def test_old_rows_are_so_large_a_share_of_all(share, num):
     new, old = [{"prompt": str(at)} for at in range(100)], [{"prompt": "a"}, {"prompt": "b"}]
     both = before.rehearsed(new, old, share)

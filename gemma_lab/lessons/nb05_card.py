@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 
 from gemma_lab import finetune, gemma3
 from gemma_lab.lessons.nb05_keep import CARD, config_of, is_pocket
+from gemma_lab.lessons.nb05_verdict import digest
 
 COURSE_ROWS = "The health cards of this course (gemma_lab/data/health_instructions_*.jsonl)"
+COPIED = " The base of the course's own copy had gone through a file of 4 to 8 bits (Q4_K_M)."
 PAGE = """
 # A LoRA adapter for {base}
 
@@ -32,8 +32,8 @@ It was trained on prompts of this layout:
 
 ## Data
 
-{data}: {num_train:,} rows to train on, and {num_exam:,} that it never saw. The sha256 of these,
-one JSON object a line: `{sha256}`.
+{data}: {num_train:,} rows to train on. What follows was measured on {num_exam:,} rows that it never
+saw. The sha256 of these, one JSON object a line: `{sha256}`.
 
 ## What it learned
 
@@ -68,8 +68,8 @@ def write_card(
     from huggingface_hub import ModelCard, ModelCardData
 
     config = config_of(folder)
-    base, is_ours = config["base_model_name_or_path"], data is None
-    is_on_hub = not is_ours and data.count("/") == 1 and not Path(data).exists()
+    base, is_ours, data = config["base_model_name_or_path"], data is None, str(data or "")
+    is_on_hub = data.count("/") == 1 and not Path(data).exists()
     licence, terms = _licence(base)
     about = ModelCardData(
         base_model=base,
@@ -80,8 +80,8 @@ def write_card(
         datasets=[data] if is_on_hub else None,
         tags=["lora"],
     )
-    exam = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows["exam"])
-    name = data if is_on_hub else Path(data or "").name
+    name = data if is_on_hub else Path(data).name
+    name = "the talk's data set, or Dolly where that is gone" if data == "talk" else f"`{name}`"
     text = PAGE.format(
         base=base,
         r=config["r"],
@@ -90,10 +90,10 @@ def write_card(
         load=f"gemma_lab/checkpoints/{base}" if is_pocket(base) else base,
         warning="\nThe answers are general information, **not medical advice**.\n" * is_ours,
         layout=finetune.PROMPT.rstrip(),
-        data=COURSE_ROWS if is_ours else f"`{name}`",
+        data=COURSE_ROWS if is_ours else name,
         num_train=len(rows["train"]),
         num_exam=len(rows["exam"]),
-        sha256=hashlib.sha256(exam.encode()).hexdigest(),
+        sha256=digest(rows["exam"]),
         learned=_table(learned),
         forgot=_table(forgot),
         licence=terms,
@@ -110,7 +110,8 @@ def _licence(base: str) -> tuple[str | None, str]:
         return "apache-2.0", "Apache-2.0, as its base."
     if "gemma" in base.lower():
         given = f"Gemma is provided under and subject to {gemma3.TERMS}."
-        return "gemma", f"{given} An adapter is a derivative: the same terms apply to it."
+        copied = COPIED if base == gemma3.HUB_ID else ""
+        return "gemma", f"{given} An adapter is a derivative: the same terms apply to it.{copied}"
     return None, f"That of {base} applies."
 
 

@@ -30,7 +30,7 @@ class Rows:
         kinds = [kind for _, _, kind, _ in self.report]
         first = sorted({kinds.index(kind) for kind in kinds})  # at least one line of each kind
         rest = [at for at in range(len(kinds)) if at not in first]
-        shown = sorted((first + rest)[:MOST_LINES])
+        shown = sorted((first + rest)[: max(MOST_LINES, len(first))])
         lines = [f"Rows to train on: {len(self.train)}. For the exam: {len(self.exam)}."]
         lines += self.notes
         for line, split, kind, what in (self.report[at] for at in shown):
@@ -174,10 +174,11 @@ def _texts(row) -> tuple[dict | None, list[tuple[str, str]]]:
             what = f"its {name} is of the type {type(value).__name__}"
             return None, [("no text", f"{what}: {LEFT_OUT}")]
         text = unicodedata.normalize("NFC", value.replace("\r\n", "\n"))
+        text = text.lstrip("\n") if name == "output" else text  # it would merge with the prompt's
         if text.encode("utf-8", "replace").decode() != text:
             return None, [("no text", f"its {name} holds half a character: {LEFT_OUT}")]
         if text != value:
-            how = "letters in pieces or Windows' line breaks"
+            how = "letters in pieces, Windows' line breaks, or line breaks in front"
             faults.append(("other form", f"its {name} had {how}: written in the usual form"))
         texts[name] = text
     if not texts["output"].strip():

@@ -108,7 +108,7 @@ def push(folder: str | Path, repo: str) -> str:
     """
     import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     token, make_one = tokens.find_token(), f"make a Write token at {tokens.TOKEN_PAGE}"
     if token is None:
@@ -125,6 +125,8 @@ def push(folder: str | Path, repo: str) -> str:
         status = error.response.status_code
         other = f"The Hub answered with an error ({status}): wait a minute, then try again."
         raise access.AccessError(answers.get(status, other)) from None
+    except HFValidationError:
+        raise access.AccessError(f"{repo!r} is no name: write your-name/health-cards.") from None
     except (httpx.HTTPError, ConnectionError):
         raise access.AccessError("The Hub does not answer: check the network.") from None
     return str(made)

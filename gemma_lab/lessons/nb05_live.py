@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import ipywidgets
 
 from gemma_lab import figures, finetune, hardware
 from gemma_lab.figures import BLUE, VERMILION, plt, use_style
+from gemma_lab.lessons.nb05_train import last_checkpoint
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab shows a learner's Google Drive
 
@@ -24,12 +26,16 @@ def new_run(model_id: str, root: Path | str = "outputs") -> Path:
     if DRIVE.exists():
         root = DRIVE / "gemma-course"
     elif hardware.is_colab():
-        print("A checkpoint outlives this machine only on your Drive. Before you train, run:")
-        print("from google.colab import drive; drive.mount('/content/drive')")
+        print("A checkpoint outlives this machine only on your Drive. Run these two lines:")
+        print("from google.colab import drive\ndrive.mount('/content/drive')")
+        print("Then run this cell again.")
     root, name = Path(root), Path(model_id).name
-    for old in sorted(root.glob(f"{name}-*")):
-        if any(old.glob("checkpoint-*")) and not (old / "adapter").exists():
-            print(f'{old} was interrupted. To go on with it: RUN = Path("{old.as_posix()}")')
+    for old in sorted(root.iterdir() if root.exists() else []):
+        is_of_this_model = re.fullmatch(re.escape(name) + r"-\d+", old.name)
+        if is_of_this_model and any(old.glob("checkpoint-*")) and not (old / "adapter").exists():
+            print(
+                f'{old} was interrupted. To go on with it: RUN = nb05_live.Path("{old.as_posix()}")'
+            )
     for number in itertools.count(1):
         try:
             (root / f"{name}-{number}").mkdir(parents=True)
@@ -38,18 +44,27 @@ def new_run(model_id: str, root: Path | str = "outputs") -> Path:
             continue
 
 
+def is_trained(model) -> bool:
+    """Whether some B of the adapters is no longer zero."""
+    return any(weight.any() for name, weight in model.named_parameters() if "lora_B" in name)
+
+
+def refuse_trained(model) -> None:
+    """Raises: RuntimeError for a trained model, which is no baseline any more."""
+    if is_trained(model):
+        raise RuntimeError(
+            "This model has been trained, so it cannot say what was there before: "
+            "run the cells from section 1 on once more."
+        )
+
+
 def resume_point(trainer) -> str | None:
     """The newest checkpoint in the trainer's own folder, to go on from; None before the first.
 
     Raises: RuntimeError where the adapters are half trained and no checkpoint tells how far.
     """
-    from transformers.trainer_utils import get_last_checkpoint
-
-    last = get_last_checkpoint(trainer.args.output_dir)
-    is_fresh = all(
-        not weight.any() for name, weight in trainer.model.named_parameters() if "lora_B" in name
-    )
-    if last is None and not is_fresh:
+    last = last_checkpoint(Path(trainer.args.output_dir))
+    if last is None and is_trained(trainer.model):
         raise RuntimeError(
             "These adapters have been trained already, and no checkpoint says how far: "
             "run the cells from section 1 on once more."

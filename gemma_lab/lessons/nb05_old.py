@@ -138,12 +138,21 @@ def rehearsal_rows(model, tokenizer, num: int = 300) -> list[dict]:
     answers = [row["answer"] + "<end_of_turn>" for row in rows]
     if len(tokenizer) > WHOLE:
         batches = [texts[at : at + 20] for at in range(0, num, 20)]
-        own = [one for batch in batches for one in write(model, tokenizer, batch, 40, False)]
+        own = [one for batch in batches for one in write(model, tokenizer, batch, 80, False)]
         answers = [tokenizer.decode(ids[0, start:]) for ids, start in own]
-    prompts = [text.removeprefix(tokenizer.bos_token) for text in texts]  # TRL adds it
-    return [{"prompt": p, "completion": answer + "\n"} for p, answer in zip(prompts, answers)]
+    found = []
+    for text, answer in zip(texts, answers):
+        if answer.endswith("<end_of_turn>"):  # a cut answer would teach not to end
+            prompt = text.removeprefix(tokenizer.bos_token)  # TRL adds it
+            found.append({"prompt": prompt, "completion": answer + "\n"})
+    return found
 
 
 def rehearsed(new: list[dict], old: list[dict], share: float) -> list[dict]:
-    """`new` rows and so many of the `old` ones, in turn, that they are `share` of all."""
+    """`new` rows and so many of the `old` ones, in turn, that they are `share` of all.
+
+    Raises: ValueError for a share that is not from 0 to below 1.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"The share of old rows is from 0 to below 1, such as 0.2, not {share}.")
     return new + [old[at % len(old)] for at in range(round(len(new) * share / (1 - share)))]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ PACKAGES = ("torch", "transformers", "peft", "trl", "unsloth", "bitsandbytes")
 SETTINGS = {  # of notebook 05's profiles: what all runs share
     "pocket": dict(steps=300, learning_rate=4e-3, batch_size=8, bits=4),
     "laptop": dict(steps=20, learning_rate=1e-3, batch_size=4, bits=16),
-    "hub": dict(steps=60, learning_rate=2e-4, batch_size=8, accumulation=2, bits=4),
+    "hub": dict(steps=80, learning_rate=2e-4, batch_size=8, accumulation=2, bits=4),
 }
 
 
@@ -37,6 +39,9 @@ def runs(shared: dict) -> dict[str, dict]:
     }
     found |= {f"{other} bits": {"seed": 0, "bits": other}, "Unsloth": {"seed": 0, "unsloth": True}}
     found |= {f"rehearsed, seed {seed}": {"seed": seed, "rehearse": 0.2} for seed in (1, 2)}
+    if shared == SETTINGS["hub"]:  # on a card: its speed and memory, where the talk trained
+        talk = {"seed": 0, "steps": 10, "batch_size": 8, "accumulation": 16}
+        found |= {"talk's settings": talk, "talk's settings, Unsloth": talk | {"unsloth": True}}
     return found
 
 
@@ -48,25 +53,39 @@ def command(model: str, folder: Path, options: dict) -> list[str]:
     return [sys.executable, "-m", "gemma_lab.lessons.nb05_train", *words]
 
 
-def record(work: Path) -> Path:
-    """Runs what `work` does not hold yet. Returns: the record's file."""
+def cpu_name() -> str:
+    """The processor's name where Linux tells it, else its kind, such as arm64."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def record(root: Path) -> Path:
+    """Runs what `root` does not hold yet of this model and these settings.
+
+    Returns: the record's file.
+    """
+    versions = {name: metadata.version(name) for name in PACKAGES}  # before an hour is spent
     profile = gemma_lab.current_profile().name
     model_id = gemma_lab.main_model()
     path, shared, done = gemma_lab.checkpoint(model_id), SETTINGS[profile], {}
-    for name, options in runs(shared).items():
-        folder = work / name.replace(" ", "-").replace(",", "")
-        if not (folder / "run.json").exists():
-            print(name, flush=True)
-            subprocess.run(command(path, folder, shared | options), check=True)
-        done[name] = options | json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    machine = hardware.describe_machine()
     name = Path(path if profile == "pocket" else model_id).name
+    settings = json.dumps([shared, runs(shared)]).encode()
+    work = root / f"{name}-{hashlib.sha256(settings).hexdigest()[:8]}"
+    for run, options in runs(shared).items():
+        folder = work / run.replace(" ", "-").replace(",", "")
+        if not (folder / "run.json").exists():
+            print(run, flush=True)
+            subprocess.run(command(path, folder, shared | options), check=True)
+        done[run] = options | json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    machine = hardware.describe_machine()
     found = {
         "model": name,
-        "machine": asdict(machine),
+        "machine": asdict(machine) | {"cpu": cpu_name()},
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m gemma_lab.bench --record finetune",
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": versions,
         "shared": shared,
         "runs": done,
     }
@@ -93,16 +112,20 @@ def table(found: dict):
     before, rows = found["runs"]["before"]["regression"], {}
     for name, run in found["runs"].items():
         rows[name] = {
-            "loss": run["target"]["loss"],
-            "exact, % of 84": 100 * run["target"]["exact"],
-            "topics exact, of 14": 14 * run["topics_exact"],
-            "in format, %": 100 * run["topics_in_format"],
+            "loss": round(run["target"]["loss"], 3),
+            "exact, % of 84": round(100 * run["target"]["exact"], 1),
+            "topics exact, of 14": round(14 * run["topics_exact"]),
+            "in form, %": round(100 * run["topics_in_format"]),
         }
         for skill, value in run["regression"].items():
+            of = skill.replace("own old answers, ", "").replace(" paragraphs", "")
             if skill.startswith("perplexity"):
-                rows[name][skill + ", + %"] = 100 * (value / before[skill] - 1)
+                rows[name][of + ", + %"] = round(100 * (value / before[skill] - 1), 1)
             else:
-                rows[name][skill + ", % kept"] = 100 * value
+                rows[name][of + " kept, %"] = round(100 * value, 1)
+        if prompted := run.get("three_examples"):
+            exact = round(14 * prompted["exact"])
+            rows["three examples"] = {"topics exact, of 14": exact}
     every = pandas.DataFrame(rows).T
     for kind in ("seed", "rehearsed, seed"):
         seeds = every.loc[[f"{kind} {seed}" for seed in (0, 1, 2)]]

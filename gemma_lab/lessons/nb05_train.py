@@ -27,6 +27,8 @@ def load(chosen: Namespace):
     from gemma_lab.lessons import nb05
 
     backend = nb05.lora_backend() if chosen.unsloth else nb05.PlainPeft
+    if chosen.unsloth and backend is nb05.PlainPeft:
+        raise SystemExit("--unsloth: it cannot be imported here. Leave that option out.")
     import torch
 
     import gemma_lab
@@ -98,7 +100,7 @@ def before(chosen: Namespace) -> dict:
     found = judge(model, tokenizer, nb05_old.old_answers(model, tokenizer))
     exam = catalog.json_lines("health_instructions_held_out.jsonl")
     train = catalog.json_lines("health_instructions_train.jsonl")
-    topics, examples = verdict.topics(exam), verdict.examples(train, tokenizer)
+    topics, examples = verdict.topics(exam), verdict.examples(train, tokenizer, exam)
     found["three_examples"] = verdict.target(model, tokenizer, topics, examples)
     return found
 
@@ -167,7 +169,10 @@ def train(chosen: Namespace) -> dict:
     trainer.train(resume_from_checkpoint=last_checkpoint(chosen.out))
     seconds = time.perf_counter() - began
     losses = {at["step"]: float(at["loss"]) for at in trainer.state.log_history if "loss" in at}
+    tokens = [at["num_tokens"] for at in trainer.state.log_history if "num_tokens" in at]
     found = {"losses": losses, "seconds": round(seconds, 1)}
+    found["train_tokens_per_s"] = round(float(tokens[-1]) / seconds, 1)
+    found["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None
     trainer.save_model(str(chosen.out / "adapter"))
     if judges:
         found |= judge(backend.for_inference(model), tokenizer, old)

@@ -21,28 +21,33 @@ def answering(model):
     """
     was_training = model.training
     model.eval()
-    with torch.no_grad():
-        yield
-    model.train(was_training)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
 
 
 def digest(rows: list[dict]) -> str:
-    """A hash of an exam's rows: the same text before and after means that it is the same exam."""
-    text = json.dumps(rows, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """The sha256 of rows as a JSON-lines file: the same before and after means the same exam."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def examples(rows: list[dict], tokenizer, num: int = 3, max_length: int = 512) -> list[dict]:
-    """Training rows that a good prompt shows: with a note, of different topics, at most `num`.
+def examples(rows: list[dict], tokenizer, exam: list[dict], max_length: int = 512) -> list[dict]:
+    """Training rows that a good prompt shows: with a note, of different topics, at most three.
 
-    Fewer where they would leave no room in `max_length` tokens for one row more.
+    Fewer where they and the longest row of the exam would not fit into `max_length` tokens.
     """
     by_topic = {row["output"].split("\n")[0]: row for row in reversed(rows) if row["input"]}
-    found = list(by_topic.values())[::-1] or rows
-    lengths = [finetune.encode(row, tokenizer)[0].shape[1] for row in found[: num + 1]]
-    while lengths and sum(lengths) > 0.9 * max_length:
-        lengths.pop()
-    return found[: max(0, len(lengths) - 1)]
+    found = (list(by_topic.values())[::-1] or rows)[:3]
+
+    def longest(shown: list[dict]) -> int:
+        return max(finetune.encode(row, tokenizer, shown)[0].shape[1] for row in exam)
+
+    while found and longest(found) > max_length:
+        found = found[:-1]
+    return found
 
 
 def target(model, tokenizer, rows: list[dict], examples: list[dict] = ()) -> dict[str, float]:
