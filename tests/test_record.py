@@ -121,8 +121,10 @@ def test_the_table_has_a_row_a_run_and_the_spread_of_the_seeds():
     runs["seed 2"]["target"] = RUN["target"] | {"exact": 0.75}
     table = nb05_record.table({"runs": runs})
     assert [name for name in table.index if name in runs] == list(runs)
-    assert table.loc["three examples", "topics exact, of 14"] == 7
-    assert table.loc["three examples"].count() == 1, "its loss is of other rows than the runs'"
+    assert table.loc["examples in the prompt", "topics exact, of 14"] == 7
+    assert table.loc["examples in the prompt"].count() == 1, (
+        "its loss is of other rows than the runs'"
+    )
     assert table.loc["rank 4", "perplexity, English, + %"] == pytest.approx(20)
     assert table.loc["three seeds, least", "exact, % of 84"] == 25
     assert table.loc["three seeds, most", "exact, % of 84"] == 75
@@ -194,7 +196,7 @@ def test_the_text_of_notebook_05_says_what_the_record_of_the_270m_says():
     assert f"of all 84 rows {least} to {most}" in notebook
     topics, english = table["topics exact, of 14"], table["perplexity, English, + %"]
     assert [*topics[[f"seed {seed}" for seed in (0, 1, 2)]]] == [12, 12, 12]
-    assert (topics["three examples"], topics["rank 4"], topics["rank 64"]) == (2, 11, 14)
+    assert (topics["examples in the prompt"], topics["rank 4"], topics["rank 64"]) == (2, 11, 14)
     assert topics["learning rate 0.00025"] == 10 and abs(english["learning rate 0.00025"]) < 1
     assert (
         topics["learning rate 0.004"] == 12 and 6.5 < 1 + english["learning rate 0.004"] / 100 < 7.5

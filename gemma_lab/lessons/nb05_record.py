@@ -125,7 +125,7 @@ def table(found: dict):
                 rows[name][of + " kept, %"] = round(100 * value, 1)
         if prompted := run.get("three_examples"):
             exact = round(14 * prompted["exact"])
-            rows["three examples"] = {"topics exact, of 14": exact}
+            rows["examples in the prompt"] = {"topics exact, of 14": exact}
     every = pandas.DataFrame(rows).T
     for kind in ("seed", "rehearsed, seed"):
         seeds = every.loc[[f"{kind} {seed}" for seed in (0, 1, 2)]]
