@@ -44,7 +44,8 @@ def log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
     Args: ids: (1, T), one row: padding would change the numbers of quantized models a little.
     Returns: (T - start, V), log-probabilities in nats, float32, on the CPU.
     """
-    logits = model(input_ids=ids.to(model.device)).logits[0, start - 1 : -1]  # t predicts t + 1
+    asked = dict(input_ids=ids.to(model.device), logits_to_keep=ids.shape[1] - start + 1)
+    logits = model(**asked).logits[0, :-1]  # t predicts t + 1; the head is half of a small model
     return logits.float().log_softmax(-1).cpu()
 
 
