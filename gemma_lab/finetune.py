@@ -33,6 +33,6 @@ def encode(row: dict, tokenizer, examples: list[dict] = ()) -> tuple[torch.Tenso
     """
     shown = [format_prompt(example) + example["output"] + "\n\n" for example in examples]
     pair = to_prompt_completion(row, tokenizer.eos_token)
-    prompt = tokenizer("".join(shown) + pair["prompt"])["input_ids"]
+    prompt = tokenizer("".join(shown) + pair["prompt"], verbose=False)["input_ids"]
     completion = tokenizer(pair["completion"], add_special_tokens=False)["input_ids"]
     return torch.tensor([prompt + completion]), len(prompt)

@@ -129,7 +129,7 @@ def test_the_file_holds_the_adapters_numbers_and_little_else(trained, adapter):
 
 def test_a_folder_that_holds_an_adapter_is_not_written_over(trained, adapter):
     before = (adapter / nb05_keep.WEIGHTS).stat().st_mtime_ns
-    with pytest.raises(ValueError, match="holds an adapter already: choose another folder"):
+    with pytest.raises(ValueError, match="holds an adapter already: write another name"):
         nb05_keep.save(trained, adapter, "pocket-small-it")
     assert (adapter / nb05_keep.WEIGHTS).stat().st_mtime_ns == before
 

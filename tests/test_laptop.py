@@ -48,7 +48,7 @@ def run_real_cells(folder, name: str, change) -> dict[str, str]:
 
 def shortened(source: str, num_tokens: int = 8, **values) -> str:
     """`source` with shorter answers, and another value where it assigns to a name of `values`."""
-    for long in ("max_new_tokens=160", "max_new_tokens=120"):
+    for long in ("max_new_tokens=160", "max_new_tokens=120", "max_new_tokens=80"):
         source = source.replace(long, f"max_new_tokens={num_tokens}")
     here = {name: value for name, value in values.items() if f"\n{name} = " in f"\n{source}"}
     return with_values(source, **here) if here else source

@@ -48,7 +48,8 @@ def test_an_interrupted_run_is_named_and_a_finished_one_is_not(tmp_path, no_driv
     nb05_live.new_run("gemma", tmp_path)
     said = capsys.readouterr().out
     assert (
-        said.count("was interrupted") == 1 and f'RUN = nb05_live.Path("{first.as_posix()}")' in said
+        said.count("has checkpoints and no saved adapter") == 1
+        and f'RUN = nb05_live.Path("{first.as_posix()}")' in said
     )
     for other in ("another", "gem", "gemma-1"):
         nb05_live.new_run(other, tmp_path)
@@ -133,11 +134,14 @@ def adapters(trainer) -> list[torch.Tensor]:
     return [weight for name, weight in trainer.model.named_parameters() if "lora_" in name]
 
 
-def test_stopped_and_resumed_gives_the_losses_and_weights_of_one_run(tmp_path):
+def test_stopped_and_resumed_gives_the_losses_and_weights_of_one_run(tmp_path, capsys):
     """In the same kernel, by running the cell again: as section 6 says."""
     whole = trainer_in(tmp_path / "whole")
     assert nb05_live.resume_point(whole) is None
     whole.train()
+    assert "are done" not in capsys.readouterr().out
+    assert nb05_live.resume_point(whole).endswith("checkpoint-6")
+    assert "All 6 steps are done" in capsys.readouterr().out
     stopped = trainer_in(tmp_path / "stopped", Stop(3))
     with pytest.raises(KeyboardInterrupt):
         stopped.train(resume_from_checkpoint=nb05_live.resume_point(stopped))

@@ -32,7 +32,9 @@ def save(model, folder: str | Path, base: str) -> Path:
     """
     folder = Path(folder)
     if (folder / CONFIG).exists():
-        raise ValueError(f"{folder} holds an adapter already: choose another folder.")
+        raise ValueError(
+            f"{folder} holds an adapter already: write another name, such as adapter-2."
+        )
     model.save_pretrained(folder)
     config = config_of(folder) | {"base_model_name_or_path": base}
     (folder / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")

@@ -33,9 +33,8 @@ def new_run(model_id: str, root: Path | str = "outputs") -> Path:
     for old in sorted(root.iterdir() if root.exists() else []):
         is_of_this_model = re.fullmatch(re.escape(name) + r"-\d+", old.name)
         if is_of_this_model and any(old.glob("checkpoint-*")) and not (old / "adapter").exists():
-            print(
-                f'{old} was interrupted. To go on with it: RUN = nb05_live.Path("{old.as_posix()}")'
-            )
+            print(f"{old} has checkpoints and no saved adapter. If it was stopped, with the same")
+            print(f'rows and settings, go on with it: RUN = nb05_live.Path("{old.as_posix()}")')
     for number in itertools.count(1):
         try:
             (root / f"{name}-{number}").mkdir(parents=True)
@@ -69,6 +68,9 @@ def resume_point(trainer) -> str | None:
             "These adapters have been trained already, and no checkpoint says how far: "
             "run the cells from section 1 on once more."
         )
+    if last and last.endswith(f"checkpoint-{trainer.args.max_steps}"):
+        print(f"All {trainer.args.max_steps} steps are done: nothing is left to train. For more,")
+        print("raise STEPS and run the cells from section 1 on once more.")
     return last
 
 
