@@ -40,6 +40,7 @@ def as_it_was():
             del sys.modules[name]
     if "torch" in sys.modules:
         sys.modules["torch"].set_default_dtype(sys.modules["torch"].float32)
+        sys.modules["torch"].set_flush_denormal(False)  # llama.cpp's library turns it on
     for left in set(home.iterdir()) - files:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 

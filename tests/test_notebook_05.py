@@ -22,7 +22,7 @@ def verdict() -> dict[str, dict[str, float]]:
 
 def test_training_beats_a_good_prompt_which_beats_a_bare_one():
     loss = verdict()["loss, nats a token"]
-    assert 0 < loss["after training"] < 0.2 * loss["with examples"]
+    assert 0 <= loss["after training"] < 0.2 * loss["with examples"]
     assert loss["with examples"] < 0.5 * loss["bare prompt"], "by more than half"
     exact = verdict()["right to the letter, %"]
     assert exact["bare prompt"] <= exact["with examples"] < 50 < exact["after training"]
@@ -142,7 +142,7 @@ def written_arguments(folder, steps: int = 20, dtype: str = "bfloat16", device: 
 
     live = SimpleNamespace(new_run=lambda model_id: folder)
     names = {"size": "laptop", "machine": SimpleNamespace(device=device), "nb05_live": live}
-    names |= {"torch": torch, "dtype": getattr(torch, dtype), "IN_4_BITS": False, "MODEL": "m"}
+    names |= {"torch": torch, "dtype": getattr(torch, dtype), "IN_4_BITS": False, "base": "m"}
     exec(with_values(tagged(NAME, "steps"), STEPS=steps), names)
     return run_cells(NAME, "arguments", **names)["config"]
 
