@@ -4,14 +4,13 @@ import importlib.util
 import re
 from pathlib import Path
 
+import peft
 import pytest
+import torch
+import transformers
 
 from gemma_lab import catalog
 from gemma_lab.lessons import nb05_machines
-
-torch = pytest.importorskip("torch")
-peft = pytest.importorskip("peft")
-transformers = pytest.importorskip("transformers")
 
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 

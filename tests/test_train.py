@@ -3,7 +3,6 @@
 Each run is a process of its own, on pocket-small-it in float32 and on CPUs.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,13 +10,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from machines import TWO_T4
+from safetensors.torch import load_file
 
 from gemma_lab import catalog, hardware
 from gemma_lab.lessons import nb05_options, nb05_train
-
-torch = pytest.importorskip("torch")
-load_file = pytest.importorskip("safetensors.torch").load_file
 
 MODEL = catalog.DATA.parent / "checkpoints" / "pocket-small-it"
 FSDP = catalog.DATA / "fsdp.yaml"
@@ -137,8 +135,6 @@ def test_checkpoints_are_ordered_by_their_step(tmp_path):
 
 def test_unsloth_trains_the_same(whole, tmp_path):
     """Within rounding of float32, on a CPU; its own kernels are for GPUs."""
-    if importlib.util.find_spec("unsloth") is None:
-        pytest.skip("Unsloth is not installed")
     done = finished([*SCRIPT, *STEPS, "--unsloth", "--out", tmp_path])
     assert "LoRA with Unsloth." in done.stdout
     assert (losses(tmp_path) - losses(whole)).abs().max() < 1e-4
@@ -257,7 +253,8 @@ def test_what_fsdp_cannot_do_is_refused(refused, monkeypatch, words):
 )
 def test_each_process_loads_onto_a_card_of_its_own(monkeypatch, variables, place):
     """Under FSDP it loads into RAM: no card has to hold the whole model."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     from gemma_lab.lessons import nb05
 
     asked = {}
@@ -283,7 +280,7 @@ def test_without_steps_the_first_process_alone_is_at_work(monkeypatch, tmp_path)
 
 def test_accelerate_takes_the_fsdp_file_as_it_is_meant(monkeypatch):
     """Its loader refuses unknown keys at the top; those of fsdp_config must be options it has."""
-    launch = pytest.importorskip("accelerate.commands.launch")
+    from accelerate.commands import launch
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.utils import FullyShardedDataParallelPlugin
     from accelerate.utils.launch import prepare_multi_gpu_env
@@ -311,7 +308,6 @@ def test_accelerate_takes_the_fsdp_file_as_it_is_meant(monkeypatch):
 
 
 def test_the_layers_that_the_fsdp_file_names_are_those_of_transformers():
-    pytest.importorskip("transformers")
     from transformers.models import gemma, gemma2, gemma3
 
     text = FSDP.read_text(encoding="utf-8")
