@@ -38,15 +38,16 @@ def encode(tokenizer, row: dict) -> tuple[torch.Tensor, int]:
 
 
 @torch.no_grad()
-def log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
+def log_probs(model, ids: torch.Tensor, start: int, cache=None) -> torch.Tensor:
     """What `model` thinks of each token from `start` on, given all before it: the one such loop.
 
-    Args: ids: (1, T), one row: padding would change the numbers of quantized models a little.
+    Args: ids: (1, T), one row: padding would change the numbers of quantized models a little;
+        cache: the model's, of some tokens before `start`; the call adds the rest.
     Returns: (T - start, V), log-probabilities in nats, float32, on the CPU.
     """
-    asked = dict(input_ids=ids.to(model.device), logits_to_keep=ids.shape[1] - start + 1)
-    logits = model(**asked).logits[0, :-1]  # t predicts t + 1; the head is half of a small model
-    return logits.float().log_softmax(-1).cpu()
+    asked = dict(past_key_values=cache, logits_to_keep=ids.shape[1] - start + 1)  # t predicts t + 1
+    unread = ids[:, cache.get_seq_length() if cache else 0 :]
+    return model(unread.to(model.device), **asked).logits[0, :-1].float().log_softmax(-1).cpu()
 
 
 def token_log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:

@@ -31,12 +31,14 @@ def base():
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def test_the_loss_is_transformers_own_with_masked_labels(small):
+@pytest.mark.parametrize("examples", [[], TRAIN[:1]])
+def test_the_loss_is_transformers_own_with_masked_labels(small, examples):
     model, tokenizer = small
     total = count = 0
+    shown = "".join(finetune.format_prompt(row) + row["output"] + "\n\n" for row in examples)
     for row in EXAM[:4]:
-        prompt = tokenizer(finetune.format_prompt(row), return_tensors="pt")["input_ids"]
-        whole = finetune.format_prompt(row) + row["output"] + "<eos>"
+        prompt = tokenizer(shown + finetune.format_prompt(row), return_tensors="pt")["input_ids"]
+        whole = shown + finetune.format_prompt(row) + row["output"] + "<eos>"
         ids = tokenizer(whole, return_tensors="pt")["input_ids"]
         labels = ids.clone()
         labels[:, : prompt.shape[1]] = -100
@@ -45,7 +47,7 @@ def test_the_loss_is_transformers_own_with_masked_labels(small):
             total += model(ids, labels=labels).loss.item() * num
         count += num
     model.train()
-    found = verdict.target(model, tokenizer, EXAM[:4])
+    found = verdict.target(model, tokenizer, EXAM[:4], examples)
     assert found["loss"] == pytest.approx(total / count, rel=1e-5)
     assert model.training, "it trains on as before"
     model.eval()

@@ -19,7 +19,7 @@ OFFLINE = {
     "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, whatever kernels the user has
     "PYTHONHASHSEED": "0",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait do not spin: that costs minutes
+    "GOMP_SPINCOUNT": "5000",  # threads wait awake for microseconds: more costs minutes
 }
 
 

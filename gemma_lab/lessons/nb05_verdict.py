@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import statistics
@@ -50,6 +51,15 @@ def examples(rows: list[dict], tokenizer, exam: list[dict], max_length: int = 51
     return found
 
 
+def shared_cache(model, prompts: list[torch.Tensor]):
+    """What `model` remembers of the tokens that all prompts (T,) begin with: read only once."""
+    shortest = min(map(len, prompts))
+    table = torch.stack([prompt[:shortest] for prompt in prompts])
+    same = (table == table[0]).all(0).long().cumprod(0).sum()
+    shared = prompts[0][None, : min(same, shortest - 1)]  # a row's own part starts in its prompt
+    return model(shared.to(model.device), use_cache=True, logits_to_keep=1).past_key_values
+
+
 def target(model, tokenizer, rows: list[dict], examples: list[dict] = ()) -> dict[str, float]:
     """How well `model` knows the right responses, each row alone.
 
@@ -59,10 +69,12 @@ def target(model, tokenizer, rows: list[dict], examples: list[dict] = ()) -> dic
         writes to the letter; "stops", the share that has <eos> as first choice behind it.
     """
     surprises, exact, stops = [], 0, 0
+    encoded = [finetune.encode(row, tokenizer, examples) for row in rows]
     with answering(model):
-        for row in rows:
-            ids, start = finetune.encode(row, tokenizer, examples)
-            log_probs, right = scores.log_probs(model, ids, start), ids[0, start:]
+        cache = shared_cache(model, [ids[0, :start] for ids, start in encoded])
+        for ids, start in encoded:
+            log_probs = scores.log_probs(model, ids, start, copy.deepcopy(cache))
+            right = ids[0, start:]
             surprises.append(-log_probs.gather(-1, right[:, None])[:, 0])
             is_first = log_probs.argmax(-1) == right
             exact += bool(is_first[:-1].all())
