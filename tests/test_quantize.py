@@ -100,6 +100,9 @@ def test_llm_int8_is_the_layer_of_bitsandbytes(outliers):
     x = with_outliers() if outliers else normal(16, 96).half().float()
     ours = quantize.llm_int8(x, *quantize.quantize_int8(weight))
     assert ours.allclose(library(x, weight, 6.0), rtol=1e-4, atol=1e-4)
+    for row in (3, 4):  # one token alone, as in decoding: other columns are apart, or none
+        one = quantize.llm_int8(x[[row]], *quantize.quantize_int8(weight))
+        assert one.allclose(library(x[[row]], weight, 6.0), rtol=1e-4, atol=1e-4)
 
 
 def test_an_ignored_threshold_gives_another_result_and_a_worse_one():
