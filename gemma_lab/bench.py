@@ -1,117 +1,131 @@
-"""Speed, memory and quality of a real model on this card: `python -m gemma_lab.bench MODEL`."""
+"""How fast a model writes here, and how fast it could: `python -m gemma_lab.bench --record`."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict
-from importlib import metadata
-from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
-from gemma_lab import catalog, hardware, loading, memory, scores
+from gemma_lab import catalog, memory
+
+RECORDS = {"precision": "nb04_record", "finetune": "nb05_record"}  # of Codelab 1 and 2
 
 
-@torch.no_grad()
-def tokens_per_s(model, tokenizer, num_tokens: int = 128, repeats: int = 5) -> float:
-    """Median speed of greedy decoding of `num_tokens` for one sequence, after one warm-up."""
-    chat = [{"role": "user", "content": "Write me a poem about Google I/O event."}]
-    layout = dict(add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    inputs = tokenizer.apply_chat_template(chat, **layout).to(model.device)
-    length = dict(max_new_tokens=num_tokens, min_new_tokens=num_tokens)
-    speeds = []
+def prompt_ids(tokenizer, num_tokens: int) -> torch.Tensor:
+    """Token ids (1, num_tokens): <bos> and ordinary English, from its start again if too short."""
+    texts = json.loads((catalog.DATA / "paragraphs.json").read_text(encoding="utf-8"))["English"]
+    ids = tokenizer("\n\n".join(texts), add_special_tokens=False)["input_ids"]
+    times = num_tokens // len(ids) + 1
+    return torch.tensor([[tokenizer.bos_token_id, *ids * times][:num_tokens]])
+
+
+def measure(
+    model,
+    tokenizer,
+    num_tokens: int = 64,
+    prompt_tokens: int = 128,
+    repeats: int = 3,
+    batch_size: int = 1,
+    options: dict | None = None,
+) -> dict:
+    """Speed of greedy `generate`, medians after one warm-up; a base model needs no chat template.
+
+    Args: options: more arguments of `generate`, such as {"cache_implementation": "static"}.
+    Returns: the sizes; `first_token_s`; `prefill_tokens_per_s`, the prompt's tokens in that time;
+        `decode_tokens_per_s` of all rows, without the first token; `decode_spread`, the fastest
+        less the slowest repeat as a share of the median; `tokens`, the ids of the first row.
+    Raises: ValueError, with the number received.
+    """
+    sizes = dict(num_tokens=num_tokens, prompt_tokens=prompt_tokens, batch_size=batch_size)
+    least = {"num_tokens": 2, "prompt_tokens": 1, "batch_size": 1, "repeats": 1}
+    for name, value in (sizes | {"repeats": repeats}).items():
+        if not isinstance(value, int) or value < least[name]:
+            raise ValueError(f"{name} must be a whole number from {least[name]} up, not {value!r}.")
+    if prompt_tokens + num_tokens > model.config.max_position_embeddings:
+        context = model.config.max_position_embeddings
+        raise ValueError(f"The model's context is {context} tokens: take fewer of the prompt's.")
+    ids = prompt_ids(tokenizer, prompt_tokens).repeat(batch_size, 1).to(model.device)
+    length = dict(max_new_tokens=num_tokens, min_new_tokens=num_tokens, do_sample=False)
+    first, decode = [], []
     for _ in range(repeats + 1):
         _wait()
-        began = time.perf_counter()
-        model.generate(**inputs, **length, do_sample=False)
-        _wait()
-        speeds.append(num_tokens / (time.perf_counter() - began))
-    return statistics.median(speeds[1:])
-
-
-def record(model_id: str, precisions: list[str], num_rows: int, command: str) -> dict:
-    """Speed, memory and quality of `model_id` in each precision that fits, with where and how."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    machine, has_card = hardware.describe_machine(), torch.cuda.is_available()
-    tokenizer = AutoTokenizer.from_pretrained(model_id)
-    rows, reference, measured = scores.one_answer_rows()[:num_rows], None, []
-    scores.encode(tokenizer, rows[0])  # a base model is refused before it is loaded
-    for precision in precisions:
-        plan = loading.plan_loading(model_id, precision, machine)
-        print(plan.sentence)
-        if not plan.fits:
-            continue
-        if has_card:
-            torch.cuda.reset_peak_memory_stats()
-        model = AutoModelForCausalLM.from_pretrained(model_id, **plan.kwargs()).eval()
-        loading.portable_4bit(model)
-        log_probs = scores.answer_log_probs(model, tokenizer, rows)
-        reference = reference or log_probs
-        row = {
-            "precision": precision,
-            "dtype": plan.dtype,
-            "weight_mb": round(memory.weight_mb(model), 1),
-            "tokens_per_s": round(tokens_per_s(model, tokenizer), 1),
-            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if has_card else None,
-            "perplexity": scores.perplexity(log_probs),
-            "kl_to_first": scores.kl(reference, log_probs),
-            "right_answers": scores.right_answers(log_probs),
-        }
-        measured.append(row)
-        print(row)
-        del model
-        memory.free_memory()
-    packages = ("torch", "transformers", "bitsandbytes")
-    return {
-        "model": model_id,
-        "machine": asdict(machine),
-        "date": time.strftime("%Y-%m-%d"),
-        "command": command,
-        "versions": {name: metadata.version(name) for name in packages},
-        "rows": measured,
+        clock = [time.perf_counter()]  # then read at the prompt, and at each token on the CPU
+        watch = SimpleNamespace(put=functools.partial(_read, clock), end=lambda: None)
+        output = model.generate(
+            ids, attention_mask=torch.ones_like(ids), streamer=watch, **length, **options or {}
+        )
+        first.append(clock[2] - clock[0])
+        decode.append(batch_size * (num_tokens - 1) / (clock[-1] - clock[2]))
+    first, decode = first[1:], decode[1:]
+    median = statistics.median(decode)
+    return sizes | {
+        "first_token_s": statistics.median(first),
+        "prefill_tokens_per_s": batch_size * prompt_tokens / statistics.median(first),
+        "decode_tokens_per_s": median,
+        "decode_spread": (max(decode) - min(decode)) / median,
+        "tokens": output[0, prompt_tokens:].tolist(),
     }
 
 
+def bytes_per_token(model, num_tokens: int, batch_size: int = 1) -> float:
+    """Bytes that one step of decoding has to read: the weights once, and the cache of each row.
+
+    Gemma's embedding table is its output head too, so all of it is read; a table that is not tied
+    gives one row for each sequence. Args: num_tokens: how many the cache holds.
+    """
+    weights, table = memory.weight_mb(model) * 1e6, model.get_input_embeddings().weight
+    if table is not model.get_output_embeddings().weight:
+        weights -= (len(table) - batch_size) * table[0].numel() * table.element_size()
+    info = catalog.ModelInfo("", model.config.to_dict())
+    return weights + memory.kv_cache_bytes(info, num_tokens, batch_size, model.dtype.itemsize)
+
+
+def bandwidth(device: str = "cpu", megabytes: int = 512, repeats: int = 5) -> float:
+    """GB/s (10^9 bytes) of memory, the best of `repeats`, on a block too large for the caches.
+
+    On a CPU all threads sum the block: bytes / seconds. On a card the block is copied, which reads
+    and writes it: 2 x bytes / seconds. A decoder writes at most this / `bytes_per_token` tokens/s.
+    """
+    block = torch.ones(megabytes * 250_000, device=device)
+    copy = torch.empty_like(block) if block.is_cuda else None
+    seconds = []
+    for _ in range(repeats + 1):
+        _wait()
+        began = time.perf_counter()
+        block.sum() if copy is None else copy.copy_(block)
+        _wait()
+        seconds.append(time.perf_counter() - began)
+    return (1 if copy is None else 2) * block.nbytes / min(seconds[1:]) / 1e9
+
+
 def main(words: list[str] | None = None) -> None:
-    """Records a model, and says where: the command, whose options `--help` names."""
+    """Makes a record in a process of its own, whose threads wait at most a moment for work."""
     parser = argparse.ArgumentParser(prog="python -m gemma_lab.bench", description=__doc__)
-    parser.add_argument("model", nargs="?", help="a catalog id, or a checkpoint folder")
-    lab = "Codelab 2 many times over, with this machine's main model"
-    parser.add_argument("--record", choices=["finetune"], help=lab)
-    parser.add_argument("--precisions", nargs="+", default=["bf16", "int8", "nf4"])
-    parser.add_argument("--rows", type=int, default=40, help="rows of one_answer.jsonl to score")
-    parser.add_argument(
-        "--out", type=Path, help="default: data/recorded/MODEL_CARD.json in the package"
-    )
+    what = "what each precision costs (9 minutes), or Codelab 2 many times over (an hour)"
+    parser.add_argument("--record", nargs="?", const="precision", choices=RECORDS, help=what)
+    quick = "few tokens and repeats, into outputs/: to see that all of it runs"
+    parser.add_argument("--quick", action="store_true", help=quick)
     chosen = parser.parse_args(words)
-    if chosen.record and chosen.model:
-        parser.error("--record takes this machine's main model: name no other")
-    if chosen.record:
-        script = [sys.executable, "-m", "gemma_lab.lessons.nb05_record"]
-        raise SystemExit(subprocess.run(script).returncode)
-    if not chosen.model:
-        parser.error("name a model, or --record finetune")
-    options = f"--precisions {' '.join(chosen.precisions)} --rows {chosen.rows}"
-    command = f"{parser.prog} {chosen.model} {options}"
-    found = record(chosen.model, chosen.precisions, chosen.rows, command)
-    card = (found["machine"]["gpu_name"] or "cpu").replace(" ", "-")
-    out = chosen.out or catalog.DATA / "recorded" / f"{Path(chosen.model).name}_{card}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"Recorded in {out}")
+    if not chosen.record:
+        parser.error("say what to record: --record precision, or --record finetune")
+    if chosen.quick and chosen.record != "precision":
+        parser.error("--quick is for --record precision")
+    script = [sys.executable, "-m", f"gemma_lab.lessons.{RECORDS[chosen.record]}"]
+    environment = {**os.environ, "GOMP_SPINCOUNT": "5000"}  # before torch is imported
+    done = subprocess.run(script + ["--quick"] * chosen.quick, env=environment)
+    raise SystemExit(done.returncode)
 
 
-def recorded(model_id: str) -> list[dict]:
-    """Every record of `model_id` on a GPU in this copy of the course; empty where there is none."""
-    paths = sorted((catalog.DATA / "recorded").glob("*.json"))
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return [one for one in found if one["model"] == model_id and one["machine"]["device"] == "cuda"]
+def _read(clock: list, _) -> None:
+    clock.append(time.perf_counter())
 
 
 def _wait() -> None:

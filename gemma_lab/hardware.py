@@ -12,6 +12,7 @@ import importlib.util
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 GIB = 2**30
 
@@ -104,6 +105,14 @@ def describe_machine() -> Machine:
         measured_free_gib=free,
         **gpu,
     )
+
+
+def cpu_name() -> str:
+    """The processor's name where Linux tells it, else its kind, such as arm64."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def is_colab() -> bool:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from notebook_cells import ROOT, tagged
 
-from gemma_lab import bench, catalog
+from gemma_lab import catalog
 from gemma_lab.lessons import nb05_options, nb05_record, nb05_verdict
 
 RECORDS = sorted(nb05_record.FOLDER.glob("*.json"))
@@ -129,21 +129,6 @@ def test_the_table_has_a_row_a_run_and_the_spread_of_the_seeds():
     assert table.loc["three seeds, least", "exact, % of 84"] == 25
     assert table.loc["three seeds, most", "exact, % of 84"] == 75
     assert table.loc["rehearsed, three seeds, most", "exact, % of 84"] == 25
-
-
-def test_the_command_records_this_lab_and_asks_for_a_model_otherwise(monkeypatch, capsys):
-    called = []
-    done = subprocess.CompletedProcess([], 0)
-    monkeypatch.setattr(subprocess, "run", lambda words: called.append(words) or done)
-    with pytest.raises(SystemExit) as ended:
-        bench.main(["--record", "finetune"])
-    assert ended.value.code == 0 and called[0][-1] == "gemma_lab.lessons.nb05_record"
-    with pytest.raises(SystemExit):
-        bench.main(["google/gemma-2b-it", "--record", "finetune"])
-    assert "name no other" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        bench.main([])
-    assert "name a model, or --record finetune" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------ what is committed

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -53,14 +52,6 @@ def command(model: str, folder: Path, options: dict) -> list[str]:
     return [sys.executable, "-m", "gemma_lab.lessons.nb05_train", *words]
 
 
-def cpu_name() -> str:
-    """The processor's name where Linux tells it, else its kind, such as arm64."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def record(root: Path) -> Path:
     """Runs what `root` does not hold yet of this model and these settings.
 
@@ -82,7 +73,7 @@ def record(root: Path) -> Path:
     machine = hardware.describe_machine()
     found = {
         "model": name,
-        "machine": asdict(machine) | {"cpu": cpu_name()},
+        "machine": asdict(machine) | {"cpu": hardware.cpu_name()},
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m gemma_lab.bench --record finetune",
         "versions": versions,
