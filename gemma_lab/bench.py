@@ -91,16 +91,16 @@ def bytes_per_token(model, num_tokens: int, batch_size: int = 1) -> float:
 def bandwidth(device: str = "cpu", megabytes: int = 512, repeats: int = 5) -> float:
     """GB/s (10^9 bytes) of memory, the best of `repeats`, on a block too large for the caches.
 
-    On a CPU all threads sum the block: bytes / seconds. On a card the block is copied, which reads
-    and writes it: 2 x bytes / seconds. A decoder writes at most this / `bytes_per_token` tokens/s.
+    On a CPU all threads multiply it by a vector, as decoding does: bytes / seconds. On a card it is
+    copied, read and written: 2 x bytes / seconds. This / `bytes_per_token` limits tokens/s.
     """
-    block = torch.ones(megabytes * 250_000, device=device)
+    block = torch.ones(megabytes * 125, 2000, device=device)  # float32
     copy = torch.empty_like(block) if block.is_cuda else None
     seconds = []
     for _ in range(repeats + 1):
         _wait()
         began = time.perf_counter()
-        block.sum() if copy is None else copy.copy_(block)
+        block @ block[0] if copy is None else copy.copy_(block)
         _wait()
         seconds.append(time.perf_counter() - began)
     return (1 if copy is None else 2) * block.nbytes / min(seconds[1:]) / 1e9

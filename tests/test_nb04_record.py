@@ -112,8 +112,7 @@ def test_every_precision_of_every_shape_is_loaded_once_and_written(shapes, quick
 
 def test_the_limit_is_bandwidth_by_bytes_for_each_row_of_the_batch(tmp_path):
     plan = loading.plan_loading(str(SMALL), "bf16", LAPTOP)
-    model, tokenizer, weights = nb04_probe.load(str(SMALL), plan)
-    assert weights == "checkpoint"
+    model, tokenizer = nb04_probe.load(str(SMALL), plan), nb04_probe.tokenizer_of(str(SMALL))
     row = nb04_record.speed(started(tmp_path), model, tokenizer, [], batch_size=3)
     assert row["limit_tokens_per_s"] == 3 * 10e9 / bench.bytes_per_token(model, 16 + 2, 3)
     share = 100 * row["decode_tokens_per_s"] / row["limit_tokens_per_s"]
@@ -204,9 +203,20 @@ def test_a_checkpoint_that_the_hub_s_client_keeps_is_used(tmp_path, monkeypatch)
     assert nb04_record.at_hand("a/c") == "a/c"
 
 
+def test_a_checkpoint_on_this_machine_gives_its_own_weights_and_tokens(shapes):
+    plan = loading.plan_loading(str(SMALL), "bf16", LAPTOP)
+    own = AutoModelForCausalLM.from_pretrained(SMALL, dtype=torch.bfloat16).state_dict()
+    found = nb04_probe.load(str(SMALL), plan).state_dict()
+    assert all(torch.equal(found[name], own[name]) for name in own)
+    assert nb04_probe.has_weights(str(SMALL)) and not nb04_probe.has_weights(shapes["gemma"])
+    assert not nb04_probe.has_weights("google/gemma-7b")
+    random = nb04_probe.tokenizer_of(shapes["gemma"])
+    assert len(random) <= SHAPES["vocab_size"]
+
+
 def test_the_parts_of_a_step_add_up_and_leave_no_hook():
     plan = loading.plan_loading(str(SMALL), "bf16", LAPTOP)
-    model, tokenizer, _ = nb04_probe.load(str(SMALL), plan)
+    model, tokenizer = nb04_probe.load(str(SMALL), plan), nb04_probe.tokenizer_of(str(SMALL))
     shares = nb04_probe.time_by_part(model, tokenizer, num_tokens=4, prompt_tokens=8)
     assert set(shares) == {"head", "MLP", "attention", "rest"}
     assert sum(shares.values()) == pytest.approx(1) and min(shares.values()) > 0

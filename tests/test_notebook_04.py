@@ -141,7 +141,6 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
     import pandas
     import torch
 
-    import gemma_lab
     from gemma_lab import access, memory, scores
     from gemma_lab.lessons import nb04
 
@@ -157,7 +156,6 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
     names = {
         "gemma_lab": SimpleNamespace(
             checkpoint=refuse,
-            bench=SimpleNamespace(recorded=gemma_lab.bench.recorded),
             plan_loading=lambda *_: SimpleNamespace(kwargs=dict),
             portable_4bit=lambda model: model,
         ),

@@ -17,19 +17,24 @@ from gemma_lab import bench, catalog, loading, memory, profile
 SENTENCE = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
 
 
-def load(model: str, plan: loading.Plan) -> tuple:
-    """A model, its tokenizer, and whose its weights are: "checkpoint" or "random".
+def has_weights(model: str) -> bool:
+    """Whether `model` is a folder with weights, not an id or a folder that holds a config alone."""
+    return any(Path(model).glob("*.safetensors"))
 
-    Args: model: a folder with weights; or an id, or a folder that holds a config alone, whose
-        shapes get random weights, and a pocket model's tokens.
-    """
-    if list(Path(model).glob("*.safetensors")):
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        found, weights = AutoModelForCausalLM.from_pretrained(model, **plan.kwargs()), "checkpoint"
+
+def tokenizer_of(model: str):
+    """The tokenizer of a checkpoint; beside random weights a small one of ours, for any numbers."""
+    path = model if has_weights(model) else profile.CHECKPOINTS / "pocket-small"
+    return AutoTokenizer.from_pretrained(path)
+
+
+def load(model: str, plan: loading.Plan):
+    """A checkpoint as planned; without its weights a model of the same shapes with random ones."""
+    if has_weights(model):
+        found = AutoModelForCausalLM.from_pretrained(model, **plan.kwargs())
     else:
-        tokenizer = AutoTokenizer.from_pretrained(profile.CHECKPOINTS / "pocket-small")
-        found, weights = random_model(catalog.find(model), plan), "random"
-    return loading.portable_4bit(found), tokenizer, weights
+        found = random_model(catalog.find(model), plan)
+    return loading.portable_4bit(found)
 
 
 def random_model(info: catalog.ModelInfo, plan: loading.Plan):

