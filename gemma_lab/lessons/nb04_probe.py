@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import statistics
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -69,8 +71,10 @@ def random_model(info: catalog.ModelInfo, plan: loading.Plan):
 
 
 def forget_peak() -> None:
-    """Lets `peak_mb` count from now on."""
+    """Lets `peak_mb` count from now on; what is free goes back to the system before."""
     memory.free_memory()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif Path("/proc/self/clear_refs").exists():

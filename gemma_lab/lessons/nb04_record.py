@@ -93,12 +93,13 @@ def loaded(path: str, plan: loading.Plan, held: list) -> dict:
         raise ValueError(plan.sentence)
     tokenizer = nb04_probe.tokenizer_of(path)
     nb04_probe.forget_peak()
+    base = nb04_probe.peak_mb()  # what the process holds without the model
     began = time.perf_counter()
     model = nb04_probe.load(path, plan)
     seconds = time.perf_counter() - began
     held += [model, tokenizer]
     weights = "checkpoint" if nb04_probe.has_weights(path) else "random"
-    row = {"weights": weights, "dtype": plan.dtype, "load_s": seconds}
+    row = {"weights": weights, "dtype": plan.dtype, "load_s": seconds, "base_mb": base}
     return row | {"weight_mb": memory.weight_mb(model), "load_peak_mb": nb04_probe.peak_mb()}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gemma_lab.figures import (
     BLUE,
-    GREY,
     ORANGE,
     VERMILION,
     WIDTH,
@@ -15,7 +14,8 @@ from gemma_lab.figures import (
     use_style,
 )
 
-ORDER = ("fp32", "bf16", "int8", "nf4", "fp4")
+QUANTIZED = ("int8", "nf4", "fp4")
+ORDER = ("fp32", "bf16", *QUANTIZED)
 COLUMNS = {  # of the table: what the record calls it
     "MB": "weight_mb",
     "load, s": "load_s",
@@ -46,7 +46,9 @@ def record_table(found: dict):
     loads = {(row["model"], row["precision"]): row for row in rows(found, "load")}
     table = {}
     for row in sorted(rows(found, "precision"), key=lambda row: ORDER.index(row["precision"])):
-        whole = loads.get((row["model"], row["precision"]), {}) | row
+        whole = loads[row["model"], row["precision"]] | row
+        if whole["peak_mb"] is not None:  # of the model, not of Python and its libraries
+            whole["peak_mb"] -= whole["base_mb"]
         key = tuple(row[name] for name in ("model", "precision", "attention", "way"))
         table[key] = {title: whole.get(name) for title, name in COLUMNS.items()}
     table = dict(sorted(table.items(), key=lambda item: models(found).index(item[0][0])))
@@ -66,15 +68,16 @@ def speed_bars(found: dict, model: str | None = None):
     figure, axis = plt.subplots(figsize=(WIDTH, 0.9 + 0.32 * len(plain)))
     for at, (name, row) in enumerate(plain.items()):
         speed, limit = row["decode_tokens_per_s"], row["limit_tokens_per_s"]
-        axis.barh(at, speed, color=ORANGE if name in ("int8", "nf4", "fp4") else BLUE, height=0.6)
+        axis.barh(at, speed, color=ORANGE if name in QUANTIZED else BLUE, height=0.6)
         axis.plot([limit, limit], [at - 0.38, at + 0.38], color=VERMILION, linewidth=2.5)
-        note(axis, f"{speed:.0f}, {row['percent_of_limit']:.0f} %", (speed, at), 4, color=GREY)
-    axis.set_yticks(range(len(plain)), list(plain))
+        told = f"{name}: {speed:.0f}, {row['percent_of_limit']:.0f} %"
+        note(axis, told, (0, at), 4, color="black" if name in QUANTIZED else "white")
+    axis.set_yticks([])
     axis.invert_yaxis()
     axis.margins(x=0.1)
     axis.set_xlabel("tokens/s, and % of the limit (line): bandwidth / bytes read for a token")
     best = max(plain, key=lambda name: plain[name]["decode_tokens_per_s"])
-    least = min(plain, key=lambda name: plain[name]["weight_mb"])
+    least = max(plain, key=lambda name: plain[name]["limit_tokens_per_s"])
     title = f"{model}: {best} is fastest"
     headline(figure, title if best == least else f"{title}, and {least} has the fewest bytes")
     return figure
@@ -96,9 +99,9 @@ def speed_curves(found: dict):
         axis.plot(list(found_rows), measured, marker="o", color=BLUE, label="measured")
         axis.plot(list(found_rows), limits, linestyle="--", color=VERMILION, label="limit")
         axis.set_xscale("log", base=2)
-        axis.set_xticks(list(found_rows), [f"{size:,}" for size in found_rows])
+        axis.set_xticks(list(found_rows), [_short(size) for size in found_rows])
         axis.minorticks_off()
-        axis.set_ylim(0)
+        axis.set_ylim(0, 1.1 * max(*measured, *limits))
     left.set(xlabel="sequences at once", ylabel="tokens/s, all together")
     right.set(xlabel="tokens in the prompt", ylabel="tokens/s of one")
     left.legend()
@@ -110,6 +113,10 @@ def speed_curves(found: dict):
     title = f"{sizes[-1]} at once write {gain:.1f} x as much; "
     headline(figure, title + f"at {lengths[-1]:,} tokens {keeps:.0%} of the speed is left")
     return figure
+
+
+def _short(size: int) -> str:
+    return f"{size // 1024}k" if size >= 1024 else str(size)
 
 
 def time_bars(found: dict):
