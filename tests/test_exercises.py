@@ -49,6 +49,7 @@ RIGHT_NUMBERS = {
 }
 RIGHT_TEXTS = {
     "four_bit_poem": {"c", "poem c"},
+    "missing_bos": {"d"},
     "family_member": {"gemma 4", "gemma 4 e2b", "gemma 4 e4b"},
 }
 

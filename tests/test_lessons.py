@@ -85,6 +85,7 @@ RIGHT = {  # more than the folded solution
         ),
         lambda numbers: tuple(torch.tensor(one) for one in nb04.my_round_trip(numbers)),
     ],
+    "missing_bos": [" d ", numpy.str_("D"), ["d"]],
     "lora_layer_parameters": ["294,912", numpy.int32(294_912), 294_912.0, torch.tensor(294_912)],
     "labels": [
         lambda prompt, completion: torch.tensor([-100] * len(prompt) + completion),
@@ -254,6 +255,15 @@ WRONG = {
         (lambda numbers: [None], "not None"),
         (lambda numbers: [float("nan")] * len(numbers), "nan"),
         (lambda numbers: [numbers] * len(numbers), "not list"),
+    ],
+    "missing_bos": [
+        ("A", "line break"),
+        ("b", "Nothing else"),
+        ("C", "even has two"),
+        ("E", "<eos> stands before"),
+        ("F", "A to E"),
+        (4, "in quotes"),
+        (["A", "D"], "not list"),
     ],
     "lora_layer_parameters": [
         (2048 * 16384, "frozen matrix"),

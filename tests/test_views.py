@@ -58,6 +58,23 @@ def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
     assert {token: p for token, p in enumerate(wanted) if p > 0} == pytest.approx(got)
 
 
+@pytest.mark.parametrize("temperature", [0, 0.0, 1e-300, 0.005, 1e300])
+def test_reshape_stands_the_ends_of_its_knobs(temperature):
+    """0 is greedy; a flat distribution, and a token of probability 0, overflow nothing."""
+    likely = {"a": 2e-7, "b": 1e-7, "c": 0.0} | {str(i): 1e-7 for i in range(9)}
+    got = nb01.reshape(likely, temperature=temperature)
+    assert sum(got.values()) == pytest.approx(1) and next(iter(got)) == "a"
+    assert got["a"] == pytest.approx(1 if temperature < 1 else 1 / 11)  # "c" has no chance
+    assert len(nb01.reshape(likely, top_p=0)) == 1
+    assert (temperature == 0) == (len(got) == 1)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
+def test_reshape_refuses_what_is_no_temperature(temperature):
+    with pytest.raises(ValueError, match="must be 0 or a number above it"):
+        nb01.reshape({"a": 1.0}, temperature=temperature)
+
+
 def test_the_sliders_change_the_bars():
     view = nb01.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
     temperature, top_k, top_p, chart = view.children
@@ -72,6 +89,8 @@ def test_the_sliders_change_the_bars():
     assert "1 token is left" in chart.value and "100.0 %" in chart.value
     top_p.value, temperature.value = 1.0, 0.1
     assert "99.9 %" in chart.value
+    temperature.value = 0
+    assert "1 token is left" in chart.value and "100.0 %" in chart.value
 
 
 @pytest.fixture

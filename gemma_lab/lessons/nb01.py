@@ -169,12 +169,20 @@ def reshape(
 
     Args:
         probabilities: of each token; they may sum to less than 1 if the rest is left out.
-        temperature: logits are divided by it, so p becomes p^(1/temperature), then all are scaled.
+        temperature: logits are divided by it, so p becomes p^(1/temperature), then all are scaled;
+            0 leaves the likeliest token alone.
         top_k: keep the k likeliest tokens; 0 keeps all.
         top_p: keep the likeliest until their sum reaches top_p, and the one that reaches it.
     Returns: the kept tokens with their new probabilities, which sum to 1, the likeliest first.
+    Raises: ValueError, for a temperature below 0, inf or nan.
     """
-    powers = {token: p ** (1 / temperature) for token, p in probabilities.items()}
+    if not 0 <= temperature < math.inf:  # nan as well
+        raise ValueError(f"temperature must be 0 or a number above it, not {temperature}.")
+    if temperature == 0:
+        temperature, top_k = 1.0, 1
+    logs = {token: math.log(p) if p > 0 else -math.inf for token, p in probabilities.items()}
+    largest = max(logs.values())  # taken away, so that the likeliest keeps its power: 1
+    powers = {token: math.exp((log - largest) / temperature) for token, log in logs.items()}
     ranked = sorted(powers, key=powers.get, reverse=True)[: top_k or None]
     total = sum(powers[token] for token in ranked)
     kept = ranked[: my_top_p([powers[token] / total for token in ranked], top_p)]
@@ -185,7 +193,7 @@ def reshape(
 def next_word(probabilities: dict[str, float], num_shown: int = 10) -> ipywidgets.VBox:
     """Sliders for temperature, top-k and top-p; bars show what is left of the distribution."""
     names = ("temperature", "top-k (0: all)", "top-p")
-    temperature = ipywidgets.FloatSlider(value=1.0, min=0.1, max=3.0, step=0.1)
+    temperature = ipywidgets.FloatSlider(value=1.0, min=0.0, max=3.0, step=0.1)
     top_k = ipywidgets.IntSlider(value=0, min=0, max=num_shown)
     top_p = ipywidgets.FloatSlider(value=1.0, min=0.05, max=1.0, step=0.05)
     chart = ipywidgets.HTML()

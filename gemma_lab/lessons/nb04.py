@@ -15,6 +15,7 @@ from gemma_lab.lessons.exercises import (
     text,
     wrong,
 )
+from gemma_lab.lessons.nb04_bos import check_missing_bos as check_missing_bos
 
 GEMMA_7B = catalog.find("google/gemma-7b-it")
 
@@ -98,6 +99,7 @@ SOLUTIONS = {
 others = info.num_parameters - info.num_linear_parameters
 my_gigabytes = (info.num_linear_parameters * 1 + others * 2) / 1e9""",
     "absmax_int8": my_round_trip,
+    "missing_bos": 'my_letter = "D"',
 }
 
 
