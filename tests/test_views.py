@@ -66,7 +66,7 @@ def test_reshape_stands_the_ends_of_its_knobs(temperature):
     assert sum(got.values()) == pytest.approx(1) and next(iter(got)) == "a"
     assert got["a"] == pytest.approx(1 if temperature < 1 else 1 / 11)  # "c" has no chance
     assert len(nb01.reshape(likely, top_p=0)) == 1
-    assert (temperature == 0) == (len(got) == 1)
+    assert temperature > 0 or len(got) == 1
 
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])

@@ -6,6 +6,8 @@ Source: PyTorch 2.13, `sdp_utils.cpp` for CUDA and `sdp_utils_cpp.cpp` for the C
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from gemma_lab.hardware import Machine
@@ -29,7 +31,8 @@ def which_ran(model, ids: torch.Tensor) -> dict[str, int]:
 
     Args: ids: (1, T) token ids.    Source: the operators' names, as PyTorch's profiler saw them.
     """
-    with torch.autograd.profiler.profile(use_kineto=False) as profiler:  # Kineto prints lines
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else its library prints when it starts
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         model(input_ids=ids.to(model.device), logits_to_keep=1)
     counts = {event.key: event.count for event in profiler.key_averages()}
     found = {}

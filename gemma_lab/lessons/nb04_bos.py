@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-
-from gemma_lab import scores
 from gemma_lab.lessons.exercises import Verdict, exercise, in_short, right, text, wrong
 
 LETTERS = "ABCDE"
@@ -27,6 +24,10 @@ def five_ways(tokenizer, paragraph: str) -> dict[str, tuple[list[int], int]]:
 
 def perplexity(model, ids: list[int], start: int) -> float:
     """exp of the mean of -log p over `ids[start:]`, each token given all before it."""
+    import torch
+
+    from gemma_lab import scores
+
     log_probs = scores.token_log_probs(model, torch.tensor([ids]), start)
     return math.exp(-log_probs.mean().item())
 
