@@ -94,7 +94,8 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     if precision == "fp16" and not info.family.startswith(OVERFLOWS):
         half = "float16"
     dtype = "float32" if precision == "fp32" else half
-    needed = memory.needed_gib(info, precision, rest=4 if dtype == "float32" else 2)
+    where = "cpu" if device == "cpu" else machine.device
+    needed = memory.needed_gib(info, precision, rest=4 if dtype == "float32" else 2, device=where)
     fits = needed <= machine.free_gib
     quantization = None
     if precision == "int8" and not info.stored_as:

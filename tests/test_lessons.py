@@ -69,14 +69,7 @@ RIGHT = {  # more than the folded solution
         lambda x: nb03.my_rotate_half(x).int(),
     ],
     "four_bit_poem": [" c ", numpy.str_("C"), "Poem C", ["c"]],
-    "int8_gigabytes": [
-        9.32,
-        "9.3",
-        "9.32",
-        numpy.float32(9.3),
-        torch.tensor(9.32),
-        Decimal("9.32"),
-    ],
+    "largest_model": ["D", " d ", numpy.str_("D"), ["d"]],
     "absmax_int8": [
         lambda numbers: (
             numpy.round(numpy.array(numbers) / max(map(abs, numbers)) * 127)
@@ -230,13 +223,15 @@ WRONG = {
         (["A", "B"], "not list"),
         ("", "A to E"),
     ],
-    "int8_gigabytes": [
-        (8.5377, "embedding table"),
-        (8.68, "GiB"),
-        (34.2, "one byte"),
-        (9_323_759_616, "number of bytes"),
-        ("9.3 GB", "no number"),
-        (-9.3, "in no linear layer"),
+    "largest_model": [
+        ("A", "the table takes two"),
+        ("B", "Without its cache"),
+        ("C", "7.5 GB"),
+        ("E", "more parameters fits as well"),
+        ("F", "more bits"),
+        ("G", "none of the choices"),
+        (4, "in quotes"),
+        ("", "A to F"),
     ],
     "absmax_int8": [
         (lambda ns: [round(n / (max(ns) / 127)) * max(ns) / 127 for n in ns], "largest size"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gemma_lab import catalog
+from gemma_lab import catalog, memory
 from gemma_lab.figures import BLUE, ORANGE, headline, plt, use_style
+from gemma_lab.hardware import GIB
 from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
@@ -17,7 +18,20 @@ from gemma_lab.lessons.exercises import (
 )
 from gemma_lab.lessons.nb04_bos import check_missing_bos as check_missing_bos
 
-GEMMA_7B = catalog.find("google/gemma-7b-it")
+FREE_GIB = 7.3  # of a card of 8 GB, which are 7.45 GiB
+CHOICES = {
+    "A": ("google/gemma-2-9b-it", "nf4"),
+    "B": ("google/gemma-7b-it", "nf4"),
+    "C": ("google/gemma-3-4b-it", "bf16"),
+    "D": ("google/gemma-3-4b-it", "int8"),
+    "E": ("google/gemma-2-2b-it", "bf16"),
+    "F": ("google/gemma-3-4b-it", "nf4"),
+}
+MISSED = {
+    "A": ("At half a byte for each parameter, 7.27 GiB would fit; the table takes two.", "cache?"),
+    "B": ("Without its cache it would fit: 16 KV heads keep 3.5 GiB.", "kv_cache_bytes"),
+    "C": ("7.5 GiB for weights and cache are not 7.5 GB; torch needs 1 GiB too.", "2**30, not 1e9"),
+}
 
 
 @exercise
@@ -33,21 +47,28 @@ def check_four_bit_poem(guess) -> Verdict:
 
 
 @exercise
-def check_int8_gigabytes(answer) -> Verdict:
-    """Gigabytes (10^9 bytes) of Gemma 7B: one byte for each linear weight, two for all others."""
-    found, every = number(answer), GEMMA_7B.num_parameters
-    wanted = (2 * every - GEMMA_7B.num_linear_parameters) / 1e9
-    if abs(found - wanted) < 0.05:
-        return right(f"{wanted:.2f} GB: int8 needs a little more than one byte for each parameter.")
-    if abs(found - every / 1e9) < 0.05:
-        why = "bitsandbytes leaves the embedding table in 16 bits."
-        return wrong(f"{found:.2f} GB counts one byte for every parameter.", why)
-    if abs(found - wanted * 1e9 / 2**30) < 0.05:
-        return wrong(f"{found:.2f} looks like GiB.", "1 GB is 10^9 bytes, 1 GiB is 2^30.")
-    if abs(found / wanted / 1e9 - 1) < 0.01:
-        return wrong("That is the number of bytes.", "1 GB is 10^9 bytes.")
-    why = "Linear layers take one byte for each weight, everything else two."
-    return wrong(f"{found:,.6g} GB is not it.", why, "how many parameters are in no linear layer?")
+def check_largest_model(choice) -> Verdict:
+    """Which of CHOICES is the largest model that fits FREE_GIB with a context of 8,192 tokens?"""
+    letter = text(choice, "The answer is a letter in quotes").upper()
+    if letter not in CHOICES:
+        return wrong(f"{in_short(choice)} is none of the choices.", hint="one letter, from A to F")
+    model, precision = CHOICES[letter]
+    weights, cache = bytes_with_cache(model, precision)
+    needed = (weights + cache) / GIB + memory.WORKING_GIB
+    if letter == "D":
+        return right(f"{needed:.1f} GiB; its cache is small: most of its layers keep a window.")
+    told = f"{model} in {precision} needs {needed:.1f} GiB"
+    if letter in "EF":
+        why = "Of one model, more bits are the better choice where they fit."
+        why = why if letter == "F" else "A model with more parameters fits as well."
+        return wrong(f"{told}, which fits.", why, "what about D?")
+    return wrong(f"{told}, and {FREE_GIB} are free.", *MISSED[letter])
+
+
+def bytes_with_cache(model: str, precision: str) -> tuple[int, int]:
+    """Bytes of the weights, and of the cache of 8,192 tokens."""
+    info = catalog.find(model)
+    return memory.weight_bytes(info, precision), memory.kv_cache_bytes(info, 8192)
 
 
 @exercise
@@ -95,9 +116,12 @@ def my_round_trip(numbers):
 
 SOLUTIONS = {
     "four_bit_poem": 'my_guess = "C"',
-    "int8_gigabytes": """\
-others = info.num_parameters - info.num_linear_parameters
-my_gigabytes = (info.num_linear_parameters * 1 + others * 2) / 1e9""",
+    "largest_model": """\
+for letter, (hub_id, precision) in nb04.CHOICES.items():
+    info = catalog.find(hub_id)
+    held = memory.weight_bytes(info, precision) + memory.kv_cache_bytes(info, 8192)
+    print(letter, hub_id, precision, f"{held / 2**30 + 1:.1f} GiB")
+my_choice = "D\"""",
     "absmax_int8": my_round_trip,
     "missing_bos": 'my_letter = "D"',
 }

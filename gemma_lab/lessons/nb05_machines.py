@@ -14,43 +14,16 @@ from gemma_lab.catalog import ModelInfo
 from gemma_lab.hardware import GIB
 
 CARDS_GIB = (16, 24, 40, 80)
-# What autograd keeps of one layer for each token, in bytes, with float32 adapters on all seven
-# linear layers: times hidden_size, intermediate_size, width of queries, width of keys, and heads x
-# tokens (scores, where a cap on them rules out fused attention). Counted in transformers 5.17.
-KEPT = {"gemma": (28, 10, 8, 4, 0), "gemma2": (36, 10, 10, 0, 8)}
-CHUNK = 256  # tokens whose logits TRL's loss holds at once
-
-
-def num_adapter_parameters(info: ModelInfo, rank: int) -> int:
-    """Parameters of adapters on the seven linear layers: rank x (in + out) each."""
-    shapes = info.linear_shapes.values()
-    return info.num_hidden_layers * sum(rank * (out + into) for out, into in shapes)
-
-
-def layer_bytes(info: ModelInfo, rank: int, num_tokens: int, batch_size: int = 1) -> int:
-    """Bytes that autograd keeps of one layer for `batch_size` rows of `num_tokens`.
-
-    Raises: ValueError for another family than Gemma's first two.
-    """
-    if info.family not in KEPT:
-        raise ValueError(f"One layer was counted for {', '.join(KEPT)}, not for {info.family}.")
-    queries, keys = info.linear_shapes["q_proj"][0], info.linear_shapes["k_proj"][0]
-    scores = info.num_attention_heads * num_tokens
-    sizes = (info.hidden_size, info.intermediate_size, queries, keys, scores)
-    adapters = 4 * rank * len(info.linear_shapes)  # what A puts out
-    each = sum(times * size for times, size in zip(KEPT[info.family], sizes)) + adapters
-    return batch_size * num_tokens * each
 
 
 def activation_bytes(info: ModelInfo, rank: int, num_tokens: int, batch_size: int) -> int:
     """Bytes of activations at their peak, where each layer keeps its input alone (bfloat16).
 
     On top of these inputs stands the larger of two moments: one layer computed again for its
-    backward pass, or logits of a chunk in float32, their log-probabilities, and a gradient.
+    backward pass, or logits of a chunk, with their log-probabilities and gradients in float32.
     """
-    inputs = 2 * batch_size * num_tokens * info.hidden_size * info.num_hidden_layers
-    logits = 3 * 4 * min(CHUNK, batch_size * num_tokens) * info.vocab_size
-    return inputs + max(layer_bytes(info, rank, num_tokens, batch_size), logits)
+    found = memory.parts(info, "bf16", num_tokens, batch_size, "lora", rank=rank)
+    return found["activations"] + found["logits"]
 
 
 def on_many_gpus(
@@ -70,7 +43,7 @@ def on_many_gpus(
     """
     if num_gpus < 1:
         raise ValueError(f"num_gpus must be 1 or more, not {num_gpus}.")
-    frozen, adapters = memory.weight_bytes(info, "bf16"), num_adapter_parameters(info, rank)
+    frozen, adapters = memory.weight_bytes(info, "bf16"), memory.num_adapter_parameters(info, rank)
     embedding = 2 * info.num_embedding_parameters
     layers, states = frozen - embedding + 2 * adapters, 16 * adapters
     others = (num_gpus - 1) / num_gpus

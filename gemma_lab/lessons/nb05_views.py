@@ -38,7 +38,8 @@ def budget(
     if optimizer_bits not in (32, 8):
         raise ValueError(f"optimizer_bits must be 32 or 8, not {optimizer_bits!r}.")
     matrices = [rank * width for name in set(modules) for width in shapes[name]]  # B and A of each
-    trained = info.num_hidden_layers * sum(matrices)
+    trained = memory.num_adapter_parameters(info, rank, modules)
+    full = memory.parts(info, "bf16", doing="train")
     moments = info.num_hidden_layers * sum(_moment_bytes(n, optimizer_bits) for n in matrices)
     return {
         "trained_parameters": trained,
@@ -47,9 +48,9 @@ def budget(
         "frozen_weights_gb": memory.weight_bytes(info, precision) / 1e9,
         "gradients_mb": 4 * trained / 1e6,
         "optimizer_mb": moments / 1e6,
-        "full_weights_gb": 2 * info.num_parameters / 1e9,
-        "full_gradients_gb": 2 * info.num_parameters / 1e9,
-        "full_optimizer_gb": 4 * info.num_parameters / 1e9,
+        "full_weights_gb": full["weights"] / 1e9,
+        "full_gradients_gb": full["gradients"] / 1e9,
+        "full_optimizer_gb": full["AdamW"] / 1e9,
     }
 
 
