@@ -25,7 +25,9 @@ full = scores[scores["table"] == "full"]
 ABOVE = {  # what a notebook has defined above its exercises
     "family": pandas.read_csv(DATA.joinpath("variants.csv")),
     "table": full.pivot(index="benchmark", columns="model", values="score"),
-    "info": catalog.find("google/gemma-7b-it"),
+    "catalog": catalog,
+    "memory": memory,
+    "nb04": nb04,
     "torch": torch,
 }
 family, table = ABOVE["family"], ABOVE["table"]
