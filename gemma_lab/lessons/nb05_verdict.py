@@ -71,7 +71,8 @@ def target(model, tokenizer, rows: list[dict], examples: list[dict] = ()) -> dic
     surprises, exact, stops = [], 0, 0
     encoded = [finetune.encode(row, tokenizer, examples) for row in rows]
     with answering(model):
-        cache = shared_cache(model, [ids[0, :start] for ids, start in encoded])
+        prompts = [ids[0, :start] for ids, start in encoded]
+        cache = shared_cache(model, prompts) if examples else None  # else hardly any is shared
         for ids, start in encoded:
             log_probs = scores.log_probs(model, ids, start, copy.deepcopy(cache))
             right = ids[0, start:]
