@@ -12,10 +12,13 @@ import torch
 
 from gemma_lab import catalog
 
+STEPS = 1024  # to a nat, in 16 bits
+ENDS = ("<end_of_turn>", "<eos>")  # Gemma 1 often ends its turn with the second
+
 
 @dataclass(frozen=True)
 class Scores:
-    """For each row log-probabilities (A, V) in nats, float32, on the CPU; and right tokens (A,)."""
+    """For each row log-probabilities (A, V), float32 or `in_16_bits`, and right tokens (A,)."""
 
     log_probs: list[torch.Tensor]
     targets: list[torch.Tensor]
@@ -55,35 +58,73 @@ def token_log_probs(model, ids: torch.Tensor, start: int) -> torch.Tensor:
     return log_probs(model, ids, start).gather(-1, ids[0, start:, None].cpu())[:, 0]
 
 
+def in_16_bits(log_probs: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities in int16: steps of 1/1024 nat, from -32. float16 is 1 % off at KL 1e-4."""
+    return (log_probs * STEPS).round().clamp(-32 * STEPS, 0).to(torch.int16)
+
+
+def in_nats(log_probs: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities however they are kept: float32, which holds 16 bits exactly, or float64."""
+    return log_probs.float() / STEPS if log_probs.dtype == torch.int16 else log_probs.double()
+
+
 def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
-    """What `model` thinks of each token of each right answer, given its prompt."""
-    encoded = [encode(tokenizer, row) for row in rows]
-    thoughts = [log_probs(model, ids, start) for ids, start in encoded]
-    return Scores(thoughts, [ids[0, start:] for ids, start in encoded])
+    """What `model` thinks of each token of each right answer; its last is either end token."""
+    found = Scores([], [])
+    ends = [tokenizer.convert_tokens_to_ids(end) for end in ENDS]
+    for ids, start in (encode(tokenizer, row) for row in rows):
+        thoughts = log_probs(model, ids, start)
+        thoughts[-1, ends] = torch.stack((thoughts[-1, ends].logsumexp(0), thoughts[-1].min()))
+        found.log_probs.append(thoughts)
+        found.targets.append(ids[0, start:])
+    return found
 
 
 def perplexity(scores: Scores) -> float:
     """exp of the mean of -log p over all answer tokens. 1 is certainty, V is a blind guess."""
+    _check(scores, scores)
     pairs = zip(scores.log_probs, scores.targets)
-    total = sum(lp.gather(-1, target[:, None]).sum().item() for lp, target in pairs)
+    total = sum(in_nats(lp.gather(-1, target[:, None])).sum().item() for lp, target in pairs)
     return math.exp(-total / sum(map(len, scores.targets)))
 
 
+def token_kl(reference: Scores, other: Scores) -> list[torch.Tensor]:
+    """KL(reference || other) at each answer token, in nats, float64: (A,) for each row.
+
+    Raises: ValueError without rows, and for scores of other tokens or another vocabulary.
+    """
+    _check(reference, other)
+
+    def one(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        p, more = in_nats(p), in_nats(p) - in_nats(q)
+        return (p.exp() * (more + torch.expm1(-more))).sum(-1).double()  # + q - p: sums are not 1
+
+    pairs = zip(reference.log_probs, other.log_probs)
+    return [torch.cat([*map(one, p.split(32), q.split(32))]) for p, q in pairs]
+
+
 def kl(reference: Scores, other: Scores) -> float:
-    """Mean KL(reference || other) over all answer tokens, in nats: 0 when both think the same."""
-    total = count = 0
-    for p, q in zip(reference.log_probs, other.log_probs):
-        p, q = p.double().log_softmax(-1), q.double().log_softmax(-1)  # float32's sums are not 1
-        total += (p.exp() * (p - q)).sum().item()
-        count += len(p)
-    return total / count
+    """Mean of `token_kl`, with its errors: 0 when both think the same."""
+    return torch.cat(token_kl(reference, other)).mean().item()
 
 
 def top1_agreement(reference: Scores, other: Scores) -> float:
-    """Share of answer tokens for which both models have the same first choice."""
+    """Share of answer tokens with the same first choice of both models; errors as in `token_kl`."""
+    _check(reference, other)
     pairs = zip(reference.log_probs, other.log_probs)
     same = [(p.argmax(-1) == q.argmax(-1)).double() for p, q in pairs]
     return torch.cat(same).mean().item()
+
+
+def _check(reference: Scores, other: Scores) -> None:
+    if not len(reference.targets) == len(other.targets) > 0:
+        num = len(reference.targets), len(other.targets)
+        raise ValueError(f"Score the same rows, at least one, with both models, not {num}.")
+    for at, (one, two) in enumerate(zip(reference.targets, other.targets)):
+        if not len(one) or not torch.equal(one, two):
+            raise ValueError(f"Row {at} is empty or has other tokens: score the same rows again.")
+    if len(sizes := {lp.shape[-1] for lp in reference.log_probs + other.log_probs}) > 1:
+        raise ValueError(f"Compare models of one tokenizer: the vocabularies are {sorted(sizes)}.")
 
 
 def right_answers(scores: Scores) -> float:
