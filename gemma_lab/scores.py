@@ -70,8 +70,7 @@ def in_nats(log_probs: torch.Tensor) -> torch.Tensor:
 
 def answer_log_probs(model, tokenizer, rows: list[dict]) -> Scores:
     """What `model` thinks of each token of each right answer; its last is either end token."""
-    found = Scores([], [])
-    ends = [tokenizer.convert_tokens_to_ids(end) for end in ENDS]
+    found, ends = Scores([], []), tokenizer.convert_tokens_to_ids([*ENDS])
     for ids, start in (encode(tokenizer, row) for row in rows):
         thoughts = log_probs(model, ids, start)
         thoughts[-1, ends] = torch.stack((thoughts[-1, ends].logsumexp(0), thoughts[-1].min()))

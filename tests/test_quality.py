@@ -7,6 +7,7 @@ import bitsandbytes
 import pytest
 import torch
 from models import SMALL_IT
+from notebook_cells import ROOT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, scores
@@ -223,3 +224,30 @@ def test_the_committed_record_is_whole_and_of_this_text():
     for language, texts in nb04_quality.paragraphs().items():
         assert RECORD["texts"][language]["characters"] == [*map(len, texts)]
         assert sum(RECORD["texts"][language]["tokens"]) >= 2000
+
+
+def test_vietnamese_pays_more_in_every_precision_and_luck_does_not_explain_it():
+    for precision in nb04_quality.PRECISIONS[1:]:
+        found = nb04_language.ratios(RECORD, precision)
+        for name in ("KL per token", "KL per paragraph", nb04_language.EQUAL):
+            assert found.loc[name, "low"] > 1, (precision, name)
+    table = nb04_language.ladder(RECORD)
+    for language in nb04_language.LANGUAGES:
+        costs = table["KL", language]
+        assert costs.is_monotonic_increasing and costs["fp32"] == 0, language
+
+
+def test_the_text_of_notebook_04_says_what_the_record_says():
+    notebook = (ROOT / "notebooks" / "04_quantized_inference.ipynb").read_text(encoding="utf-8")
+    if "nb04_language" not in notebook:
+        pytest.skip("Notebook 04 does not show this record yet.")
+    table = nb04_language.ladder(RECORD)
+    kl, kept = table["KL"], table["top-1"]
+    said = [f"{kl.loc[name, 'English']:.4f} nats" for name in ("int8 weights",)]
+    said += [f"{kept.loc['nf4', language]:.0%}" for language in nb04_language.LANGUAGES]
+    said += [f"{kl.loc['fp4', 'English']:.2f} against {kl.loc['nf4', 'English']:.2f} nats"]
+    found = nb04_language.ratios(RECORD, "nf4")
+    for row in found.itertuples():
+        if row.Index in ("tokens", "KL per token", nb04_language.EQUAL):
+            said.append(f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})")
+    assert [words for words in said if words not in notebook] == []
