@@ -38,7 +38,7 @@ def imported(path: Path) -> set[str]:
 
 def test_each_shelf_keeps_its_budget():
     """Counted by reader, and a file is to be read at one sitting; DESIGN of the shelves."""
-    assert sum(map(num_lines, HELPERS)) <= 2200
+    assert sum(map(num_lines, HELPERS)) <= 2450
     limits = {300: HELPERS, 420: SCRATCH, 220: LESSONS}
     too_long = [
         path for limit, paths in limits.items() for path in paths if num_lines(path) > limit
@@ -49,7 +49,7 @@ def test_each_shelf_keeps_its_budget():
 def test_arrows_point_one_way():
     """Notebooks import lessons, lessons helpers, helpers what is from scratch; none looks back."""
     helpers = {path.stem for path in HELPERS}
-    shared = {"scratch.gemma", "lessons.exercises", "lessons.views"}
+    shared = {"scratch.gemma", "scratch.quantize", "lessons.exercises", "lessons.views"}
     for path in LESSONS:
         same_notebook = {
             f"lessons.{other.stem}" for other in LESSONS if other.stem[:4] == path.stem[:4]

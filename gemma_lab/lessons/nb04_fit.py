@@ -169,3 +169,14 @@ def _is_memory(error: BaseException) -> bool:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     told = f"{error} {[frame.f_locals.get('loading_info') for frame in frames]}".lower()
     return isinstance(error, MemoryError) or any(sign in told for sign in NO_MEMORY)
+
+
+def peak_mb(held: dict) -> dict[str, float]:
+    """Row "peak MB" of what `memory.measured_peak` saw: above what was held before, on a CPU.
+
+    Empty where the system does not tell it.
+    """
+    if held["peak"] is None:
+        return {}
+    before = held["before"] if held["reserved"] is None else 0
+    return {"peak MB": (held["peak"] - before) / 1e6}

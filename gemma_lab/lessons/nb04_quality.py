@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from dataclasses import asdict
 from importlib import metadata
@@ -17,6 +16,7 @@ import torch
 import gemma_lab
 from gemma_lab import catalog, hardware, loading, memory, scores
 from gemma_lab.lessons.nb04_language import EDGES, FOLDER, KINDS, LANGUAGES, groups
+from gemma_lab.scratch import quantize
 
 PRECISIONS = ("fp32", "bf16", "int8 weights", "int8", "nf4", "fp4")  # the first is the reference
 NUM_OWN = 6  # texts of its own in each language
@@ -97,8 +97,7 @@ def round_to_int8(model):
     """`model` with each row of each linear weight but the head rounded to 255 levels by absmax."""
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and "lm_head" not in name:
-            scale = module.weight.abs().amax(1, keepdim=True) / 127
-            module.weight.copy_((module.weight / scale).round() * scale)
+            module.weight.copy_(quantize.round_even(module.weight))
     return model
 
 
@@ -141,7 +140,7 @@ def record_quality(model_id: str, path: str, out: Path) -> dict:
     record = {
         "model": model_id,
         "source": "its weights went through a Q4_K_M file" if "270m" in model_id else "",
-        "machine": asdict(machine) | {"cpu": cpu_name()},
+        "machine": asdict(machine) | {"cpu": hardware.cpu_name()},
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m gemma_lab.lessons.nb04_quality",
         "versions": {name: metadata.version(name) for name in packages},
@@ -188,14 +187,6 @@ def record_quality(model_id: str, path: str, out: Path) -> dict:
         )
         out.write_text(json.dumps(short, ensure_ascii=False) + "\n", encoding="utf-8")
     return json.loads(out.read_text(encoding="utf-8"))
-
-
-def cpu_name() -> str:
-    """The processor's name where Linux tells it, else its kind, such as arm64."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":
