@@ -133,14 +133,14 @@ def plan_for(machine: Machine) -> dict:
     ladder = [p for p in memory.PRECISIONS if loading.plan_loading(model, p, machine).fits]
     large = "nf4" if is_hub and loading.plan_loading(LARGE_ID, "nf4", machine).fits else ""
     once, of_large = (2 * catalog.find(one).num_parameters / 1e9 for one in (model, LARGE_ID))
-    loads = len(ladder) + 3  # sections 3 and 7, and Take it home
+    loads = len(ladder) + 4  # sections 3 and 6, Take it home and Go deeper
     return {
         "model": model,
         "ladder": ladder,
         "large": large,
-        "download_gb": once + of_large * bool(large),
+        "download_gb": round(once + of_large * bool(large), 1),
         "loads": loads + bool(large),
-        "read_gb": loads * once + of_large * bool(large),
+        "read_gb": round(loads * once + of_large * bool(large), 1),
     }
 
 
