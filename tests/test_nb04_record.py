@@ -8,7 +8,7 @@ from machines import LAPTOP
 from models import REPORTED
 from transformers import AutoConfig, AutoModelForCausalLM, CompileConfig
 
-from gemma_lab import bench, catalog, gemma3, hardware, loading, profile
+from gemma_lab import bench, catalog, gemma3, hardware, loading, memory, profile
 from gemma_lab.lessons import nb04_probe, nb04_record
 
 SMALL = profile.CHECKPOINTS / "pocket-small"
@@ -223,14 +223,16 @@ def test_the_parts_of_a_step_add_up_and_leave_no_hook():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-def test_the_peak_forgets_what_came_before_and_counts_what_comes():
-    if nb04_probe.peak_mb() is None or torch.cuda.is_available():
-        pytest.skip("resident memory is read on Linux")
+def test_what_was_let_go_is_given_back_before_a_peak_counts():
     large = torch.ones(50_000_000)  # 200 MB
-    nb04_probe.forget_peak()
-    with_it = nb04_probe.peak_mb()
+    nb04_probe.trim()
+    with memory.measured_peak("cpu") as with_it:
+        pass
+    if with_it["before"] is None:
+        pytest.skip("resident memory is read on Linux")
     del large
-    nb04_probe.forget_peak()
-    without = nb04_probe.peak_mb()
-    another = torch.ones(50_000_000)
-    assert with_it - without > 150 and nb04_probe.peak_mb() - without > 150 and len(another)
+    nb04_probe.trim()
+    with memory.measured_peak("cpu") as without:
+        another = torch.ones(50_000_000)
+    grown = without["peak"] - without["before"]
+    assert with_it["before"] - without["before"] > 150e6 and grown > 150e6 and len(another)

@@ -62,7 +62,6 @@ def test_4_bits_cost_the_270m_more_in_vietnamese_and_kl_rises_at_every_step():
     nf4 = {name: row["nf4"] for name, row in rows.items()}
     assert nf4["KL, Vietnamese"] > 1.3 * nf4["KL, English"]
     assert 0.33 < nf4["MB"] / rows["MB"]["fp32"] < 0.40  # "to about a third only"
-    assert max(rows["tokens/s"], key=rows["tokens/s"].get) == "bf16"
     assert all(rows["% of limit"][few] < 60 for few in ("int8", "nf4"))
 
 
@@ -201,14 +200,17 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
     from gemma_lab.lessons import nb04_quality
 
     folder = ROOT / "gemma_lab" / "checkpoints" / f"pocket-{model}"
-    plan = SimpleNamespace(kwargs=lambda: {"dtype": getattr(torch, dtype)})
+    plan = SimpleNamespace(kwargs=lambda: {"dtype": getattr(torch, dtype)}, fits=True)
     names = {
         "gemma_lab": SimpleNamespace(
-            attention_implementations=lambda *_: ["eager", "sdpa"], plan_loading=lambda *_: plan
+            attention_implementations=lambda *_: ["eager", "sdpa"],
+            plan_loading=lambda *_: plan,
+            describe_machine=lambda: SimpleNamespace(device="cpu"),
+            portable_4bit=lambda model: model,
         ),
         "machine": None,
         "path": folder,
-        "tokenizer": AutoTokenizer.from_pretrained(folder),
+        "AutoTokenizer": AutoTokenizer,
         "begun": [own[0] for own in nb04_quality.paragraphs(1).values()],
         "AutoModelForCausalLM": AutoModelForCausalLM,
         "memory": memory,
@@ -221,18 +223,73 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
             run_cells(NAME, "attention", "attention-bound", **names)
 
 
-@pytest.mark.parametrize("precision, is_whole", [("fp32", True), ("nf4", False)])
-def test_a_model_that_fits_in_4_bits_alone_is_not_rounded_again(precision, is_whole):
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_model_that_fits_in_4_bits_alone_is_not_rounded_again(is_whole):
     """Of the small cards: what is rounded by hand is then our own small model."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from gemma_lab.profile import CHECKPOINTS
 
-    plan = SimpleNamespace(quantization=None if is_whole else {"load_in_4bit": True})
     model = AutoModelForCausalLM.from_pretrained(CHECKPOINTS / "pocket-large-it")
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-large-it")
     names = {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoTokenizer": AutoTokenizer}
-    names |= {"model": model, "tokenizer": tokenizer, "plan": plan, "profile": "pocket"}
+    names |= {"model": model, "tokenizer": tokenizer, "profile": "pocket"}
+    model.is_quantized = not is_whole
     found = run_cells(NAME, "bits-texts", **names, torch=torch)
     assert (found["whole"] is model) == is_whole and found["ids"].shape == (2, 48)
+
+
+@pytest.mark.parametrize("fails", [[], ["fp32"], ["bf16"], ["fp32", "bf16", "int8", "nf4"]])
+def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
+    """The first row that is measured is the reference; each failure is one sentence."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import gemma_lab
+    from gemma_lab import memory
+    from gemma_lab.lessons import nb04_fit, nb04_quality
+    from gemma_lab.profile import CHECKPOINTS
+    from gemma_lab.scratch import quantize
+
+    path = CHECKPOINTS / "pocket-small-it"
+    texts = nb04_quality.paragraphs(1)
+
+    def load(arguments):
+        if arguments["name"] in fails:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+        return AutoModelForCausalLM.from_pretrained(path), {"MB": 1.0}
+
+    def read_by(model, own_rows):
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        return {"English": nb04_quality.read(model, tokenizer, texts["English"])}
+
+    fits = SimpleNamespace(fits=True, quantization=None)
+    lab = {"plan_loading": lambda *_: fits, "describe_machine": gemma_lab.describe_machine}
+    names = {
+        "gemma_lab": SimpleNamespace(**lab),
+        "machine": SimpleNamespace(device="cpu"),
+        "ways_to_load": lambda _: {
+            name: {"name": name} for name in ("fp32", "bf16", "int8", "nf4")
+        },
+        "AutoTokenizer": AutoTokenizer,
+        "MODEL": "google/gemma-2b-it",
+        "path": path,
+        "begun": ["Rain is"],
+        "speed": lambda _: {"tokens/s": 1.0},
+        "load": load,
+        "read_by": read_by,
+        "memory": memory,
+        "nb04_fit": nb04_fit,
+        "nb04_quality": nb04_quality,
+        "quantize": quantize,
+    }
+    after = run_cells(NAME, "ladder-loop", **names)
+    said = capsys.readouterr().out
+    assert said.count("ran out of memory") == len(fails)
+    wanted = [name for name in ("fp32", "bf16", "int8", "nf4") if name not in fails]
+    assert [name for name in after["ladder"] if name != "int8 weights"] == wanted
+    assert ("int8 weights" in after["ladder"]) == bool(wanted)
+    if wanted:
+        assert after["ladder"][wanted[0]]["KL, English"] < 1e-6
+        assert after["ladder"]["int8 weights"]["KL, English"] > 1e-6

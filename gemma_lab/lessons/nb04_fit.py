@@ -133,7 +133,7 @@ def plan_for(machine: Machine) -> dict:
     ladder = [p for p in memory.PRECISIONS if loading.plan_loading(model, p, machine).fits]
     large = "nf4" if is_hub and loading.plan_loading(LARGE_ID, "nf4", machine).fits else ""
     once, of_large = (2 * catalog.find(one).num_parameters / 1e9 for one in (model, LARGE_ID))
-    loads = len(ladder) + 4  # sections 3 and 6, Take it home and Go deeper
+    loads = len(ladder) + 3 + is_hub  # sections 3 and 6, Go deeper; Take it home is 2B in hub
     return {
         "model": model,
         "ladder": ladder,

@@ -162,12 +162,3 @@ def by_group(record: dict, precision: str, groups: str):
         means = each[f"kl_by_{groups}"].sum(0) / counts.clamp(min=1)
         found["KL", language], found["share", language] = means, counts / counts.sum()
     return pandas.DataFrame({name: each.tolist() for name, each in found.items()}, index=names)
-
-
-def nats_per_character(record: dict, precision: str) -> dict[str, float]:
-    """How surprised the model is by a character: perplexity's logarithm without its tokens."""
-    found = {}
-    for language in LANGUAGES:
-        each = sums(record, precision, language)
-        found[language] = (each["nats"].sum() / each["characters"].sum()).item()
-    return found

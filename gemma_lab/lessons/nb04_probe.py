@@ -70,28 +70,11 @@ def random_model(info: catalog.ModelInfo, plan: loading.Plan):
     return model.eval().requires_grad_(False)
 
 
-def forget_peak() -> None:
-    """Lets `peak_mb` count from now on; what is free goes back to the system before."""
+def trim() -> None:
+    """Gives what is free back to the system, so that a peak counts from what is held."""
     memory.free_memory()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_mb() -> float | None:
-    """The most memory held since `forget_peak`, in 10^6 bytes; None where nobody tells.
-
-    On a card what torch allocated there; on Linux this process's resident memory, all of it.
-    """
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e6
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    kib = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-    return kib[0] * 1024 / 1e6 if kib else None
 
 
 def time_by_part(model, tokenizer, num_tokens: int = 16, prompt_tokens: int = 128) -> dict:
