@@ -125,7 +125,7 @@ def test_free_memory_not_total_decides_what_fits():
 def test_what_is_loaded_in_float32_is_counted_in_float32(machine, precision):
     """Gemma 3 overflows in float16, so without bfloat16 its 4B part takes 14.5 GiB of weights."""
     plan = loading.plan_loading("google/gemma-3-4b-it", precision, machine)
-    assert plan.dtype == "float32" and not plan.fits and plan.needed_gib > 16
+    assert plan.dtype == "float32" and not plan.fits and plan.needed_gib > 15.5
     assert ("It runs in float32" in plan.sentence) == (precision != "fp32")
 
 

@@ -143,7 +143,7 @@ def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, h
         config = SimpleNamespace(
             from_pretrained=lambda _, family=family: SimpleNamespace(model_type=family)
         )
-        home = {"cuda": cuda, "AutoConfig": config, "MODEL": "x", **types}
+        home = {"cuda": cuda, "AutoConfig": config, "NAME": "x", **types}
         exec(choice, home)
         assert home["half"] is getattr(torch, "bfloat16" if half == "bfloat16" else wanted)
 
@@ -174,7 +174,7 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
     said = capsys.readouterr().out
     assert said.count("Accept the licence of google/gemma-7b-it. Until then") == 1
     assert after["small_path"] == "small" and after["larger"] == {}
-    assert said.endswith("not measured here\n")
+    assert said.endswith("not measured here, in the hub profile\n")
 
 
 def test_other_levels_are_not_the_library_s(monkeypatch):

@@ -204,7 +204,7 @@ matplotlib.use("Agg")
 profile = gemma_lab.current_profile().name
 {cells}
 kl = summary["KL to eager, nats"]
-print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
+print(profile, path, PRECISION, len(reference.targets), kl["sdpa"] > 2 * kl["eager, 4 bits"] > 0)
 """
     said = printed(
         source,
@@ -217,7 +217,7 @@ print(profile, path, PRECISION, len(rows), kl["sdpa"] > 2 * kl["eager, 4 bits"] 
     assert "--- eager" in said and "--- sdpa" in said and TOKEN not in said
     was_loaded = any(GEMMA_2 in path and path.endswith("model.safetensors") for path in hub.asked)
     if is_open:
-        assert f"hub {GEMMA_2} bf16 30 True" in said and was_loaded
+        assert f"hub {GEMMA_2} bf16 8 True" in said and was_loaded
     else:
         assert "Until then this section asks the pocket model" in said and not was_loaded
         assert "licence" in said and "pocket-gemma2-it fp32 120 True" in said

@@ -77,6 +77,12 @@ def trim() -> None:
         libc.malloc_trim(0)
 
 
+def watched():
+    """`memory.measured_peak` of the card, or of this process where there is none, after `trim`."""
+    trim()
+    return memory.measured_peak("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def time_by_part(model, tokenizer, num_tokens: int = 16, prompt_tokens: int = 128) -> dict:
     """Share of decoding's time in the head, the MLPs, the attention, and all the rest.
 

@@ -69,8 +69,7 @@ def speed(found: dict, model, tokenizer, first: list, options: dict | None = Non
     sizes = dict(num_tokens=64) | sizes
     if found["quick"]:
         sizes |= dict(num_tokens=4, repeats=1, prompt_tokens=16)
-    nb04_probe.trim()
-    with memory.measured_peak(model.device.type) as held:
+    with nb04_probe.watched() as held:
         row = bench.measure(model, tokenizer, **sizes, options=options)
     batch, tokens = row["batch_size"], row.pop("tokens")
     first += [] if first else tokens
@@ -93,8 +92,7 @@ def loaded(path: str, plan: loading.Plan, held: list) -> dict:
     if not plan.fits:
         raise ValueError(plan.sentence)
     tokenizer = nb04_probe.tokenizer_of(path)
-    nb04_probe.trim()
-    with memory.measured_peak("cuda" if torch.cuda.is_available() else "cpu") as peak:
+    with nb04_probe.watched() as peak:
         began = time.perf_counter()
         model = nb04_probe.load(path, plan)
         seconds = time.perf_counter() - began
