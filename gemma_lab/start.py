@@ -25,6 +25,8 @@ def setup(*packages: str, ask: bool = False) -> str:
         SetupError: the installation failed, or moved what this kernel had loaded; with what to do.
         ProfileError, AccessError: GEMMA_LAB_PROFILE holds another word; hub, which is refused.
     """
+    # Read once, by torch's threads: how long each waits awake. Longer costs a busy machine half.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     missing = install.missing_requirements(packages)

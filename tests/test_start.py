@@ -70,3 +70,12 @@ def test_nothing_is_installed_where_pocket_is_asked_for_nor_at_home(hosted, monk
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "")
     monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE")
     assert start.setup() == "pocket" and hosted == []
+
+
+def test_torch_s_threads_spin_for_microseconds_unless_a_learner_decided(monkeypatch, capsys):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    start.setup()
+    assert os.environ["GOMP_SPINCOUNT"] == "5000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    start.setup()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
