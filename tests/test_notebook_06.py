@@ -205,7 +205,8 @@ profile = gemma_lab.current_profile().name
 {cells}
 kl = summary["KL to eager, nats"]
 least = 2 if path == folder else 0.1  # on text that the pocket model never saw, anything goes
-print(profile, path, PRECISION, len(reference.targets), kl["sdpa"] > least * kl["eager, 4 bits"] > 0)
+is_larger = kl["sdpa"] > least * kl["eager, 4 bits"] > 0
+print(profile, path, PRECISION, len(reference.targets), is_larger)
 """
     said = printed(
         source,

@@ -23,6 +23,7 @@ COLUMNS = {  # of the table: what the record calls it
     "first token, s": "first_token_s",
     "prompt, tokens/s": "prefill_tokens_per_s",
     "tokens/s": "decode_tokens_per_s",
+    "spread": "decode_spread",
     "limit": "limit_tokens_per_s",
     "% of limit": "percent_of_limit",
 }
