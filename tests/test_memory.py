@@ -1,5 +1,6 @@
 """The byte arithmetic against real bitsandbytes modules and a real cache."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -372,8 +373,10 @@ def slow(*job):
     ],
 )
 def test_the_peak_of_the_270m_is_within_15_percent(precision, doing, real_gemma, tmp_path):
+    """What is held. Beside it glibc keeps, by luck, up to 0.35 GB of what quantizing let go."""
     job = [sys.executable, "-c", JOB, str(real_gemma), SMALL_IT, precision, doing, str(tmp_path)]
-    told = subprocess.run(job, capture_output=True, text=True, check=True).stdout
+    gives_back = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    told = subprocess.run(job, capture_output=True, text=True, check=True, env=gives_back).stdout
     peak = int(told.split("above ")[1])
     info = catalog.find(real_gemma)
     load = memory.parts(info, precision, doing="load")
