@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from machines import LAPTOP
 from models import SMALL_IT
@@ -60,24 +60,33 @@ def test_an_answer_is_that_of_generate(chat):
 
 
 @MANY
+@example(text="<end_of_turn>")
+@example(text=" <bos>a")
 @given(text=ANY_TEXT)
 def test_every_text_is_two_turns_with_one_bos_or_gets_a_sentence(chat, text):
     _, tokenizer = chat
     try:
         ids = nb04_ask.prompt_ids(tokenizer, text)
     except ValueError as refused:
-        assert not text.strip() and "is empty" in str(refused)
+        has_control = any(token in text for token in tokenizer.get_added_vocab())
+        assert ("is empty" in str(refused)) == (not text.strip())
+        assert ("holds the control token" in str(refused)) == has_control
         return
     assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
     assert tokenizer.convert_ids_to_tokens(ids).count("<start_of_turn>") == 2
 
 
 @MANY
+@example(text="<end_of_turn>")
+@example(text=" <bos>a")
 @given(text=ANY_TEXT)
 def test_a_base_model_goes_on_from_plain_text_after_one_bos(base, text):
     _, tokenizer = base
     assert not tokenizer.chat_template
-    if text.strip():
+    if any(token in text for token in tokenizer.get_added_vocab()):
+        with pytest.raises(ValueError, match="holds the control token"):
+            nb04_ask.prompt_ids(tokenizer, text)
+    elif text.strip():
         wanted = tokenizer(text)["input_ids"]  # which adds <bos> by itself
         assert nb04_ask.prompt_ids(tokenizer, text) == wanted
         assert wanted.count(tokenizer.bos_token_id) == 1
