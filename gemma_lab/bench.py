@@ -88,6 +88,17 @@ def bytes_per_token(model, num_tokens: int, batch_size: int = 1) -> float:
     return weights + memory.kv_cache_bytes(info, num_tokens, batch_size, model.dtype.itemsize)
 
 
+def against_limit(model, row: dict, gb_per_s: float) -> dict:
+    """`row` of `measure`, with the tokens/s that `gb_per_s` allow, and how much of it was reached.
+
+    Limit: batch x bandwidth / `bytes_per_token`, at the context half-way through the writing.
+    """
+    batch, context = row["batch_size"], row["prompt_tokens"] + row["num_tokens"] // 2
+    limit = batch * gb_per_s * 1e9 / bytes_per_token(model, context, batch)
+    percent = 100 * row["decode_tokens_per_s"] / limit
+    return row | {"limit_tokens_per_s": limit, "percent_of_limit": percent}
+
+
 def bandwidth(device: str = "cpu", megabytes: int = 512, repeats: int = 5) -> float:
     """GB/s (10^9 bytes) of memory, the best of `repeats`, on a block too large for the caches.
 

@@ -103,42 +103,47 @@ def test_the_missing_bos_stands_out():
 # ---------------------------------------------------- the cells themselves, in other worlds
 
 
-@pytest.mark.parametrize("card", ["T4", "A100", "CPU"])
-def test_the_written_config_is_the_one_that_the_helper_chooses(card):
+def ways(machine, hub_id="google/gemma-2b-it") -> dict:
     import torch
 
     import gemma_lab
-    from gemma_lab import hardware
+
+    names = {"gemma_lab": gemma_lab, "torch": torch, "machine": machine, "path": hub_id}
+    return run_cells(NAME, "precisions", **names)["ways"]
+
+
+@pytest.mark.parametrize("hub_id", ["google/gemma-2b-it", "google/gemma-3-270m"])
+@pytest.mark.parametrize("card", ["T4", "A100", "CPU"])
+def test_the_written_arguments_are_those_that_the_helper_chooses(card, hub_id):
+    import gemma_lab
+    from gemma_lab import hardware, memory
 
     machine = gemma_lab.describe_machine() if card == "CPU" else getattr(hardware, card)
-    known = {"T4": hardware.T4, "machine": machine, "MODEL": "google/gemma-2b-it"}
-    cell = run_cells(NAME, "precisions", gemma_lab=gemma_lab, torch=torch, **known)
-    plan = gemma_lab.plan_loading("google/gemma-2b-it", "nf4", machine)
-    wanted = plan.kwargs()["quantization_config"].to_dict()
-    loads = cell["ways_to_load"]("google/gemma-2b-it")
-    assert loads["nf4"]["quantization_config"].to_dict() == wanted
-    assert wanted["bnb_4bit_quant_type"] == "nf4" and wanted["bnb_4bit_use_double_quant"]
-    assert wanted["bnb_4bit_compute_dtype"] == ("float16" if card == "T4" else "bfloat16")
+    written = ways(machine, hub_id)
+    assert list(written) == list(memory.PRECISIONS)
+    for precision, arguments in written.items():
+        wanted = gemma_lab.plan_loading(hub_id, precision, machine).kwargs()
+        configs = [one.pop("quantization_config", None) for one in (arguments, wanted)]
+        assert arguments == wanted
+        ours, its = (config and config.to_dict() for config in configs)
+        assert ours == its
 
 
 @pytest.mark.parametrize("card, half", [("T4", "float16"), ("A100", "bfloat16")])
 def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, half, capsys):
     import torch
 
-    import gemma_lab
     from gemma_lab import hardware
 
-    names = {"T4": hardware.T4, "machine": getattr(hardware, card), "MODEL": "google/gemma-2b-it"}
-    cell = run_cells(NAME, "precisions", gemma_lab=gemma_lab, torch=torch, **names)
-    loads = cell["ways_to_load"]("google/gemma-2b-it")
-    dtypes = {precision: row["dtype"] for precision, row in loads.items()}
+    machine = getattr(hardware, card)
+    dtypes = {precision: row["dtype"] for precision, row in ways(machine).items()}
     assert dtypes.pop("fp32") is torch.float32
     assert set(dtypes.values()) == {getattr(torch, half)}
     said = capsys.readouterr().out
-    assert ("in bf16 needs" in said and f"It runs in {half}: " in said) == (half != "bfloat16")
+    assert (f"It runs in {half}: " in said) == (half != "bfloat16")
     lines = tagged(NAME, "take-home").splitlines()
     choice = "\n".join(line for line in lines if line.startswith(("safe", "half")))
-    capability = names["machine"].compute_capability
+    capability = machine.compute_capability
     cuda = SimpleNamespace(is_available=lambda: True, get_device_capability=lambda: capability)
     types = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32")}
     for family, wanted in {
@@ -154,7 +159,7 @@ def test_the_16_bit_type_is_the_card_s_and_a_row_of_another_name_says_so(card, h
 
 
 def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
-    """Its section says so once, loads nothing, and the smaller one is still there for the end."""
+    """Its section says so once, and loads nothing."""
     import gemma_lab
     from gemma_lab import access, hardware, memory
     from gemma_lab.lessons import nb04_fit
@@ -162,7 +167,7 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
     def checkpoint(hub_id):
         if "7b" in hub_id:
             raise access.AccessError(f"Accept the licence of {hub_id}.")
-        return "small"
+        raise AssertionError(f"{hub_id} is not wanted here")
 
     lab = SimpleNamespace(checkpoint=checkpoint, plan_loading=gemma_lab.plan_loading)
     names = {
@@ -170,7 +175,6 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
         "machine": hardware.T4,
         "T4": hardware.T4,
         "LARGE": "google/gemma-7b-it",
-        "SMALL": "google/gemma-2b-it",
         "profile": "hub",
         "nb04_fit": nb04_fit,
         "memory": memory,
@@ -178,7 +182,7 @@ def test_without_access_to_the_larger_model_the_rest_goes_on(capsys):
     after = run_cells(NAME, "larger", "larger-load", **names)
     said = capsys.readouterr().out
     assert said.count("Accept the licence of google/gemma-7b-it. Until then") == 1
-    assert after["small_path"] == "small" and after["larger"] == {}
+    assert after["larger"] == {}
     assert said.endswith("not measured here, in the hub profile\n")
 
 
@@ -201,24 +205,18 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from gemma_lab import memory, scores
+    from gemma_lab import scores
     from gemma_lab.lessons import nb04_quality
 
     folder = ROOT / "gemma_lab" / "checkpoints" / f"pocket-{model}"
-    plan = SimpleNamespace(kwargs=lambda: {"dtype": getattr(torch, dtype)}, fits=True)
     names = {
-        "gemma_lab": SimpleNamespace(
-            attention_implementations=lambda *_: ["eager", "sdpa"],
-            plan_loading=lambda *_: plan,
-            describe_machine=lambda: SimpleNamespace(device="cpu"),
-            portable_4bit=lambda model: model,
-        ),
-        "machine": None,
+        "gemma_lab": SimpleNamespace(attention_implementations=lambda *_: ["eager", "sdpa"]),
+        "machine": SimpleNamespace(device="cpu"),
+        "plan": SimpleNamespace(attn_implementation="eager"),
         "path": folder,
-        "AutoTokenizer": AutoTokenizer,
+        "model": AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)),
+        "tokenizer": AutoTokenizer.from_pretrained(folder),
         "begun": [own[0] for own in nb04_quality.paragraphs(1).values()],
-        "AutoModelForCausalLM": AutoModelForCausalLM,
-        "memory": memory,
         "scores": scores,
     }
     if is_one_formula:
@@ -228,73 +226,79 @@ def test_the_bound_on_attention_tells_rounding_from_another_formula(dtype, model
             run_cells(NAME, "attention", "attention-bound", **names)
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_a_model_that_fits_in_4_bits_alone_is_not_rounded_again(is_whole):
-    """Of the small cards: what is rounded by hand is then our own small model."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from gemma_lab.profile import CHECKPOINTS
-
-    model = AutoModelForCausalLM.from_pretrained(CHECKPOINTS / "pocket-large-it")
-    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "pocket-large-it")
-    names = {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoTokenizer": AutoTokenizer}
-    names |= {"model": model, "tokenizer": tokenizer, "profile": "pocket"}
-    model.is_quantized = not is_whole
-    found = run_cells(NAME, "bits-texts", **names, torch=torch)
-    assert (found["whole"] is model) == is_whole and found["ids"].shape == (2, 48)
-
-
-@pytest.mark.parametrize("fails", [[], ["fp32"], ["bf16"], ["fp32", "bf16", "int8", "nf4"]])
-def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
-    """The first row that is measured is the reference; each failure is one sentence."""
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_is_rounded_by_hand_is_our_small_model_where_the_main_one_does_not_fit(fits):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     import gemma_lab
     from gemma_lab import memory
+    from gemma_lab.lessons import nb04_quality
+    from gemma_lab.profile import CHECKPOINTS
+
+    main = CHECKPOINTS / "pocket-large-it"
+
+    def plan_loading(folder, precision, machine):
+        plan = gemma_lab.plan_loading(folder, precision, machine)
+        return plan if fits or folder != main else SimpleNamespace(fits=False)
+
+    lab = {"plan_loading": plan_loading, "describe_machine": gemma_lab.describe_machine}
+    names = {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoTokenizer": AutoTokenizer}
+    names |= {"gemma_lab": SimpleNamespace(**lab), "memory": memory, "torch": torch, "path": main}
+    names["begun"] = [own[0] for own in nb04_quality.paragraphs(1).values()]
+    found = run_cells(NAME, "bits-texts", **names)
+    used = main.name if fits else "pocket-small-it"
+    assert found["whole"].config.name_or_path.endswith(used) and found["ids"].shape == (2, 48)
+    assert found["whole"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("fails", [[], ["fp32"], ["bf16"], ["fp32", "bf16", "int8", "nf4"]])
+def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
+    """The first row that is measured is the reference; each failure is one sentence."""
+    import time
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import gemma_lab
+    from gemma_lab import bench, memory
     from gemma_lab.lessons import nb04_fit, nb04_quality
     from gemma_lab.profile import CHECKPOINTS
     from gemma_lab.scratch import quantize
 
     path = CHECKPOINTS / "pocket-small-it"
-    texts = nb04_quality.paragraphs(1)
 
-    def load(arguments):
-        if arguments["name"] in fails:
+    def from_pretrained(path, name, **_):
+        if name in fails:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return AutoModelForCausalLM.from_pretrained(path), {"MB": 1.0}
+        return AutoModelForCausalLM.from_pretrained(path)
 
-    def read_by(model, own_rows):
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        return {"English": nb04_quality.read(model, tokenizer, texts["English"])}
-
-    fits = SimpleNamespace(fits=True, quantization=None)
-    lab = {"plan_loading": lambda *_: fits, "describe_machine": gemma_lab.describe_machine}
+    kinds = {"int8": {"quantization_config": ""}, "nf4": {"quantization_config": ""}}
+    ways = {name: {"name": name} | kinds.get(name, {}) for name in memory.PRECISIONS}
     names = {
-        "gemma_lab": SimpleNamespace(**lab),
+        "gemma_lab": gemma_lab,
         "machine": SimpleNamespace(device="cpu"),
-        "ways_to_load": lambda _: {
-            name: {"name": name} for name in ("fp32", "bf16", "int8", "nf4")
-        },
-        "AutoTokenizer": AutoTokenizer,
-        "MODEL": "google/gemma-2b-it",
+        "ways": ways,
+        "AutoModelForCausalLM": SimpleNamespace(from_pretrained=from_pretrained),
+        "tokenizer": AutoTokenizer.from_pretrained(path),
         "path": path,
+        "texts": nb04_quality.paragraphs(1),
         "begun": ["Rain is"],
-        "speed": lambda _: {"tokens/s": 1.0},
-        "load": load,
-        "read_by": read_by,
+        "gb_per_s": 10.0,
+        "bench": bench,
         "memory": memory,
         "nb04_fit": nb04_fit,
         "nb04_quality": nb04_quality,
         "quantize": quantize,
+        "time": time,
     }
     after = run_cells(NAME, "ladder-loop", **names)
     said = capsys.readouterr().out
     assert said.count("ran out of memory") == len(fails)
-    wanted = [name for name in ("fp32", "bf16", "int8", "nf4") if name not in fails]
+    wanted = [name for name in memory.PRECISIONS if name not in fails]
     assert [name for name in after["ladder"] if name != "int8 weights"] == wanted
-    assert ("int8 weights" in after["ladder"]) == bool(wanted)
+    assert ("int8 weights" in after["ladder"]) == (set(fails) < set(memory.PRECISIONS))
     if wanted:
-        assert after["ladder"][wanted[0]]["KL, English"] < 1e-6
+        first = after["ladder"][wanted[0]]
+        assert first["KL, English"] < 1e-6 and first["peak_mb"] >= 0
         assert after["ladder"]["int8 weights"]["KL, English"] > 1e-6

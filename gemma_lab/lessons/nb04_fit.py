@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 import traceback
+from pathlib import Path
 
 import ipywidgets
 
@@ -133,7 +134,7 @@ def plan_for(machine: Machine) -> dict:
     ladder = [p for p in memory.PRECISIONS if loading.plan_loading(model, p, machine).fits]
     large = "nf4" if is_hub and loading.plan_loading(LARGE_ID, "nf4", machine).fits else ""
     once, of_large = (2 * catalog.find(one).num_parameters / 1e9 for one in (model, LARGE_ID))
-    loads = len(ladder) + 3 + is_hub  # sections 3 and 6, Go deeper; Take it home is 2B in hub
+    loads = len(ladder) + 3 + is_hub  # section 3, twice in Go deeper; Take it home is 2B in hub
     return {
         "model": model,
         "ladder": ladder,
@@ -171,12 +172,25 @@ def _is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in told for sign in NO_MEMORY)
 
 
-def peak_mb(held: dict) -> dict[str, float]:
-    """Row "peak MB" of what `memory.measured_peak` saw: above what was held before, on a CPU.
+@contextlib.contextmanager
+def row(ladder: dict[str, dict], path: str | Path, precision: str, device: str):
+    """A dict to fill with what a block measures of the model at `path` in `precision`.
 
-    Empty where the system does not tell it.
+    It enters `ladder` as its block ends, with "peak_mb" where the system tells it: above what was
+    held before, on a CPU. None, and a sentence, where the model does not fit. Where memory runs
+    out, a sentence is printed; the rows of the `ladder` stay.
     """
-    if held["peak"] is None:
-        return {}
-    before = held["before"] if held["reserved"] is None else 0
-    return {"peak MB": (held["peak"] - before) / 1e6}
+    memory.free_memory()
+    plan = loading.plan_loading(path, precision, hardware.describe_machine())
+    if not plan.fits:
+        print("Left out:", plan.sentence)
+        yield None
+        return
+    what = f"{Path(path).name} in {precision}"
+    with attempt(what, "the next row"), memory.measured_peak(device) as held:
+        found = {}
+        yield found
+        ladder[precision] = found
+    if precision in ladder and held["peak"] is not None:
+        before = held["before"] if held["reserved"] is None else 0
+        ladder[precision]["peak_mb"] = (held["peak"] - before) / 1e6

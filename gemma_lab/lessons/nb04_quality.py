@@ -59,6 +59,12 @@ def read_rows(model, rows: list[tuple[torch.Tensor, int]]) -> scores.Scores:
     return found
 
 
+def read_all(model, tokenizer, texts: dict[str, list[str]], own_rows: list) -> dict:
+    """`read` for each language of `texts`, and "own text": the rows of `own_text`."""
+    found = {language: read(model, tokenizer, own) for language, own in texts.items()}
+    return found | {"own text": read_rows(model, own_rows)}
+
+
 def own_text(model, tokenizer, texts: list[str], num_tokens: int = 24) -> list[tuple]:
     """How `model` itself goes on after the first words of each text, greedily.
 
@@ -75,16 +81,13 @@ def own_text(model, tokenizer, texts: list[str], num_tokens: int = 24) -> list[t
 def columns(reference: dict, found: dict) -> dict[str, float]:
     """One row of the ladder: for each language perplexity, KL and top-1 agreement with the first.
 
-    "least" and "most" are KL's smallest and largest mean over a paragraph.
     Args: reference, found: language -> Scores of the same texts.
     """
     row = {}
     for language, own in found.items():
         first = reference[language]
-        each = [kl.mean().item() for kl in scores.token_kl(first, own)]
         row[f"perplexity, {language}"] = scores.perplexity(own)
         row[f"KL, {language}"] = scores.kl(first, own)
-        row[f"least, {language}"], row[f"most, {language}"] = min(each), max(each)
         row[f"top-1, {language}"] = scores.top1_agreement(first, own)
     return row
 
@@ -185,7 +188,9 @@ def record_quality(model_id: str, path: str, out: Path) -> dict:
         short = json.loads(
             json.dumps(record), parse_float=lambda digits: float(f"{float(digits):.6g}")
         )
-        out.write_text(json.dumps(short, ensure_ascii=False) + "\n", encoding="utf-8")
+        part = out.with_suffix(".part")
+        part.write_text(json.dumps(short, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(out)  # stopped at any moment, it holds the rows done
     return json.loads(out.read_text(encoding="utf-8"))
 
 

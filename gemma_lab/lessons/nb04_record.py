@@ -71,17 +71,12 @@ def speed(found: dict, model, tokenizer, first: list, options: dict | None = Non
         sizes |= dict(num_tokens=4, repeats=1, prompt_tokens=16)
     with nb04_probe.watched() as held:
         row = bench.measure(model, tokenizer, **sizes, options=options)
-    batch, tokens = row["batch_size"], row.pop("tokens")
+    tokens = row.pop("tokens")
     first += [] if first else tokens
     pairs = zip(first, tokens)
     differ = [at for at, (one, other) in enumerate(pairs) if one != other]
-    context = row["prompt_tokens"] + row["num_tokens"] // 2  # half-way
-    bytes_read = bench.bytes_per_token(model, context, batch)
-    limit = batch * found["bandwidth_gb_per_s"] * 1e9 / bytes_read
-    return row | {
+    return bench.against_limit(model, row, found["bandwidth_gb_per_s"]) | {
         "peak_mb": held["peak"] and held["peak"] / 1e6,
-        "limit_tokens_per_s": limit,
-        "percent_of_limit": 100 * row["decode_tokens_per_s"] / limit,
         "same_tokens": differ[0] if differ else min(len(first), len(tokens)),
         "different_tokens": len(set(tokens)),
     }

@@ -13,7 +13,9 @@ from gemma_lab.figures import (
     share_bars,
     use_style,
 )
+from gemma_lab.lessons import nb04_quality
 
+QUALITY = ("perplexity", "KL", "top-1")
 QUANTIZED = ("int8", "nf4", "fp4")
 ORDER = ("fp32", "bf16", *QUANTIZED)
 COLUMNS = {  # of the table: what the record calls it
@@ -54,6 +56,18 @@ def record_table(found: dict):
         table[key] = {title: whole.get(name) for title, name in COLUMNS.items()}
     table = dict(sorted(table.items(), key=lambda item: models(found).index(item[0][0])))
     return pandas.DataFrame(table).T
+
+
+def ladder_table(ladder: dict[str, dict]):
+    """The live ladder as a table (pandas): a column for each precision, from many bits to few."""
+    import pandas
+
+    shown = {}
+    for precision in sorted(ladder, key=nb04_quality.PRECISIONS.index):
+        row = ladder[precision]
+        quality = {name: row[name] for name in row if name.split(",")[0] in QUALITY}
+        shown[precision] = {title: row.get(name) for title, name in COLUMNS.items()} | quality
+    return pandas.DataFrame(shown).astype(float)
 
 
 def speed_bars(found: dict, model: str | None = None):
