@@ -1,10 +1,12 @@
 """The stand-in for a machine on Colab: its copy of an environment, and what it notices."""
 
+import re
+
 import pytest
-from notebook_cells import made
+from notebook_cells import ROOT, made
 
 import tools
-from tools import colab
+from tools import CourseError, colab, freeze
 
 
 def test_a_disk_without_hard_links_gets_copies(tmp_path, monkeypatch):
@@ -64,3 +66,16 @@ def test_one_notebook_is_executed_twice_with_what_colab_has_loaded(tmp_path, mon
     assert colab.main(["1"]) == 0 and "passed" in capsys.readouterr().out
     made(tmp_path, "assert 'n' not in globals()\nn = 1")
     assert colab.main(["1"]) == 1 and "when run a second time" in capsys.readouterr().out
+
+
+def test_a_newer_freeze_of_colab_moves_each_pin_but_torch():
+    ours = (ROOT / "tests" / "colab.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", ours, re.MULTILINE))
+    lines = [f"{name.replace('_', '-').title()}==999.1+cu128" for name in pinned]
+    lines += ["jax @ https://example.org/jax.whl", "-e git+https://example.org#egg=x"]
+    newer = freeze.with_versions(ours, "\n".join(lines))
+    moved = dict(re.findall(r"^([\w-]+)==(\S+)", newer, re.MULTILINE))
+    assert moved == {name: "999.1" for name in pinned} | {"torch": pinned["torch"]}
+    assert re.sub("==.*", "", newer) == re.sub("==.*", "", ours)  # comments and floors stay
+    with pytest.raises(CourseError, match="The list has no ipykernel: take it out"):
+        freeze.with_versions(ours, "\n".join(lines).replace("Ipykernel", "other"))
