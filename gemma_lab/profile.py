@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_lab import access, catalog, gemma3, hardware, install, tokens
+from gemma_lab import access, catalog, gemma3, hardware, install, loading, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 PROFILES = ("auto", "pocket", "laptop", "hub", "mirror")
@@ -51,6 +50,10 @@ def choose_profile(
         return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
         return Profile(second, f"There is no NVIDIA GPU to use. {why}")
+    if requested == "auto":  # the whole card: what a kernel holds on it now, it can free
+        plan = loading.plan_loading(FIRST_MODEL, "nf4", replace(machine, measured_free_gib=None))
+        if not plan.fits:
+            return Profile(second, f"{plan.sentence} {why}")
     if found.status == "ok":
         return Profile("hub", "The Hub grants access to Google's checkpoints.")
     if requested == "auto":
@@ -68,12 +71,17 @@ def choose_profile(
 _chosen, _granted = {}, {}
 
 
+def requested_profile() -> str:
+    """The word in GEMMA_LAB_PROFILE, in small letters; "auto" where there is none."""
+    return hardware.setting("GEMMA_LAB_PROFILE").lower() or "auto"
+
+
 def current_profile(again: bool = False, ask: bool = False) -> Profile:
     """The profile of this kernel, decided once for each GEMMA_LAB_PROFILE.
 
     Args: again: decide anew, and ask Colab anew; ask: then ask for a token where none is found.
     """
-    requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
+    requested = requested_profile()
     if again:
         _chosen.clear()
         tokens.ask_anew()

@@ -22,13 +22,15 @@ def setup(*packages: str, ask: bool = False) -> str:
         ask: ask for a Hugging Face token when none is found; the input is hidden.
     Raises:
         ValueError: a package that requirements.txt does not list.
-        SetupError: the installation failed, or moved what this kernel had loaded; with what to do.
+        SetupError: a package is too old; the installation failed, or moved what was loaded.
         ProfileError, AccessError: GEMMA_LAB_PROFILE holds another word; hub, which is refused.
     """
     # Read once, by torch's threads: how long each waits awake. Longer costs a busy machine half.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    if old := install.too_old(packages):
+        raise install.SetupError(old)
     missing = install.missing_requirements(packages)
     if missing:
         install.install(missing)
@@ -37,14 +39,15 @@ def setup(*packages: str, ask: bool = False) -> str:
     new = f" (installed now: {', '.join(r.name for r in missing)})" if missing else ""
     print(f"Packages: {state}{new}")
     if moved := install.moved_after_import():
+        where = " (Runtime, Restart session)" if hardware.is_colab() else ""
         raise install.SetupError(
-            f"Restart the kernel (on Colab: Runtime, Restart session) and run this cell again: "
-            f"{', '.join(moved)} changed on disk after this kernel had loaded another version."
+            f"Restart the kernel{where} and run this cell again: {', '.join(moved)} changed on "
+            "disk after this kernel had loaded another version."
         )
     print(f"Machine:  {hardware.describe_machine().describe()}")
     chosen = profile.current_profile(again=True, ask=ask)
-    requested = os.getenv("GEMMA_LAB_PROFILE") or "auto"
-    if chosen.name == "pocket" and requested in ("auto", "laptop") and hardware.is_hosted():
+    wants_270m = profile.requested_profile() in ("auto", "laptop")
+    if chosen.name == "pocket" and wants_270m and hardware.is_hosted():
         chosen = _with_270m(chosen)
     print(f"Profile:  {chosen.name}. {chosen.reason}")
     if chosen.name != "hub":  # nothing is downloaded: progress bars would only be noise

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import importlib
 import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import category
+
+from gemma_lab import hardware
 
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
 QUOTES = "\"'`´‘’‚‛“”„‟«»‹›′″〝〞〟「」＂＇"
@@ -25,11 +28,14 @@ CLEANERS = {
     "quotes around it": lambda text: text.strip(QUOTES),
     "the words before it": lambda text: PREFIX.sub("", text),
 }
-COLAB_ADVICE = {  # by the name of the error of google.colab.userdata
-    "SecretNotFoundError": "Add a secret named {} in Colab: click the key in the side bar, then",
-    "NotebookAccessError": "Switch on “Notebook access” for the secret {} in the side bar, then",
-    "TimeoutException": "Colab did not give the secret {} in time: allow what it asks for, and",
-    "": f"The Colab secret {{}} is empty: paste your token from {TOKEN_PAGE} into it, then",
+SECRET_ADVICE = {  # by the place and its error: of google.colab.userdata, of kaggle_secrets
+    "Colab SecretNotFoundError": "Add a secret named {} in Colab (the key in the side bar), then",
+    "Colab NotebookAccessError": "Switch on “Notebook access” for {} in the side bar, then",
+    "Colab TimeoutException": "Colab did not give {} in time: allow what it asks for, and",
+    "Kaggle BackendError": "Add a secret named {} in Kaggle (Add-ons, Secrets), attach it, then",
+    "Kaggle ConnectionError": "Kaggle does not give the secret {}: switch Internet on in the side "
+    "bar (it needs a verified phone), then",
+    "Kaggle CredentialError": "Kaggle gives this session no secret {}: start a new one, then",
 }
 
 
@@ -73,7 +79,7 @@ _memory = _Memory()
 
 
 def find_token(ask: bool = False) -> Token | None:
-    """The first usable token: environment, Colab secret, token file, a hidden prompt if `ask`.
+    """The first usable token: environment, secret, token file, a hidden prompt if `ask`.
 
     It is exported as HF_TOKEN, for the Hub's client and command line see no replaced secret. Each
     call takes that back first and reads all anew. What it passes over, `check_access` explains.
@@ -82,7 +88,7 @@ def find_token(ask: bool = False) -> Token | None:
     _hide_in_tracebacks()
     _memory.fault, found = "", None
     for source, read in (*ENVIRONMENT, SECRET, FILE, ("the prompt", lambda: _typed(ask))):
-        token = clean(source, raw := read())
+        token = clean(source.format(_place()), raw := read())
         _memory.seen |= {raw.strip(), token.value} if token else set()
         if token and not token.fault():
             found = token
@@ -113,22 +119,27 @@ def clean(source: str, text: str) -> Token | None:
 
 
 @functools.cache
-def colab_secret(name: str = "HF_TOKEN") -> tuple[str, str]:
-    """The value of a Colab secret, and a sentence that says why there is none ("" elsewhere).
+def hosted_secret(name: str = "HF_TOKEN") -> tuple[str, str]:
+    """The value of a Colab or Kaggle secret, and why there is none, a sentence ("" elsewhere).
 
     Colab may open a dialog, so it is asked once; `setup` asks again.
     """
+    place = _place()
+    why = f"The {place} secret {{}} is empty: paste your token from {TOKEN_PAGE} into it, then"
     try:
-        from google.colab import userdata
+        if place == "Kaggle":
+            kaggle = importlib.import_module("kaggle_secrets")
+            value = kaggle.UserSecretsClient().get_secret(name)
+        else:
+            value = importlib.import_module("google.colab.userdata").get(name)
     except ImportError:
         return "", ""
-    try:
-        value, kind = (userdata.get(name) or "").strip(), ""
-    except Exception as error:  # the three above, and whatever else Colab's front end raises
+    except Exception as error:  # those above, and whatever else a front end raises
         value, kind = "", type(error).__name__
-    other = f"Colab's secrets cannot be read now ({kind}): reload the page, then"
-    advice = f"{COLAB_ADVICE.get(kind, other).format(name)} run the set-up cell again."
-    return value, "" if value else advice
+        other = f"{place}'s secrets cannot be read now ({kind}): reload the page, then"
+        why = SECRET_ADVICE.get(f"{place} {kind}", other)
+    value = (value or "").strip()
+    return value, "" if value else f"{why.format(name)} run the set-up cell again."
 
 
 def refuse(token: Token) -> str:
@@ -144,7 +155,7 @@ def why_none() -> tuple[str, str]:
     """The status, "bad-token" if `find_token` passed over one, or "no-token"; and what to do."""
     make_one = f"Make a Read token at {TOKEN_PAGE} and set it as HF_TOKEN."
     kind = "bad-token" if _memory.fault else "no-token"
-    return kind, _memory.fault or colab_secret()[1] or make_one
+    return kind, _memory.fault or hosted_secret()[1] or make_one
 
 
 def mute(is_muted: bool | None = None) -> None:
@@ -161,8 +172,8 @@ def mute(is_muted: bool | None = None) -> None:
 
 
 def ask_anew() -> None:
-    """Makes the next look ask Colab again, and try again what the Hub has refused."""
-    colab_secret.cache_clear()
+    """Makes the next look ask for secrets again, and try again what the Hub has refused."""
+    hosted_secret.cache_clear()
     if (typed := clean("", _memory.typed.value)) and typed.value in _memory.refused:
         _memory.typed = Token("the prompt", "")
     _memory.refused.clear()
@@ -174,6 +185,11 @@ def forget() -> None:
     _take_back()
     ask_anew()
     _memory.__init__()
+
+
+def _place() -> str:
+    """Whose secrets are asked. Kaggle's images hold google.colab, which does not answer there."""
+    return "Kaggle" if hardware.is_kaggle() else "Colab"
 
 
 def _of_client() -> str:
@@ -234,7 +250,7 @@ def _hide_in_tracebacks() -> None:
     shell._showtraceback = show_without
 
 
-SECRET = ("the Colab secret HF_TOKEN", lambda: colab_secret()[0])
+SECRET = ("the {} secret HF_TOKEN", lambda: hosted_secret()[0])
 ENVIRONMENT = (
     ("the environment variable HF_TOKEN", lambda: os.getenv("HF_TOKEN", "")),
     ("the variable HUGGING_FACE_HUB_TOKEN", lambda: os.getenv("HUGGING_FACE_HUB_TOKEN", "")),

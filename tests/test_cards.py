@@ -19,6 +19,7 @@ MACHINES = {
     "L4": machines.L4,
     "A100": hardware.A100,
     "H100": machines.H100,
+    "2 GB card": machines.CARD_2_GB,
     "4 GB card": machines.CARD_4_GB,
     "8 GB card": machines.CARD_8_GB,
     "P100": machines.P100,
@@ -56,6 +57,7 @@ L4        | ok           | hub                | hub
 A100      | ok           | hub                | hub
 A100      | no-token     | laptop             | pocket
 H100      | ok           | hub                | hub
+2 GB card | ok           | laptop             | pocket
 4 GB card | ok           | hub                | hub
 4 GB card | no-token     | laptop             | pocket
 8 GB card | ok           | hub                | hub

@@ -64,7 +64,10 @@ def test_what_is_printed_becomes_one_sentence_that_says_what_to_do(output, word)
 
 def test_each_sentence_has_a_printed_failure():
     texts = {failures.sentence(output, AGAIN) for output in PRINTED}
-    assert texts == {text.format(again=AGAIN) for text in failures.SENTENCES.values()}
+    assert texts == {
+        text.format(again=AGAIN, network="check the network")
+        for text in failures.SENTENCES.values()
+    }
 
 
 def test_an_unknown_failure_ends_with_the_last_line_that_was_printed():

@@ -1,6 +1,7 @@
 """What a described machine says of itself, and the real one."""
 
 import importlib.machinery
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from machines import GTX_1060, H100, L4, LAPTOP, MAC, P100
+from machines import GTX_1060, H100, L4, LAPTOP, MAC, P100, RTX_5090, TWO_T4
 
 from gemma_lab import hardware
 from gemma_lab.hardware import A100, T4
@@ -44,7 +45,9 @@ def test_weights_live_on_the_card_where_there_is_one():
         (MAC, ["Apple"]),
         (LAPTOP, ["no GPU", "4 cores"]),
         (replace(T4, gpu_count=2), ["2 x"]),
-        (P100, ["Tesla P100-PCIE-16GB is not used", "6.0, and torch needs 7.5", "4 cores"]),
+        (TWO_T4, ["Kaggle, 2 x Tesla T4"]),
+        (P100, ["P100-PCIE-16GB is not used: it has", "6.0, and the course needs 7.5", "4 cores"]),
+        (RTX_5090, ["5090 is not used", "12.0", "built for sm_80, sm_90: install a newer torch"]),
         (GTX_1060, ["GTX 1060 6GB is not used", "compute capability 6.1"]),
     ],
 )
@@ -81,6 +84,47 @@ def test_what_is_free_on_a_card_counts_what_torch_would_give_back():
     assert hardware._free_on_card(cuda) == 10
 
 
+CU130 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
+CU121 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]  # as of torch 2.5
+
+
+@pytest.mark.parametrize(
+    "capability, built_for, is_used",
+    [
+        ((6, 0), CU130, False),  # P100
+        ((6, 0), CU121, False),  # torch has kernels, int8 of bitsandbytes has none
+        ((7, 5), CU130, True),
+        ((8, 9), CU130, True),  # by sm_86
+        ((12, 0), CU130, True),
+        ((13, 0), CU130, True),  # by compute_120, which the driver translates
+        ((12, 0), CU121, False),
+        ((10, 0), ["sm_90a"], False),
+        ((9, 0), ["sm_90a"], True),
+        ((8, 0), ["sm_86"], False),
+        ((8, 0), [], True),
+    ],
+)
+def test_a_card_is_used_where_torch_has_kernels_for_it(capability, built_for, is_used):
+    assert (hardware.why_unused(capability, built_for) == "") == is_used
+
+
+def fake_torch(monkeypatch, **answers):
+    """A torch module that answers so; `cuda` is the CUDA it was built with, `init` may raise."""
+    torch = types.ModuleType("torch")
+    torch.__spec__ = importlib.machinery.ModuleSpec("torch", None)
+    torch.__version__ = "2.13.0"
+    torch.version = types.SimpleNamespace(cuda=answers.pop("cuda", "13.0"))
+    answers = {"is_available": False, **answers}
+    calls = {
+        name: answer if callable(answer) else lambda *_, answer=answer: answer
+        for name, answer in answers.items()
+    }
+    torch.cuda = types.SimpleNamespace(**calls)
+    no = lambda: False  # noqa: E731
+    torch.backends = types.SimpleNamespace(mps=types.SimpleNamespace(is_available=no))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+
 @pytest.mark.parametrize(
     "capability, device", [((6, 0), "cpu"), ((7, 0), "cpu"), ((7, 5), "cuda"), ((12, 0), "cuda")]
 )
@@ -90,23 +134,80 @@ def test_a_card_that_torch_has_no_kernels_for_is_named_and_not_used(
     """RELEASE.md of PyTorch: builds for CUDA 13 begin at Turing. `is_available` is True anyway."""
     gib, (major, minor) = 2**30, capability
     card = types.SimpleNamespace(name="A card", total_memory=16 * gib, major=major, minor=minor)
-    answers = {
-        "is_available": True,
-        "get_device_properties": card,
-        "device_count": 1,
-        "mem_get_info": (15 * gib, 16 * gib),
-        "memory_reserved": 0,
-        "memory_allocated": 0,
-    }
-    torch = types.ModuleType("torch")
-    torch.__spec__ = importlib.machinery.ModuleSpec("torch", None)
-    calls = {name: lambda *_, answer=answer: answer for name, answer in answers.items()}
-    torch.cuda = types.SimpleNamespace(**calls)
-    monkeypatch.setitem(sys.modules, "torch", torch)
+    fake_torch(
+        monkeypatch,
+        is_available=True,
+        get_device_properties=card,
+        get_arch_list=CU130,
+        device_count=1,
+        mem_get_info=(15 * gib, 16 * gib),
+        memory_reserved=0,
+        memory_allocated=0,
+    )
     here = hardware.describe_machine()
     assert (here.device, here.gpu_name, here.compute_capability) == (device, "A card", capability)
     assert (here.free_gib == 15) == (device == "cuda")
     assert ("A card is not used" in here.describe()) == (device == "cpu")
+
+
+def raises(message):
+    def init():
+        raise RuntimeError(message)
+
+    return init
+
+
+@pytest.mark.parametrize(
+    "answers, words",
+    [
+        ({"cuda": None}, "this torch (2.13.0) was built without CUDA: install"),
+        (
+            {"init": raises("The NVIDIA driver on your system is too old (found version 11040).")},
+            "its driver 535.161 is too old for CUDA 13.0 of this torch: update NVIDIA's driver",
+        ),
+        ({"init": raises("CUDA unknown error.\nMore.")}, "torch says: CUDA unknown error. The CPU"),
+        ({"init": None}, "CUDA_VISIBLE_DEVICES hides it"),
+        (None, "torch is not installed"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+def test_a_card_that_torch_does_not_see_is_named_and_why(tmp_path, monkeypatch, answers, words):
+    """A driver's nvidia-smi where WSL has it, off PATH."""
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(hardware, "WSL", str(tmp_path))
+    if answers is None:
+        find = importlib.util.find_spec
+        hidden = lambda name: None if name == "torch" else find(name)  # noqa: E731
+        monkeypatch.setattr(hardware.importlib.util, "find_spec", hidden)
+    else:
+        fake_torch(monkeypatch, **answers)
+    assert hardware.nvidia_smi() is None and "no GPU" in hardware.describe_machine().describe()
+    tool.write_text("#!/bin/sh\necho '535.161, NVIDIA GeForce RTX 4060 Laptop GPU'\n")
+    tool.chmod(0o755)
+    here = hardware.describe_machine()
+    said = here.describe()
+    assert said.startswith("NVIDIA GeForce RTX 4060 Laptop GPU is not used: ") and words in said
+    assert here.device == "cpu" and "\n" not in said
+    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed, as no card is there'\nexit 9\n")
+    assert "no GPU" in hardware.describe_machine().describe()
+
+
+@pytest.mark.parametrize("name", ["KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE"])
+def test_kaggle_is_no_colab_though_its_images_hold_googles_package(monkeypatch, name):
+    monkeypatch.syspath_prepend(str(Path(__file__).with_name("colab_stand_in")))
+    sys.modules.pop("google", None)
+    assert hardware.is_colab() and not hardware.is_kaggle()
+    monkeypatch.setenv(name, "Interactive")
+    assert hardware.is_kaggle() and hardware.is_hosted() and not hardware.is_colab()
+    assert hardware.describe_machine().describe().startswith("Kaggle, ")
+
+
+@pytest.mark.parametrize("raw", ["pocket ", ' "pocket"', "'pocket'", "pocket"])
+def test_a_setting_is_read_without_what_cmd_and_editors_add(monkeypatch, raw):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", raw)
+    assert hardware.setting("GEMMA_LAB_PROFILE") == "pocket"
+    assert hardware.setting("GEMMA_LAB_NOTHING") == ""
 
 
 def test_this_machine_measures_what_is_free():

@@ -27,7 +27,7 @@ def traces():
         "folder": Path.cwd().name == "elsewhere",
         "path": "left" in sys.path,
         "profile": bool(profile._chosen),
-        "secret": tokens.colab_secret.cache_info().currsize > 0,
+        "secret": tokens.hosted_secret.cache_info().currsize > 0,
         "level": logging.getLogger("bitsandbytes").level == logging.ERROR,
         "dtype": torch.get_default_dtype() == torch.float64,
         "file": Path(os.environ["HF_HOME"], "left").exists(),
@@ -41,7 +41,7 @@ def test_a_leaves_traces(tmp_path):
     os.chdir(tmp_path / "elsewhere")
     sys.path.append("left")
     profile.current_profile()
-    tokens.colab_secret()
+    tokens.hosted_secret()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     torch.set_default_dtype(torch.float64)
     Path(os.environ["HF_HOME"], "left").touch()

@@ -56,7 +56,7 @@ def test_the_environment_comes_first_then_colab_then_the_file(monkeypatch, file,
     file("hf_file\n")
     assert tokens.find_token() == tokens.Token("the Hub's token file", "hf_file")
     colab(HF_TOKEN="hf_secret")
-    tokens.colab_secret.cache_clear()
+    tokens.hosted_secret.cache_clear()
     assert tokens.find_token() == tokens.Token("the Colab secret HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HUGGING_FACE_HUB_TOKEN", "hf_old_name")
     assert tokens.find_token() == tokens.Token("the variable HUGGING_FACE_HUB_TOKEN", "hf_old_name")
@@ -114,6 +114,43 @@ def test_a_prompt_that_nobody_can_answer_is_no_token(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------- Colab
+
+
+@pytest.fixture
+def kaggle(monkeypatch, colab):
+    """The same for Kaggle, whose images hold google.colab too; None: a session without secrets."""
+    colab(HF_TOKEN="slow")
+    monkeypatch.syspath_prepend(str(Path(__file__).with_name("kaggle_stand_in")))
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.delenv("KAGGLE_SECRETS", raising=False)
+    yield lambda **secrets: monkeypatch.setenv("KAGGLE_SECRETS", json.dumps(secrets))
+    sys.modules.pop("kaggle_secrets", None)
+
+
+def test_a_kaggle_secret_is_found_and_exported(kaggle, hub):
+    kaggle(HF_TOKEN=f"'{GOOD}' ")
+    token = tokens.find_token()
+    words = "the Kaggle secret HF_TOKEN (quotes around it taken away)"
+    assert token == tokens.Token(words, GOOD) and os.environ["HF_TOKEN"] == GOOD
+    assert access.check_access(REPO, token).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "secrets, advice",
+    [
+        (None, "Kaggle gives this session no secret HF_TOKEN: start a new one"),
+        ({}, "Add a secret named HF_TOKEN in Kaggle (Add-ons, Secrets), attach it"),
+        ({"HF_TOKEN": "offline"}, "switch Internet on"),
+        ({"HF_TOKEN": " "}, "The Kaggle secret HF_TOKEN is empty"),
+    ],
+)
+def test_each_refusal_of_kaggle_is_a_sentence_without_colab(kaggle, hub, secrets, advice):
+    if secrets is not None:
+        kaggle(**secrets)
+    assert tokens.find_token() is None
+    found = access.check_access(REPO)
+    assert found.status == "no-token" and advice in found.advice
+    assert "Colab" not in found.advice and found.advice.endswith("run the set-up cell again.")
 
 
 @pytest.mark.parametrize(

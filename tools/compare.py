@@ -26,10 +26,10 @@ def plain(source: str) -> str:
 
 
 def code_of(notebook: dict) -> str:
-    """The code of a notebook's cells as Python, without the line that names the repository."""
+    """The code of a notebook's cells as Python, without the line that names the release."""
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     code = "\n".join(plain("".join(cell["source"])) for cell in cells)
-    return re.sub(r"^REPOSITORY = .*$", "", code, flags=re.MULTILINE)
+    return re.sub(r"^REPOSITORY, VERSION = .*$", "", code, flags=re.MULTILINE)
 
 
 def names_used(code: str, package: str) -> set[str]:

@@ -14,6 +14,7 @@ import re
 import struct
 from pathlib import Path
 
+import gemma_lab
 from tools import ROOT, CourseError
 from tools.compare import is_stale, names_used, plain, read
 from tools.fork import repository
@@ -24,17 +25,32 @@ BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name})"
 )
+# GitHub's archive of a release's tag: it needs no git, and nothing that somebody has to upload.
 SETUP = """\
-REPOSITORY = "<repository>"
+REPOSITORY, VERSION = "<repository>", "<version>"
 try:
     import gemma_lab
 except ModuleNotFoundError:
-    if REPOSITORY.startswith("-"):
-        raise SystemExit(
-            "Set REPOSITORY above to this course's GitHub owner/name, then run this cell again."
-        ) from None
-    %pip install -q --no-deps "git+https://github.com/{REPOSITORY}"
-    import gemma_lab""".replace("<repository>", REPOSITORY)
+    import os
+
+    release = f"https://github.com/{REPOSITORY}/archive/refs/tags/v{VERSION}.zip"
+    why = "Choose the kernel .venv of the course, or start it with `python3 course.py`."
+    is_hosted = {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & {*os.environ}
+    if is_hosted and REPOSITORY.startswith("-"):
+        why = "Set REPOSITORY above to this course's GitHub owner/name, and run this cell again."
+    elif is_hosted:
+        said = !pip install -q --no-deps --retries 1 {release}
+        why = f"pip could not install {release}: {said[-1:]} Run this cell again."
+        if "error 404" in str(said):
+            why = f"GitHub has no {release}: correct REPOSITORY or VERSION above."
+        elif "onnection" in str(said):
+            why = "GitHub does not answer. On Kaggle, switch Internet on. Then run this cell again."
+    try:
+        import gemma_lab
+    except ModuleNotFoundError:
+        raise SystemExit(why) from None"""
+for mark, value in {"<repository>": REPOSITORY, "<version>": gemma_lab.__version__}.items():
+    SETUP = SETUP.replace(mark, value)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 LOCAL_PATH = re.compile(
     r"(?<![\w/.:])/(?:home|root|tmp|opt|work|Users|usr|var|private|mnt)/\w|\b[A-Z]:\\\\?\w{2,}"
@@ -149,7 +165,7 @@ def recap(notebook, name):
 def set_up(notebook, name):
     first, second = code_cells(notebook)[:2]
     if text(first) != SETUP:
-        yield first, "copy the set-up cell of another notebook: it is the same everywhere"
+        yield first, "copy another notebook's set-up cell; `course.py fork` writes the version"
     if "gemma_lab.setup(" not in text(second):
         yield second, "call `gemma_lab.setup` in the second code cell"
 

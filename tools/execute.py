@@ -20,7 +20,7 @@ import psutil
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from gemma_lab import gemma3
+from gemma_lab import gemma3, hardware
 from gemma_lab.profile import current_profile
 from tools import BUILD, CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, find_notebooks, run_main
 from tools.compare import read, source_hash
@@ -175,7 +175,8 @@ def prepare(profile: str | None = None) -> None:
         pocket. In hub there is a Hub.
     """
     here = "laptop" if gemma3.is_here() else "pocket"
-    chosen = profile or os.getenv("GEMMA_LAB_PROFILE") or here
+    asked = hardware.setting("GEMMA_LAB_PROFILE").lower()
+    chosen = profile or asked or here
     needs_hub = chosen in ("hub", "mirror")
     settings = {key: value for key, value in OFFLINE.items() if key != "HF_HUB_OFFLINE"}
     os.environ.update(settings if needs_hub else OFFLINE, GEMMA_LAB_PROFILE=chosen)

@@ -1,10 +1,14 @@
-"""Writes the name of a fork's repository into the course. It needs the standard library only."""
+"""Writes the name of a fork's repository, and the version, into the course.
+
+It needs the standard library only.
+"""
 
 from __future__ import annotations
 
 import re
 import subprocess
 
+import gemma_lab
 from tools import NOTEBOOKS, ROOT, CourseError
 
 
@@ -15,7 +19,7 @@ def repository() -> str:
 
 
 def fork(name: str) -> None:
-    """Write `name` (OWNER/NAME) wherever the old name stands.
+    """Write `name` (OWNER/NAME) wherever the old name stands, and the version into notebooks.
 
     Raises: CourseError for a name that GitHub does not allow.
     """
@@ -23,7 +27,7 @@ def fork(name: str) -> None:
         raise CourseError(
             f"{name!r} is not OWNER/NAME, as in `python3 course.py fork my-name/gemma-course`."
         )
-    old = repository()
+    old, version = repository(), gemma_lab.__version__
     for path in [
         ROOT / "pyproject.toml",
         *ROOT.glob("CITATION.cff"),
@@ -32,9 +36,12 @@ def fork(name: str) -> None:
         *ROOT.glob("slides/*.md"),
     ]:
         text = path.read_text(encoding="utf-8")
-        if old in text:
-            path.write_text(text.replace(old, name), encoding="utf-8")
-            print(f"{path.relative_to(ROOT)}: {old} is {name} now")
+        new = text.replace(old, name)
+        if path.suffix == ".ipynb":
+            new = re.sub(r'(REPOSITORY, VERSION = .*, )[^,]+(\\n",)', rf'\1\\"{version}\\"\2', new)
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: {name}, version {version}")
 
 
 def offer_fork() -> None:
