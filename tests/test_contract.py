@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+import gemma_lab
 from tools import contract, find_notebooks
 from tools.compare import source_hash
 from tools.contract import BADGE, CODELABS, REPOSITORY, RULES, SETUP, code_cells
@@ -176,6 +177,7 @@ WRONG = [
     (contract.set_up, changed("--no-deps ", "", 2)),
     (contract.set_up, changed(") from None", ")", 2)),
     (contract.set_up, changed(REPOSITORY, "another/course", 2)),
+    (contract.set_up, changed(gemma_lab.__version__, "0.0.9", 2)),
     (contract.set_up, changed("gemma_lab.setup()", "'pocket'", 3)),
     (contract.links, changed("README.md", "READYOU.md", 1)),
     (

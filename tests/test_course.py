@@ -64,6 +64,29 @@ def test_an_interrupted_install_is_completed_by_the_next_call(tmp_path, installe
     assert any("requirements.txt" in call for call in installer.calls)
 
 
+@pytest.mark.parametrize(
+    "system, smi, backend",
+    [
+        ("linux", None, "--torch-backend=cpu"),
+        ("linux", "/usr/lib/wsl/lib/nvidia-smi", None),
+        ("win32", "nvidia-smi", "--torch-backend=auto"),  # the index has none for CUDA there
+        ("win32", None, None),
+        ("darwin", None, None),
+    ],
+)
+def test_torch_is_chosen_for_the_card_that_the_driver_knows(
+    tmp_path, installer, monkeypatch, system, smi, backend
+):
+    monkeypatch.setattr(course.sys, "platform", system)
+    monkeypatch.setattr(course.hardware, "nvidia_smi", lambda: smi)
+    for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    course.install_with_uv(tmp_path / "env" / "bin" / "python", course.REQUIREMENTS, installer)
+    (command,) = [call for call in installer.calls if "requirements.txt" in call]
+    found = re.search(r"--torch-backend=\w+", command)
+    assert (found and found[0]) == backend
+
+
 def test_changed_requirements_are_installed(tmp_path, installer, monkeypatch):
     course.ensure(tmp_path / "env", run=installer)
     installer.calls.clear()

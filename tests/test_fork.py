@@ -6,6 +6,7 @@ import types
 import pytest
 from notebook_cells import made
 
+import gemma_lab
 from tools import (
     ROOT,
     CourseError,
@@ -20,7 +21,7 @@ def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     (tmp_path / "gemma_lab").mkdir()
     for name in ("pyproject.toml", "CITATION.cff", "README.md", "gemma_lab/__init__.py"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
-    path = made(tmp_path, f'REPOSITORY = "{old}"\nprint(1)')
+    path = made(tmp_path, f'REPOSITORY, VERSION = "{old}", "0.0.1"\nprint(1)')
     result = execute.execute(path)
     monkeypatch.setattr(fork, "ROOT", tmp_path)
     execute.store(result)
@@ -32,6 +33,9 @@ def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
         for file in (tmp_path / "README.md", tmp_path / "CITATION.cff", path)
     )
     stored = json.loads(path.read_text())
+    (cell,) = stored["cells"]
+    line = f'REPOSITORY, VERSION = "somebody/their-course", "{gemma_lab.__version__}"\n'
+    assert "".join(cell["source"]) == f"{line}print(1)"
     assert not compare.is_stale(stored)  # the name is no reason to execute again
     with pytest.raises(CourseError, match="OWNER/NAME"):
         fork.fork("-your-name-/gemma-course")

@@ -44,6 +44,57 @@ def test_pins_are_those_of_requirements_txt():
     assert {str(r) for r in wanted} == {str(r) for r in install.pins().values()}
 
 
+def test_a_clone_that_is_not_installed_has_its_pins_and_a_copy_of_the_package_says_so(
+    monkeypatch, tmp_path
+):
+    of_clone = set(install.pins())
+    monkeypatch.setattr(install, "version", {}.get)
+    assert set(install.pins()) == of_clone and "xllamacpp" in install.pins("gemma")
+    monkeypatch.setattr(install, "__file__", str(tmp_path / "gemma_lab" / "install.py"))
+    with pytest.raises(install.SetupError, match="holds gemma_lab alone: install it"):
+        install.pins()
+    monkeypatch.setattr(install, "version", {"gemma_lab": "0.1.0"}.get)
+    monkeypatch.setattr(install.metadata, "requires", lambda name: ['trl>=1 ; extra == "course"'])
+    assert [str(requirement) for requirement in install.pins().values()] == ["trl>=1"]
+
+
+LAST_YEARS = {"transformers": "4.48.3", "trl": "0.12.0", "peft": "0.13.0", "bitsandbytes": "0.42.0"}
+
+
+def test_what_is_older_than_the_course_is_named_with_its_cure_in_one_line(monkeypatch):
+    installed(monkeypatch, transformers="4.48.3", torch="2.13.0+cpu")
+    said = install.too_old(["bitsandbytes"])
+    assert said.startswith("transformers 4.48.3 is older than the course (5.15): run `%pip install")
+    command = re.search("`(.+)`", said)[1]
+    requirement = Requirement(re.search('"(.+)"', command)[1])
+    assert requirement.specifier.contains("5.17.0") and not requirement.specifier.contains("5.15")
+    installed(monkeypatch, **LAST_YEARS)
+    said = install.too_old(["trl", "bitsandbytes"])
+    assert all(f"{name} {version}" in said for name, version in LAST_YEARS.items())
+    assert "\n" not in said and "peft" not in install.too_old(["bitsandbytes"])
+
+
+def test_nothing_that_colab_preinstalls_is_too_old_nor_is_a_newer_version(monkeypatch):
+    lines = Path(__file__).with_name("colab.txt").read_text().splitlines()
+    theirs = dict(line.split("==") for line in lines if re.match(r"[\w-]+==", line))
+    installed(monkeypatch, **{**theirs, "torch": "2.11.0+cu128"})
+    assert install.too_old(list(LAST_YEARS)) == ""
+    installed(monkeypatch, **dict.fromkeys(LAST_YEARS, "99.0"))
+    assert install.too_old(list(LAST_YEARS)) == ""
+
+
+@pytest.mark.parametrize("is_kaggle", [True, False])
+def test_an_index_out_of_reach_is_internet_off_on_kaggle(monkeypatch, is_kaggle):
+    monkeypatch.setattr(install.shutil, "which", lambda name: None)
+    monkeypatch.delenv("KAGGLE_URL_BASE", raising=False)
+    if is_kaggle:
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    failed = fake_run(1, "Temporary failure in name resolution")
+    with pytest.raises(install.SetupError) as error:
+        install.install([Requirement("trl==1.14.2")], failed)
+    assert ("switch Internet on" in str(error.value)) == is_kaggle
+
+
 def test_an_installed_package_is_left_alone_whatever_its_version(monkeypatch):
     installed(monkeypatch, transformers="5.15.0", peft="0.20.0", torchao="0.17.0")
     assert install.missing_requirements(["transformers", "peft"]) == []

@@ -17,6 +17,29 @@ def test_setup_stops_where_something_loaded_moved(monkeypatch, capsys):
     assert "\n" not in str(error.value) and "Profile" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("is_colab, says_runtime", [(True, True), (False, False)])
+def test_the_menu_of_colab_is_named_on_colab_alone(monkeypatch, is_colab, says_runtime):
+    monkeypatch.setattr(install, "moved_after_import", lambda: ["pyarrow"])
+    monkeypatch.setattr(hardware, "is_colab", lambda: is_colab)
+    with pytest.raises(install.SetupError) as error:
+        start.setup()
+    assert ("Runtime" in str(error.value)) == says_runtime
+
+
+def test_setup_stops_before_it_installs_beside_last_years_transformers(monkeypatch, capsys):
+    monkeypatch.setattr(install, "version", {"transformers": "4.48.3"}.get)
+    monkeypatch.setattr(install, "install", None)
+    with pytest.raises(install.SetupError, match="4.48.3 is older than the course .5.15.: run"):
+        start.setup("bitsandbytes")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("raw", ["pocket ", "Pocket", '"POCKET"'])
+def test_the_profile_is_read_as_it_was_meant(monkeypatch, raw):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", raw)
+    assert start.setup() == "pocket"
+
+
 def test_setup_prints_at_most_four_lines_and_never_the_token(monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_" + "s" * 34)
     monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)

@@ -40,7 +40,7 @@ except ModuleNotFoundError:
         why = "Set REPOSITORY above to this course's GitHub owner/name, and run this cell again."
     elif is_hosted:
         said = !pip install -q --no-deps --retries 1 {release}
-        why = f"pip could not install {release}: {said[-1:]} Run this cell again."
+        why = f"pip could not install {release}: {' '.join(said[-1:])} Run this cell again."
         if "error 404" in str(said):
             why = f"GitHub has no {release}: correct REPOSITORY or VERSION above."
         elif "onnection" in str(said):
