@@ -5,6 +5,11 @@ from urllib.parse import quote
 
 from gemma_lab import tokens
 
+WEB_PAGE = "A web page answers instead of the Hub: log in to this network, then try again."
+CERTIFICATE = (
+    "This network shows a certificate of its own: ask who runs it for the file, restart, and set "
+    "SSL_CERT_FILE to the file's path in the first cell."
+)
 LIMIT_S = 10.0  # for each answer of the Hub; its client would wait for ever
 ANSWERS = {
     200: ("ok", "{} may be downloaded."),
@@ -66,8 +71,9 @@ def _ask_hub(path: str, token: tokens.Token | None) -> tuple[int, str]:
     try:
         headers = utils.build_hf_headers(token=token.value if token else False)
         answer = get_session().get(url, headers=headers, timeout=limit)
-    except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError):
-        return 0, "The Hugging Face Hub does not answer: check the network, then try again."
+    except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:
+        silent = "The Hugging Face Hub does not answer: check the network, then try again."
+        return 0, CERTIFICATE if "CERTIFICATE_VERIFY" in str(error) else silent
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None  # without the frames that hold the token
     except Exception as error:  # an address or a proxy that httpx cannot use: many types
@@ -75,6 +81,6 @@ def _ask_hub(path: str, token: tokens.Token | None) -> tuple[int, str]:
         return 0, f"The Hub cannot be asked ({kind}): check HF_ENDPOINT and your proxy's settings."
     status, code = answer.status_code, answer.headers.get("X-Error-Code", "")
     if answer.content.lstrip()[:1] == b"<" and status in (200, 401, 403, 404):
-        return 0, "A web page answers instead of the Hub: log in to this network, then try again."
+        return 0, WEB_PAGE
     other = f"The Hub answered with an error ({status}): wait a minute, then try again."
     return status, code if status == 401 else other

@@ -22,6 +22,12 @@ UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
 AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor...; the first there is
 
 
+class ModelError(ValueError):
+    """No such model, or none that can be read; Jupyter shows the message without traceback."""
+
+    _render_traceback_ = access.AccessError._render_traceback_
+
+
 @dataclass(frozen=True)
 class Layer:
     """One layer's share of the cache: what it keeps for a token, and for how many tokens."""
@@ -165,7 +171,7 @@ def find(model: str | Path) -> ModelInfo:
 
     Args: model: an id such as "google/gemma-2b-it", one of your own, or a checkpoint's folder. An
         id that the table lacks is asked of the Hub, with your token.
-    Raises: ValueError, naming the closest ids, or what is wrong with the folder.
+    Raises: ModelError, naming the closest ids, or what is wrong with the folder.
     """
     name = str(model or "")
     if name and Path(name).is_dir():
@@ -175,12 +181,12 @@ def find(model: str | Path) -> ModelInfo:
     close = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.6)
     advice = f" Did you mean {' or '.join(close)}?" if close else ""
     if name.count("/") != 1:
-        raise ValueError(f"{name!r} is no folder here and no repository.{advice}")
+        raise ModelError(f"{name!r} is no folder here and no repository.{advice}")
     found = access.check_access(name, tokens.find_token())
     if found.status == "bad-token":  # what is public needs none
         found = access.check_access(name)
     if found.status not in ("ok", "no-network"):
-        raise ValueError(f"{name} is not in the catalog.{advice} {found.advice}")
+        raise ModelError(f"{name} is not in the catalog.{advice} {found.advice}")
     from huggingface_hub import hf_hub_download
 
     kept = None
@@ -192,33 +198,45 @@ def find(model: str | Path) -> ModelInfo:
     if kept:
         return _from_file(name, Path(kept).with_name("config.json"))
     why = found.advice if found.status != "ok" else "Its config.json cannot be had."
-    raise ValueError(f"{name} is not in the catalog.{advice} {why}")
+    raise ModelError(f"{name} is not in the catalog.{advice} {why}")
+
+
+def read_config(name: str, path: Path) -> dict:
+    """What a checkpoint's config.json says; it names the model's family.
+
+    Raises: ModelError where there is none, or an adapter's alone, or it cannot be read.
+    """
+    adapter = path.with_name("adapter_config.json")
+    is_adapter = adapter.is_file() and not path.is_file()
+    if not path.is_file() and not is_adapter:
+        raise ModelError(f"{name} holds no config.json, so it is no checkpoint of transformers.")
+    try:
+        values = json.loads((adapter if is_adapter else path).read_text(encoding="utf-8"))
+        base = values.get("base_model_name_or_path") or "the model that it was trained on"
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"The config of {name} cannot be read: {error}.") from None
+    if is_adapter:
+        raise ModelError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
+    if "model_type" not in values:
+        raise ModelError(f"The config of {name} cannot be read: it names no model_type.")
+    return values
 
 
 def _from_file(name: str, path: Path) -> ModelInfo:
     """What a config.json says, completed with transformers' defaults."""
+    values = read_config(name, path)
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
-    adapter = path.with_name("adapter_config.json")
-    is_adapter = adapter.is_file() and not path.is_file()
-    if not path.is_file() and not is_adapter:
-        raise ValueError(f"{name} holds no config.json, so it is no checkpoint of transformers.")
     try:
-        values = json.loads((adapter if is_adapter else path).read_text(encoding="utf-8"))
-        if is_adapter:
-            base = values.get("base_model_name_or_path") or "the model that it was trained on"
-        else:
-            config = AutoConfig.for_model(**values)
-            text = config.get_text_config()
-            # some families have other names of their own, such as n_layer, for the usual ones
-            usual = {usual: getattr(text, usual) for usual in text.attribute_map}
-            whole = None if text is config else config.to_dict()
+        config = AutoConfig.for_model(**values)
+        text = config.get_text_config()
+        # some families have other names of their own, such as n_layer, for the usual ones
+        usual = {usual: getattr(text, usual) for usual in text.attribute_map}
+        whole = None if text is config else config.to_dict()
     except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
         why = str(error).splitlines()[0][:120]
-        raise ValueError(f"The config of {name} cannot be read: {why}") from None
-    if is_adapter:
-        raise ValueError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
+        raise ModelError(f"The config of {name} cannot be read: {why}") from None
     part = "text" if whole and _build(whole) is None else ""
     complete = {**text.to_dict(), **usual}
     return ModelInfo(name, complete, part=part, whole=whole, stored_as=_stored_as(values))
@@ -251,7 +269,7 @@ def _build(config: dict):
             with torch.device("meta"), contextlib.suppress(ImportError):
                 return auto.from_config(built)
             return None
-    raise ValueError(f"transformers has no class that writes text for {built.model_type!r}.")
+    raise ModelError(f"transformers has no class that writes text for {built.model_type!r}.")
 
 
 def _count_on_meta(info: ModelInfo) -> tuple[int, int, int]:

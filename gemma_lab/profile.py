@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gemma_lab import access, catalog, gemma3, hardware, install, loading, tokens
+from gemma_lab import access, catalog, download, gemma3, hardware, install, loading, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 PROFILES = ("auto", "pocket", "laptop", "hub", "mirror")
@@ -134,9 +134,11 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         profile: "pocket", "laptop" or "hub" for this call only; by default `current_profile()`.
     Raises:
         ProfileError: pocket or laptop profile, nothing stands in for `hub_id`; or another word.
-        AccessError: hub profile, and the Hub refuses; the message says what to do.
+        AccessError: hub profile, and the Hub refuses; DownloadError, one of them: it fails.
+        ModelError: a folder that holds no checkpoint.
     """
-    if Path(hub_id).is_dir():
+    if Path(hub_id).is_dir():  # transformers prefers it to a repository of that name, too
+        catalog.read_config(f"The folder {hub_id}", Path(hub_id, "config.json"))
         print(f"{Path(hub_id).name}, a folder on this machine.")
         return str(hub_id)
     if profile not in (None, "pocket", "laptop", "hub"):
@@ -150,15 +152,19 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
     return _from_hub((now.uses_mirror and info and info.mirror) or hub_id, info, now)
 
 
-def _from_hub(asked: str, info, now: Profile, found: access.Access | None = None) -> str:
-    """The repository `asked`, if the Hub grants it or is out of reach; prints whose it is."""
+def _from_hub(asked: str, info, now: Profile) -> str:
+    """The repository `asked`, whole in the Hub's cache; prints whose it is.
+
+    Raises: AccessError where the Hub refuses it; DownloadError where it cannot be had whole.
+    """
     is_copy = info is not None and info.mirror == asked
-    found = found or _access(asked, is_public=is_copy)
+    found = _access(asked, is_public=is_copy)
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
+    download.fetch(asked, out_of_reach="" if found.status == "ok" else found.advice)
     original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
     if info and info.hub_id == gemma3.HUB_ID:
-        original += f", 0.5 GB, under {gemma3.TERMS}" if not is_copy else ", 0.5 GB"
+        original += "" if is_copy else f", under {gemma3.TERMS}"
     reason = now.reason if found.status == "ok" else found.advice
     print(f"{asked} from the Hugging Face Hub{original}. {reason}")
     return asked
@@ -178,11 +184,10 @@ def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
     if tokens.find_token() and not now.uses_mirror:
         sources.insert(0, info.hub_id)
     for asked in sources if gemma3.find() is None else ():
-        found = _access(asked, is_public=asked == info.mirror)
-        is_kept = found.status == "no-network" and now.name == "hub" and not is_here
-        if found.status == "ok" or is_kept:
-            return _from_hub(asked, info, now, found)
-        why = f"{found.advice} {gemma3.MISSING}"
+        try:
+            return _from_hub(asked, info, now)
+        except access.AccessError as error:
+            why = f"{error} {gemma3.MISSING}".replace(f" {download.MEANWHILE}", "")
     try:
         if is_here:
             folder = gemma3.convert()

@@ -138,6 +138,21 @@ def entry(folder: Path, path: Path) -> dict:
     return listed
 
 
+def sibling(folder: Path, path: Path, has_hashes: bool) -> dict:
+    """What the Hub says about a file along with its repository: the name or, if asked, all."""
+    listed = entry(folder, path)
+    named = {"rfilename": listed["path"]}
+    if not has_hashes:
+        return named
+    if lfs := listed.get("lfs"):
+        named["lfs"] = {
+            "sha256": lfs["oid"],
+            "size": lfs["size"],
+            "pointerSize": lfs["pointerSize"],
+        }
+    return named | {"size": listed["size"], "blobId": listed["oid"]}
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request. `serve(path)` of each server gives the answer where no fault does.
 
@@ -261,7 +276,8 @@ class HubHandler(Handler):
 
     def describe(self, repo: str, folder: Path):
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        siblings = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
+        has_hashes = parse_qs(urlsplit(self.path).query).get("blobs") == ["true"]
+        siblings = [sibling(folder, path, has_hashes) for path in files]
         gated = "manual" if repo in self.hub.gated else False
         private = repo in self.hub.private
         info = {"_id": "1", "id": repo, "sha": COMMIT, "private": private, "gated": gated}
@@ -416,6 +432,16 @@ def _with_other_weights(handler: Handler, path: str, change: Callable[[bytes], b
     if is_meant:
         handler.serve(path, change)
     return is_meant
+
+
+def while_downloading(fault: Fault) -> Fault:
+    """The fault at the file host alone: the Hub itself answers, and weights are announced."""
+    return lambda handler, path: isinstance(handler, FileHandler) and fault(handler, path)
+
+
+def after_list(fault: Fault) -> Fault:
+    """The fault wherever a file is asked for; what the Hub says about a repository goes well."""
+    return lambda handler, path: "/api/" not in path and fault(handler, path)
 
 
 def first(times: int, fault: Fault) -> Fault:

@@ -1,0 +1,155 @@
+"""A checkpoint of the Hub, whole and checked in the Hub's own cache, or one sentence on what to do.
+
+The Hub's client compares lengths alone: wrong bytes of the right length would load in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+
+from gemma_lab import access, catalog
+
+WANTED = re.compile(r"model[^/]*\.safetensors|[^/]+\.(json|model|jinja|txt)")  # no other is read
+RECORD = "gemma_lab.json"  # beside the Hub's files: hash -> size and time of what was checked
+MEANWHILE = (
+    "Meanwhile, for a smaller model, set GEMMA_LAB_PROFILE to laptop and run the set-up cell."
+)
+
+
+class DownloadError(access.AccessError):
+    """A checkpoint cannot be had whole. What goes on without a refused one goes on here, too."""
+
+
+def fetch(repo_id: str, out_of_reach: str = "") -> None:
+    """Leaves `repo_id` in the Hub's cache, each file checked once, for `from_pretrained` to find.
+
+    Says first how many gigabytes are to come. Without the Hub, a copy that is whole is enough.
+    Files come one by one, so that an interrupt ends it at once, and without Xet, whose downloads
+    can hang, unless HF_HUB_DISABLE_XET is 0.
+    Args: out_of_reach: why the Hub cannot be asked; then no request is made.
+    Raises: DownloadError: what happened, what to do, and what goes on meanwhile.
+    Source: the Hub lists a sha256 for files in Git LFS, and Git's sha1 for small ones.
+    """
+    import httpx
+    from huggingface_hub import HfApi, constants, utils
+
+    constants.HF_HUB_DISABLE_XET = os.environ.setdefault("HF_HUB_DISABLE_XET", "1") != "0"
+    folder = Path(constants.HF_HUB_CACHE, f"models--{repo_id.replace('/', '--')}")
+    info, why, verbosity = None, out_of_reach, utils.logging.get_verbosity()
+    utils.logging.set_verbosity_error()  # the client tries again by itself, in two lines each time
+    try:
+        if not out_of_reach:
+            info = HfApi().model_info(repo_id, timeout=access.LIMIT_S, files_metadata=True)
+            return _complete(repo_id, folder, info)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None  # without the frames that hold the token
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        is_ours = isinstance(error, (DownloadError, catalog.ModelError))
+        why = str(error) if is_ours else _explain(error)
+    finally:
+        utils.logging.set_verbosity(verbosity)
+    if info or not _is_whole(folder):
+        raise DownloadError(f"{repo_id} is not here. {why} {MEANWHILE}")
+
+
+def _complete(repo_id: str, folder: Path, info) -> None:
+    """Downloads what is missing of the version `info`, checks what was not checked before."""
+    from huggingface_hub import hf_hub_download
+
+    here, blobs = folder / "snapshots" / info.sha, folder / "blobs"
+    found = [file for file in info.siblings if WANTED.fullmatch(file.rfilename)]
+    hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in found}
+    absent = {name for name in hashes if not (here / name).exists()}
+    absent -= {name for name in absent if (blobs / hashes[name]).exists()}  # of another version
+    needed = sum(file.size for file in found if file.rfilename in absent)
+    there = next(parent for parent in folder.parents if parent.is_dir())
+    if needed > (free := shutil.disk_usage(there).free):
+        sizes = f"It needs {needed / 1e9:.1f} GB, and {there} has {free / 1e9:.1f} GB free"
+        raise DownloadError(f"{sizes}: make room, or restart with HF_HOME on a larger disk.")
+    if absent:
+        print(f"{repo_id}: {needed / 1e9:.1f} GB to download into {folder.parent}.")
+    large = {name for name in hashes if name.endswith(".safetensors")}
+    for names in (hashes.keys() - large, large):  # a config that is none stops it before gigabytes
+        for name in sorted(names):
+            path = here / name
+            path = path if path.exists() else Path(hf_hub_download(repo_id, name))
+            _check(path, hashes[name], folder / RECORD)
+            (folder / ".no_exist" / info.sha / name).unlink(missing_ok=True)  # it would be believed
+        catalog.read_config(repo_id, here / "config.json")
+        if lacking := sorted(_weights(here) - large):
+            raise DownloadError(f"The Hub has no {lacking[0]} of it: choose another model.")
+
+
+def _check(path: Path, expected: str, record: Path) -> None:
+    """Compares a file with its hash, once for each version; DownloadError deletes a wrong one."""
+    from huggingface_hub.utils.sha import git_hash, sha_fileobj
+
+    try:
+        checked = dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        checked = {}
+    blob = path.resolve()
+    state = [blob.stat().st_size, blob.stat().st_mtime_ns]
+    if checked.get(expected) == state:
+        return
+    with blob.open("rb") as file:
+        found = git_hash(file.read()) if len(expected) == 40 else sha_fileobj(file).hex()
+    if found != expected:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+        wrong = f"{path.name} had other bytes than the Hub announces, and is deleted"
+        raise DownloadError(f"{wrong}: run this cell again, which downloads it anew.")
+    if os.access(record.parent, os.W_OK):  # a whole cache may be read-only
+        record.write_text(json.dumps(checked | {expected: state}), encoding="utf-8")
+
+
+def _weights(here: Path) -> set[str]:
+    """The names of the files with weights, by their index where there is one."""
+    index = here / "model.safetensors.index.json"
+    if not index.is_file():
+        return {"model.safetensors"}
+    return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the version that `from_pretrained` takes has a config and all its weights here."""
+    try:
+        here = folder / "snapshots" / (folder / "refs" / "main").read_text(encoding="utf-8")
+        catalog.read_config(folder.name, here / "config.json")
+        return all((here / name).exists() for name in _weights(here))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _explain(error: BaseException) -> str:
+    """What happened and what to do, by the first in the chain of causes that tells."""
+    import httpx
+    from huggingface_hub import constants, errors
+
+    answer, cache = getattr(error, "response", None), constants.HF_HUB_CACHE
+    if answer is not None and answer.status_code == 404:
+        return f"The Hub has no {answer.url.path.split('/')[-1]} of it: choose another model."
+    if answer is not None:
+        why = f"The Hub answered with an error ({answer.status_code}): wait a minute"
+    elif "CERTIFICATE_VERIFY" in str(error):
+        return access.CERTIFICATE
+    elif isinstance(error, (errors.FileMetadataError, json.JSONDecodeError)):
+        return access.WEB_PAGE
+    elif isinstance(error, httpx.TimeoutException):
+        why = "The Hub stopped answering: check the network"
+    elif isinstance(error, httpx.TransportError):
+        why = "The connection broke off: check the network"
+    elif isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        why = f"The disk of {cache} is full: make room"
+    elif isinstance(error, OSError) and error.errno:
+        why = f"{cache} cannot be written to ({error.strerror}): set HF_HOME to another, restart"
+    elif error.__cause__:
+        return _explain(error.__cause__)
+    else:  # the client itself, where a file has another length than was announced
+        why = f"The download failed ({str(error).splitlines()[0]:.90}): check the network"
+    return f"{why}, then run this cell again. Files that are whole are kept."
