@@ -6,10 +6,7 @@ from urllib.parse import quote
 from gemma_lab import tokens
 
 WEB_PAGE = "A web page answers instead of the Hub: log in to this network, then try again."
-CERTIFICATE = (
-    "This network shows a certificate of its own: ask who runs it for the file, restart, and set "
-    "SSL_CERT_FILE to the file's path in the first cell."
-)
+CERTIFICATE = "This network has its own certificate: restart with SSL_CERT_FILE set to its file."
 LIMIT_S = 10.0  # for each answer of the Hub; its client would wait for ever
 ANSWERS = {
     200: ("ok", "{} may be downloaded."),

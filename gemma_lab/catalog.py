@@ -202,20 +202,16 @@ def find(model: str | Path) -> ModelInfo:
 
 
 def read_config(name: str, path: Path) -> dict:
-    """What a checkpoint's config.json says; it names the model's family.
-
-    Raises: ModelError where there is none, or an adapter's alone, or it cannot be read.
-    """
-    adapter = path.with_name("adapter_config.json")
-    is_adapter = adapter.is_file() and not path.is_file()
-    if not path.is_file() and not is_adapter:
+    """What a checkpoint's config.json says. Raises: ModelError where it is none of a model."""
+    file = path if path.is_file() else path.with_name("adapter_config.json")
+    if not file.is_file():
         raise ModelError(f"{name} holds no config.json, so it is no checkpoint of transformers.")
     try:
-        values = json.loads((adapter if is_adapter else path).read_text(encoding="utf-8"))
-        base = values.get("base_model_name_or_path") or "the model that it was trained on"
-    except (ValueError, AttributeError) as error:
+        values = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise ModelError(f"The config of {name} cannot be read: {error}.") from None
-    if is_adapter:
+    if file != path:
+        base = values.get("base_model_name_or_path") or "the model that it was trained on"
         raise ModelError(f"{name} is a LoRA adapter: load {base}, and the adapter onto it.")
     if "model_type" not in values:
         raise ModelError(f"The config of {name} cannot be read: it names no model_type.")

@@ -16,9 +16,7 @@ from gemma_lab import access, catalog
 
 WANTED = re.compile(r"model[^/]*\.safetensors|[^/]+\.(json|model|jinja|txt)")  # no other is read
 RECORD = "gemma_lab.json"  # beside the Hub's files: hash -> size and time of what was checked
-MEANWHILE = (
-    "Meanwhile, for a smaller model, set GEMMA_LAB_PROFILE to laptop and run the set-up cell."
-)
+MEANWHILE = "Meanwhile, GEMMA_LAB_PROFILE=laptop before the set-up cell gives a smaller model."
 
 
 class DownloadError(access.AccessError):
@@ -29,8 +27,7 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
     """Leaves `repo_id` in the Hub's cache, each file checked once, for `from_pretrained` to find.
 
     Says first how many gigabytes are to come. Without the Hub, a copy that is whole is enough.
-    Files come one by one, so that an interrupt ends it at once, and without Xet, whose downloads
-    can hang, unless HF_HUB_DISABLE_XET is 0.
+    Files come one by one, which an interrupt ends at once; without Xet, which can hang.
     Args: out_of_reach: why the Hub cannot be asked; then no request is made.
     Raises: DownloadError: what happened, what to do, and what goes on meanwhile.
     Source: the Hub lists a sha256 for files in Git LFS, and Git's sha1 for small ones.
@@ -49,8 +46,7 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None  # without the frames that hold the token
     except (OSError, ValueError, httpx.HTTPError) as error:
-        is_ours = isinstance(error, (DownloadError, catalog.ModelError))
-        why = str(error) if is_ours else _explain(error)
+        why = _explain(error)
     finally:
         utils.logging.set_verbosity(verbosity)
     if info or not _is_whole(folder):
@@ -103,7 +99,7 @@ def _check(path: Path, expected: str, record: Path) -> None:
         path.unlink()
         blob.unlink(missing_ok=True)
         wrong = f"{path.name} had other bytes than the Hub announces, and is deleted"
-        raise DownloadError(f"{wrong}: run this cell again, which downloads it anew.")
+        raise DownloadError(f"{wrong}: run this cell again to download it anew.")
     if os.access(record.parent, os.W_OK):  # a whole cache may be read-only
         record.write_text(json.dumps(checked | {expected: state}), encoding="utf-8")
 
@@ -131,6 +127,8 @@ def _explain(error: BaseException) -> str:
     import httpx
     from huggingface_hub import constants, errors
 
+    if isinstance(error, (DownloadError, catalog.ModelError)):
+        return str(error)
     answer, cache = getattr(error, "response", None), constants.HF_HUB_CACHE
     if answer is not None and answer.status_code == 404:
         return f"The Hub has no {answer.url.path.split('/')[-1]} of it: choose another model."

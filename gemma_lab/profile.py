@@ -13,10 +13,8 @@ FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the pr
 TERMS = "Gemma Terms of Use"
 
 
-class ProfileError(ValueError):
-    """No such profile, or no stand-in for a model; Jupyter shows the message without traceback."""
-
-    _render_traceback_ = access.AccessError._render_traceback_
+class ProfileError(catalog.ModelError):
+    """No such profile, or no stand-in for a model."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         profile: "pocket", "laptop" or "hub" for this call only; by default `current_profile()`.
     Raises:
         ProfileError: pocket or laptop profile, nothing stands in for `hub_id`; or another word.
-        AccessError: hub profile, and the Hub refuses; DownloadError, one of them: it fails.
+        AccessError: hub profile, and the Hub refuses, or (DownloadError) it does not arrive whole.
         ModelError: a folder that holds no checkpoint.
     """
     if Path(hub_id).is_dir():  # transformers prefers it to a repository of that name, too
@@ -153,10 +151,7 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
 
 
 def _from_hub(asked: str, info, now: Profile) -> str:
-    """The repository `asked`, whole in the Hub's cache; prints whose it is.
-
-    Raises: AccessError where the Hub refuses it; DownloadError where it cannot be had whole.
-    """
+    """The repository `asked`, once it is whole in the Hub's cache; prints whose it is."""
     is_copy = info is not None and info.mirror == asked
     found = _access(asked, is_public=is_copy)
     if found.status not in ("ok", "no-network"):

@@ -15,7 +15,7 @@ from models import TINY
 from notebook_cells import ROOT, printed
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
 
-from gemma_lab import catalog, install, loading, memory, profile
+from gemma_lab import catalog, download, install, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4
 
@@ -73,11 +73,16 @@ def test_pocket_checkpoints_say_what_they_are(capsys):
 def sources(monkeypatch, tmp_path):
     """Where Gemma 3 270M may come from: a copy, granted repositories, the package."""
     found = types.SimpleNamespace(copy=None, granted=(), package=tmp_path / "made", asked=[])
+    found.cached = ()
     found.refusal = Access("licence", "Accept it.")
 
     def access(repo_id, is_public=False):
         found.asked.append(repo_id)
         return OK if repo_id in found.granted else found.refusal
+
+    def fetch(repo_id, out_of_reach=""):
+        if out_of_reach and repo_id not in found.cached:
+            raise download.DownloadError(f"{repo_id} is not here. {out_of_reach}")
 
     def convert():
         if isinstance(found.package, str):
@@ -85,6 +90,7 @@ def sources(monkeypatch, tmp_path):
         return found.copy or found.package
 
     monkeypatch.setattr(profile, "_access", access)
+    monkeypatch.setattr(profile.download, "fetch", fetch)
     monkeypatch.setattr(profile.gemma3, "find", lambda: found.copy)
     monkeypatch.setattr(profile.gemma3, "is_here", lambda: bool(found.copy or found.package))
     monkeypatch.setattr(profile.gemma3, "convert", convert)
@@ -119,10 +125,13 @@ def test_gemma_3_270m_comes_from_the_best_source_at_hand(sources, name, monkeypa
 def test_in_hub_without_a_network_what_was_downloaded_before_still_loads(sources, capsys):
     sources.refusal = Access("no-network", "Check the network.")
     assert profile.checkpoint(REAL, profile="hub") == str(sources.package)
-    sources.package = None
-    assert profile.checkpoint(REAL, profile="hub") == REAL
+    sources.cached = (COPY,)
+    assert profile.checkpoint(REAL, profile="hub") == COPY
     assert "Check the network." in capsys.readouterr().out
-    assert profile.checkpoint(REAL, profile="laptop").endswith("pocket-small")
+    sources.cached, sources.package = (), None
+    for name in ("hub", "laptop"):
+        assert profile.checkpoint(REAL, profile=name).endswith("pocket-small")
+        assert f"{COPY} is not here. Check the network." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -181,6 +190,7 @@ def test_a_misspelt_profile_is_named():
 
 
 def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path, capsys):
+    GemmaConfig(**TINY).save_pretrained(tmp_path)
     assert profile.checkpoint(str(tmp_path)) == str(tmp_path)
 
 
@@ -279,5 +289,5 @@ def test_a_connection_cut_once_is_resumed_by_the_very_same_load(hub, tmp_path):
 @pytest.mark.slow
 def test_a_connection_cut_every_time_fails_and_the_next_load_recovers(hub, tmp_path):
     done = load_from(hub, tmp_path, "hub", GOOD, cut)
-    assert done.returncode and "5" not in done.stdout.splitlines()
+    assert done.returncode and "The connection broke off" in done.stderr.splitlines()[-1]
     assert load_from(hub, tmp_path, "hub", GOOD).stdout.splitlines()[-1:] == ["5"]
