@@ -1,0 +1,176 @@
+"""Notebook 00: which world, model and precision each later notebook uses on a machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import ipywidgets
+
+from gemma_lab import catalog, gemma3, hardware, loading, memory, profile
+from gemma_lab.access import Access
+from gemma_lab.hardware import T4, Machine
+from gemma_lab.lessons.nb00 import GEMMA_2, SEVEN, TWO, USED_IN, as_html
+
+TINY = gemma3.HUB_ID
+NOTEBOOKS = ("01", "02", "03", "04", "05", "06")
+CODELABS = ("04", "05")  # Colab opens these on a T4, and the others without a GPU
+PACKAGE_GB = 0.266  # Gemma 3 270M from the package index: `gemma3.COST`
+COLAB = Machine("Linux", True, 2, 12.7, "cpu")
+CARDS = {
+    "Colab": COLAB,
+    "Kaggle, 2 x T4": replace(T4, is_colab=False, num_cores=4, ram_gib=31, gpu_count=2),
+    "a card of 8 GB": Machine("Linux", False, 16, 16, "cuda", "a card of 8 GB", 7.75, (8, 9), 1),
+    "a card of 4 GB": Machine("Linux", False, 12, 16, "cuda", "a card of 4 GB", 3.68, (8, 6), 1),
+    "a laptop without a card": Machine("Linux", False, 4, 8, "cpu"),
+}
+YES, NO = Access("ok", ""), Access("no-token", "")
+GRANTS = {
+    "no token": dict.fromkeys(USED_IN, NO),
+    "2B granted": dict.fromkeys(USED_IN, NO) | {TWO: YES},
+    "all granted": dict.fromkeys(USED_IN, YES),
+}
+
+
+def plan(
+    machine: Machine,
+    found: dict[str, Access],
+    requested: str = "auto",
+    has_270m: bool = True,
+    is_hosted: bool = False,
+) -> list[dict]:
+    """A row for each notebook: its world, models, precisions, GB to download, what to do tonight.
+
+    Args: found: as `nb00.ask_for_each` gives it; requested: as GEMMA_LAB_PROFILE; has_270m: whether
+        Gemma 3 270M is there, or a set-up can get it; is_hosted: each notebook on a new machine.
+    Raises: as `profile.choose_profile`.
+    """
+    rows, kept, before = [], set(), ""
+    for number in NOTEBOOKS:
+        where = opened_on(number, machine)
+        world = profile.choose_profile(requested, where, found[TWO], has_270m)
+        loads = _loads(number, world, where, found)
+        fetched = set(loads) - (set() if is_hosted else kept)
+        kept |= fetched
+        if has_270m and not is_hosted:
+            fetched -= {TINY}
+        gb = sum((_download_gb(one, world.name) for one in fetched), 0.0)
+        if "does not fit" in str(loads):
+            todo = "Set GEMMA_LAB_PROFILE to laptop for this one: it does not fit."
+        else:
+            todo = _licences(number, where, found) if requested in ("auto", "hub") else ""
+            if world.name == "pocket" and not has_270m and requested != "pocket":
+                missing = "Switch the Internet on, for the real 270M."
+                todo += f" {missing if is_hosted else gemma3.MISSING}"
+            if gb and not is_hosted:
+                todo += " Run it once, on a good network."
+        todo = todo.strip()
+        uses_card = number in CODELABS or GEMMA_2 in loads
+        cards = {"cuda": where.gpu_name, "mps": "an Apple GPU"} if uses_card else {}
+        names = [catalog.find(one).pocket if world.name == "pocket" else one for one in loads]
+        row = {
+            "notebook": number,
+            "world": f"{world.name}, on {cards.get(where.device, 'a CPU')}",
+            "models": ", ".join(name.removeprefix("google/") for name in names),
+            "precisions": "; ".join(loads.values()),
+            "GB": round(gb, 2),
+            "tonight": "As above." if todo and todo == before else todo or "Nothing.",
+        }
+        rows.append(row)
+        before = todo
+    return rows
+
+
+def plan_here(machine: Machine, found: dict[str, Access]) -> list[dict]:
+    """`plan` for this kernel, with its settings."""
+    requested = os.getenv("GEMMA_LAB_PROFILE", "").strip(" \"'").lower() or "auto"
+    return plan(machine, found, requested, gemma3.is_here(), hardware.is_hosted())
+
+
+def total_gb(rows: list[dict]) -> float:
+    """GB to download in all notebooks together."""
+    return round(sum(row["GB"] for row in rows), 2)
+
+
+def opened_on(number: str, machine: Machine) -> Machine:
+    """The machine of a notebook: Colab gives each its own, to a codelab a T4."""
+    if not machine.is_colab:
+        return machine
+    if number not in CODELABS:
+        return COLAB
+    return machine if machine.device == "cuda" else T4
+
+
+def _loads(number: str, world: profile.Profile, where: Machine, found) -> dict[str, str]:
+    """The models that a notebook loads beside our small ones, with their precisions."""
+    is_hub, main = world.name == "hub", TINY if world.name == "laptop" else TWO
+
+    def is_had(hub_id: str) -> bool:
+        return is_hub and (world.uses_mirror or found[hub_id].status in ("ok", "no-network"))
+
+    def fitting(hub_id: str, *precisions: str) -> str:
+        pocket = profile.CHECKPOINTS / catalog.find(hub_id).pocket
+        model = pocket if world.name == "pocket" else hub_id
+        plans = [loading.plan_loading(model, precision, where) for precision in precisions]
+        names = [_as_computed(one) for one in plans if one.fits]
+        return " ".join(dict.fromkeys(names)) or f"{_as_computed(plans[-1])} (does not fit)"
+
+    if number == "04":
+        loads = {main: fitting(main, *memory.PRECISIONS)}
+        if is_had(SEVEN) and loading.plan_loading(SEVEN, "nf4", where).fits:
+            loads[SEVEN] = "nf4"
+        return loads
+    if number == "05":
+        return {main: fitting(main, "bf16" if main == TINY else "nf4")}
+    return {TINY: "fp32"} | (
+        {GEMMA_2: fitting(GEMMA_2, "bf16")} if number == "06" and is_had(GEMMA_2) else {}
+    )
+
+
+def _as_computed(one: loading.Plan) -> str:
+    """The precision of a plan, or that in which the machine really computes in place of bf16."""
+    instead = {"float32": "fp32", "float16": "fp16"}
+    return instead.get(one.dtype, "bf16") if one.precision == "bf16" else one.precision
+
+
+def _download_gb(hub_id: str, world: str) -> float:
+    """GB of a model's files: in hub 16 bits a weight; pocket models come with the course."""
+    whole = memory.weight_bytes(catalog.find(hub_id), "bf16") / 1e9
+    return {"pocket": 0.0, "laptop": PACKAGE_GB}.get(world, whole)
+
+
+def _licences(number: str, where: Machine, found: dict[str, Access]) -> str:
+    """What to do about the models that a notebook would use on this card, if it got them."""
+    if where.device != "cuda":
+        return ""
+    large = [SEVEN] * loading.plan_loading(SEVEN, "nf4", where).fits
+    wanted = {"04": [TWO, *large], "05": [TWO], "06": [GEMMA_2]}.get(number, [])
+    refused = [one.removeprefix("google/") for one in wanted if found[one].status != "ok"]
+    if refused and found[TWO].status == "no-network":
+        return "Run section 2 again, with a network."
+    return f"Get {' and '.join(refused)}: section 2 says how." if refused else ""
+
+
+def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
+    """Choose a machine and a token, and see the plan; it starts with those that are here."""
+    look = {"style": {"description_width": "5em"}, "layout": {"max_width": "95%"}}
+    here = {"this machine": None} | CARDS
+    card = ipywidgets.Dropdown(options=list(here), description="machine", **look)
+    grant = ipywidgets.Dropdown(options=["as it is now", *GRANTS], description="token", **look)
+    table = ipywidgets.HTML()
+
+    def tell(_=None) -> None:
+        answers = GRANTS.get(grant.value, found)
+        chosen = here[card.value]
+        rows = plan_on(card.value, answers) if chosen else plan_here(machine, answers)
+        table.value = f"{as_html(rows)}<p>To download: {total_gb(rows):.2f} GB of models</p>"
+
+    for control in (card, grant):
+        control.observe(tell, "value")
+    tell()
+    return ipywidgets.VBox([card, grant, table])
+
+
+def plan_on(card: str, found: dict[str, Access]) -> list[dict]:
+    """`plan` for one of `CARDS`, with Gemma 3 270M at hand."""
+    return plan(CARDS[card], found, is_hosted=card.startswith(("Colab", "Kaggle")))

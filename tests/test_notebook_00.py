@@ -1,0 +1,375 @@
+"""Notebook 00: the talk's cell, the Hub's answers, the plan for described machines, its numbers."""
+
+import ast
+import itertools
+import json
+import os
+import re
+import sys
+from dataclasses import replace
+
+import machines
+import matplotlib
+import pytest
+from hub_stand_in import FINE, GOOD, NEW, WRONG, status
+from notebook_cells import ROOT, numbers, run_cells, shown, shown_table, tagged, text_shown
+
+matplotlib.use("Agg")
+import gemma_lab
+from gemma_lab import catalog, gemma3, hardware, loading, memory, profile
+from gemma_lab.access import Access
+from gemma_lab.hardware import A100, T4
+from gemma_lab.lessons import nb00, nb00_plan, nb04_fit
+from tools import find_notebooks
+from tools.contract import code_cells, markdown_cells, text
+
+NAME = "00_prework"
+SLIDE = """import os
+from google.colab import userdata
+os.environ["HF_TOKEN"] = userdata.get('HF_TOKEN')"""
+NOTEBOOK = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
+PROSE = "\n".join(map(text, markdown_cells(NOTEBOOK)))
+TWO, SEVEN, GEMMA_2, TINY = nb00.USED_IN
+GRANTS = nb00_plan.GRANTS
+NONE, ONE, ALL = GRANTS.values()
+
+
+@pytest.fixture
+def colab(no_tokens, monkeypatch):
+    """A function that starts Colab's stand-in with the secrets that it is given."""
+
+    def start(**secrets):
+        stand_in = str(ROOT / "tests" / "colab_stand_in")
+        monkeypatch.syspath_prepend(stand_in)
+        monkeypatch.setenv("COLAB_SECRETS", json.dumps(secrets))
+
+    return start
+
+
+# ------------------------------------------------------------------------- the talk's three lines
+
+
+def test_the_slides_lines_stand_in_the_text_to_the_letter_and_in_the_cell():
+    assert f"```python\n{SLIDE}\n```" in PROSE
+    first, _, block = ast.parse(tagged(NAME, "talks-way")).body
+    assert ast.unparse([first, *block.body]) == ast.unparse(ast.parse(SLIDE).body)
+
+
+@pytest.mark.parametrize(
+    "secrets, says",
+    [
+        ({"HF_TOKEN": GOOD}, "Colab gave the secret HF_TOKEN."),
+        ({}, "no secret (SecretNotFoundError)"),
+        ({"HF_TOKEN": "denied"}, "no secret (NotebookAccessError)"),
+        ({"HF_TOKEN": "slow"}, "no secret (TimeoutException)"),
+        ({"HF_TOKEN": None}, "no secret (TypeError)"),
+    ],
+)
+@pytest.mark.parametrize("before", [{}, {"HF_TOKEN": NEW}])
+def test_on_colab_they_say_one_sentence_and_leave_no_copy(
+    colab, capsys, monkeypatch, secrets, says, before
+):
+    colab(**secrets)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    left = run_cells(NAME, "talks-way")
+    said = capsys.readouterr().out
+    assert says in said and said.count("\n") == 1 and "hf_" not in said
+    assert os.environ.get("HF_TOKEN") == before.get("HF_TOKEN")
+    assert not [name for name, value in left.items() if value in (GOOD, NEW)]
+
+
+def test_elsewhere_they_say_that_this_is_not_colab(no_tokens, capsys):
+    run_cells(NAME, "talks-way")
+    assert "This is not Colab" in capsys.readouterr().out and "HF_TOKEN" not in os.environ
+
+
+def test_an_interrupt_passes_and_no_frame_of_ours_shows_the_token(no_tokens, monkeypatch):
+    """`%xmode Verbose` prints the variables of each frame of a traceback."""
+    monkeypatch.setenv("HF_TOKEN", GOOD)
+    with pytest.raises(KeyboardInterrupt) as caught, nb00.the_talks_way():
+        os.environ["HF_TOKEN"] = NEW
+        raise KeyboardInterrupt
+    assert os.environ["HF_TOKEN"] == GOOD
+    assert not [one for one in caught.traceback if GOOD in one.frame.f_locals.values()]
+
+
+# --------------------------------------------------------------------------- what may be downloaded
+
+
+@pytest.fixture
+def course_hub(hub, no_tokens):
+    """The Hub with the course's four models, all gated; GOOD has the licence of 2B alone."""
+    for hub_id in nb00.USED_IN:
+        (hub.root / hub_id).mkdir(parents=True, exist_ok=True)
+    hub.gated = set(nb00.USED_IN)
+    return hub
+
+
+def answers(token: str | None, monkeypatch) -> tuple[dict, list[dict]]:
+    """The Hub's answers with `token` in the environment, and the rows of the table."""
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    found = nb00.ask_for_each(nb00.look_for_token())
+    rows = nb00.access_rows(found)
+    assert token is None or token not in str(rows) + nb00.as_html(rows)
+    return found, rows
+
+
+@pytest.mark.parametrize(
+    "token, may, says",
+    [
+        (GOOD, "yes no no no", f"Accept the licence on https://huggingface.co/{SEVEN}"),
+        (NEW, "no no no no", f"Accept the licence on https://huggingface.co/{TWO}"),
+        (FINE, "no no no no", "“Read access to contents of all public gated repos"),
+        (WRONG, "no no no no", "make a new Read token"),
+        (None, "no no no no", "Make a Read token"),
+    ],
+)
+def test_each_model_has_a_row_with_what_to_do(course_hub, monkeypatch, token, may, says):
+    found, rows = answers(token, monkeypatch)
+    assert [row["may be downloaded"] for row in rows] == may.split()
+    assert any(says in row["what to do"] for row in rows)
+    assert "Nothing" in rows[-1]["what to do"]  # the 270M needs no licence
+    assert course_hub.fetched == []
+
+
+def test_a_secret_that_was_replaced_is_read_by_the_same_cell(course_hub, colab, capsys):
+    colab(HF_TOKEN=WRONG)
+    run_cells(NAME, "talks-way", "access")
+    colab(HF_TOKEN=GOOD)
+    left = run_cells(NAME, "talks-way", "access")
+    assert left["found"][TWO].status == "ok" and "hf_" not in capsys.readouterr().out
+    assert str(left["token"]) == "a token from the Colab secret HF_TOKEN"
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(course_hub, monkeypatch):
+    course_hub.faults = [status(503)]
+    found, rows = answers(None, monkeypatch)
+    assert len(course_hub.asked) == 1 and {one.status for one in found.values()} == {"no-network"}
+    assert [row["may be downloaded"] for row in rows] == ["not known"] * 4
+    assert "wait a minute" in rows[0]["what to do"] and rows[1]["what to do"] == "As above."
+
+
+def test_a_table_links_the_licence_pages_and_shows_no_markup_of_its_values():
+    html = nb00.as_html([{"page": nb00.HUB + TWO, "advice": "a <b> & c"}])
+    assert f'<a href="https://huggingface.co/{TWO}" target="_blank">{TWO}</a>' in html
+    assert "a &lt;b&gt; &amp; c" in html
+
+
+# ----------------------------------------------------------------------------------------- the plan
+
+COLAB_CPU = replace(machines.LAPTOP, is_colab=True)
+# machine, answers, hosted -> the worlds of 04 and 06, precisions of 04, all GB
+WORLDS = {
+    "laptop, no token": (machines.LAPTOP, NONE, False, "laptop laptop", "fp32 bf16 int8 nf4", 0),
+    "laptop, all granted": (machines.LAPTOP, ALL, False, "laptop laptop", "fp32 bf16 int8 nf4", 0),
+    "Mac": (machines.MAC, NONE, False, "laptop laptop", "fp32 int8 nf4", 0),
+    "P100": (machines.P100, ALL, False, "laptop laptop", "fp32 bf16 int8 nf4", 0),
+    "Colab CPU": (COLAB_CPU, NONE, True, "laptop laptop", "fp32 int8 nf4", 1.62),
+    "Colab CPU, all": (COLAB_CPU, ALL, True, "hub laptop", "fp32 fp16 int8 nf4; nf4", 28.18),
+    "Colab T4, 2B": (T4, ONE, True, "hub laptop", "fp32 fp16 int8 nf4", 11.1),
+    "Kaggle, no token": (machines.TWO_T4, NONE, True, "laptop laptop", "fp32 int8 nf4", 1.62),
+    "Kaggle, all": (machines.TWO_T4, ALL, True, "hub hub", "fp32 fp16 int8 nf4; nf4", 34.48),
+    "8 GB, all": (machines.CARD_8_GB, ALL, False, "hub hub", "bf16 int8 nf4; nf4", 27.32),
+    "4 GB, 2B": (machines.CARD_4_GB, ONE, False, "hub hub", "nf4", 5.01),
+    "L4, all": (machines.L4, ALL, True, "hub laptop", "fp32 bf16 int8 nf4; nf4", 28.18),
+}
+
+
+def planned(machine, found, hosted=False, **options) -> dict[str, dict]:
+    rows = nb00_plan.plan(machine, found, is_hosted=hosted, **options)
+    return {row["notebook"]: row for row in rows}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_plan_of_each_world(name):
+    machine, found, hosted, worlds, precisions, gb = WORLDS[name]
+    rows = planned(machine, found, hosted)
+    assert [rows[number]["world"].split(",")[0] for number in ("04", "06")] == worlds.split()
+    assert rows["04"]["precisions"] == precisions
+    assert nb00_plan.total_gb([*rows.values()]) == pytest.approx(gb, abs=0.02)
+    assert all(rows[number]["models"] == "gemma-3-270m" for number in ("01", "02", "03"))
+
+
+@pytest.mark.parametrize(
+    "machine", [machines.LAPTOP, machines.MAC, machines.CARD_8_GB, machines.CARD_4_GB, A100]
+)
+def test_codelab_1_has_the_same_plan_of_its_own(machine):
+    machine = replace(machine, is_colab=False)
+    row, theirs = planned(machine, ALL, has_270m=False)["04"], nb04_fit.plan_for(machine)
+    if theirs["model"] == TINY:  # they count the Hub's file, we what the package has brought
+        row = planned(machine, ALL)["04"]
+    else:
+        assert row["GB"] == pytest.approx(theirs["download_gb"], abs=0.06)
+    assert row["models"].startswith(theirs["model"].removeprefix("google/"))
+    assert (SEVEN.removeprefix("google/") in row["models"]) == bool(theirs["large"])
+    first = row["precisions"].split(";")[0].split()
+    assert first == [one for one in theirs["ladder"] if one != "bf16" or machine.has_bf16]
+
+
+def test_a_notebook_downloads_what_an_earlier_one_has_not():
+    hosted, own = (planned(machines.CARD_8_GB, ALL, hosted) for hosted in (True, False))
+    assert own["05"]["GB"] == 0 < own["04"]["GB"] and hosted["05"]["GB"] == 5.01
+    first = planned(machines.CARD_8_GB, ALL, has_270m=False)
+    assert [first[number]["GB"] for number in ("01", "02")] == [0.54, 0]
+
+
+@pytest.mark.parametrize(
+    "machine, found, hosted, number, says",
+    [
+        (T4, NONE, True, "04", "Get gemma-2b-it and gemma-7b-it: section 2 says how."),
+        (T4, ONE, True, "04", "Get gemma-7b-it: section 2 says how."),
+        (machines.TWO_T4, ONE, True, "06", "Get gemma-2-2b-it: section 2 says how."),
+        (machines.CARD_4_GB, ONE, False, "04", "Run it once, on a good network."),  # not 7B
+        (machines.CARD_4_GB, ALL, False, "06", "Set GEMMA_LAB_PROFILE to laptop for this one"),
+        (machines.CARD_8_GB, ALL, False, "05", "Nothing."),
+        (machines.LAPTOP, NONE, False, "04", "Nothing."),
+    ],
+)
+def test_what_to_do_tonight(machine, found, hosted, number, says):
+    assert planned(machine, found, hosted)[number]["tonight"].startswith(says)
+
+
+def test_without_a_network_and_without_the_270m():
+    found = dict.fromkeys(nb00.USED_IN, Access("no-network", "The Hub does not answer."))
+    rows = planned(machines.TWO_T4, found, True, has_270m=False)
+    assert {row["world"].split(",")[0] for row in rows.values()} == {"pocket"}
+    assert rows["01"]["models"] == "pocket-small" and rows["04"]["models"] == "pocket-small-it"
+    assert (
+        "Switch the Internet on" in rows["01"]["tonight"] and rows["02"]["tonight"] == "As above."
+    )
+    assert rows["04"]["tonight"].startswith("Run section 2 again")
+    own = planned(machines.LAPTOP, found, has_270m=False)
+    assert own["01"]["tonight"] == gemma3.MISSING and own["06"]["GB"] == 0
+
+
+@pytest.mark.parametrize("word", profile.PROFILES)
+def test_the_world_is_the_one_that_the_profile_chooses(word, monkeypatch):
+    """And the codelabs' main model is that of `main_model`."""
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", f" {word.upper()} ")
+    monkeypatch.setattr(gemma3, "is_here", lambda: True)
+    rows = {row["notebook"]: row for row in nb00_plan.plan_here(machines.CARD_8_GB, ONE)}
+    wanted = profile.choose_profile(word, machines.CARD_8_GB, ONE[TWO], True)
+    assert rows["04"]["world"].startswith(wanted.name)
+    assert (SEVEN.removeprefix("google/") in rows["04"]["models"]) == wanted.uses_mirror
+    monkeypatch.setattr(profile, "current_profile", lambda: wanted)
+    main = profile.main_model()
+    main = catalog.find(main).pocket if wanted.name == "pocket" else main
+    assert rows["05"]["models"] == main.removeprefix("google/")
+
+
+def test_every_later_notebook_has_a_row_and_colab_opens_it_where_the_plan_says():
+    later = [path for path in find_notebooks([]) if path.stem != NAME]
+    assert [path.stem[:2] for path in later] == [*nb00_plan.NOTEBOOKS]
+    notebooks = {path.stem[:2]: json.loads(path.read_text(encoding="utf-8")) for path in later}
+    on_t4 = [name for name, one in notebooks.items() if "accelerator" in one["metadata"]]
+    assert on_t4 == [*nb00_plan.CODELABS]
+    for hub_id, used in nb00.USED_IN.items():  # the ids that their code names, or main_model's
+        asks = f'"{hub_id}"|main_model' if hub_id == TWO else f'"{hub_id}"'
+        code = {name: "\n".join(map(text, code_cells(one))) for name, one in notebooks.items()}
+        loads = [name for name in code if re.search(f"checkpoint\\((?:{asks})", code[name])]
+        assert used == "all" or set(loads) <= set(used.split(", ")), hub_id
+        assert hub_id != TINY or set(loads) | {"05"} == set(code)  # 05 trains it: main_model
+
+
+def test_the_precision_is_that_in_which_the_machine_computes():
+    for machine, found in ((machines.TWO_T4, NONE), (machines.TWO_T4, ALL), (machines.L4, ALL)):
+        row = planned(replace(machine, is_colab=False), found)["05"]
+        model = f"google/{row['models']}"
+        is_tiny = model == TINY
+        one = loading.plan_loading(model, "bf16" if is_tiny else "nf4", machine)
+        assert row["precisions"] == ({"float32": "fp32"}[one.dtype] if is_tiny else "nf4")
+
+
+def test_the_view_answers_for_every_card_and_token():
+    view = nb00_plan.what_if(machines.LAPTOP, NONE)
+    card, grant, table = view.children
+    seen = set()
+    for card_name, grant_name in itertools.product(card.options, grant.options):
+        card.value, grant.value = card_name, grant_name
+        assert table.value.count("<tr") == 1 + len(nb00_plan.NOTEBOOKS)
+        seen.add((card.value, table.value))
+    assert len(seen) >= len(card.options) + 6  # and a token changes what a T4 and a card get
+
+
+# ------------------------------------------------------------------- every world to the last cell
+
+
+@pytest.mark.parametrize(
+    "machine, secrets, accepted, world",
+    [
+        (machines.LAPTOP, None, (), "laptop, on a CPU"),
+        (COLAB_CPU, {}, (), "laptop, on Tesla T4"),
+        (T4, {"HF_TOKEN": "denied"}, (), "laptop, on Tesla T4"),
+        (T4, {"HF_TOKEN": GOOD}, (TWO,), "hub, on Tesla T4"),
+        (machines.CARD_4_GB, None, (), "laptop, on NVIDIA RTX A500 Laptop GPU"),
+        (machines.MAC, None, (), "laptop, on an Apple GPU"),
+    ],
+)
+@pytest.mark.parametrize("has_270m", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_all_cells_run_and_a_model_answers(
+    course_hub, colab, monkeypatch, capsys, machine, secrets, accepted, world, has_270m, request
+):
+    """The machine is described; the Hub has no files, so that the 270M comes from here or not."""
+    if secrets is not None:
+        colab(**secrets)
+    if has_270m:
+        request.getfixturevalue("real_gemma")
+    else:
+        monkeypatch.setattr(gemma3, "find", lambda: None)
+        monkeypatch.setattr(gemma3, "MODULES", ("no_such_package",))
+        world = world.replace("laptop", "pocket")
+    course_hub.accepted = {GOOD: set(accepted)}
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "auto")
+    monkeypatch.setattr(hardware, "describe_machine", lambda: machine)
+    cells = ("talks-way", "access", "plan", "what-if", "first-answer")
+    left = run_cells(NAME, *cells, gemma_lab=gemma_lab)
+    said = capsys.readouterr().out
+    assert left["rows"][3]["world"] == world and len(left["rows"]) == 6
+    assert "quy tụ những chuyên gia hàng" in said.splitlines()[-1] and "hf_" not in said
+    assert ("hàng đầu trong lĩnh vực" in said) == has_270m
+    assert [name for name, one in left["found"].items() if one.status == "ok"] == [*accepted]
+
+
+def test_the_cells_run_offline(no_tokens, monkeypatch, capsys):
+    left = run_cells(NAME, "talks-way", "access", "plan", "what-if", gemma_lab=gemma_lab)
+    assert {one.status for one in left["found"].values()} == {"no-network"}
+    assert "google.colab" not in sys.modules
+
+
+# ------------------------------------------------------------------------------ what the text says
+
+
+def test_numbers_of_the_text():
+    gb = {grant: nb00_plan.total_gb(nb00_plan.plan_on("Colab", GRANTS[grant])) for grant in GRANTS}
+    assert f"Colab fetches {gb['no token']:.1f} GB" in PROSE
+    seven = 2 * catalog.find(SEVEN).num_parameters / 1e9
+    assert f"it is {gb['all granted']:.0f} GB, and {seven:.0f} of them are Gemma 7B" in PROSE
+    assert f"Gemma 7B alone is {seven:.0f} GB" in PROSE
+    assert f"about {memory.weight_bytes(catalog.find(TWO), 'nf4') / 1e9:.0f} GB more" in PROSE
+    assert f"which is {2**30 / 1e9 - 1:.0%} more".replace("%", " %") in PROSE
+    assert nb00_plan.plan_on("a card of 4 GB", ALL)[3]["precisions"] == "nf4"
+    assert f"{nb00_plan.PACKAGE_GB * 1000:.0f} MB" in gemma3.COST
+    assert len(nb00.USED_IN) == 4 and "asked the Hub about four Gemmas" in PROSE
+
+
+def test_it_fits_ten_live_minutes():
+    """150 words a minute, five seconds a line of code."""
+    words = len(re.sub(r"https?://\S+", "", PROSE).split())
+    lines = sum(bool(line.strip()) for c in code_cells(NOTEBOOK) for line in text(c).splitlines())
+    assert words / 150 + lines / 12 <= 10
+
+
+def test_what_is_stored_is_the_270ms_answer_and_a_plan_without_a_download():
+    assert "những chuyên gia hàng đầu trong lĩnh vực công nghệ và thiết kế" in shown(
+        NAME, "first-answer"
+    )
+    (plan,) = [c for c in code_cells(NOTEBOOK) if "plan" in c["metadata"].get("tags", [])]
+    gib, gb, download = numbers(text_shown(plan))[:3]
+    assert gb == pytest.approx(gib * 1.0737, abs=0.06) and download == 0
+    table = shown_table(NAME, "plan")
+    assert [*table] == [*nb00_plan.NOTEBOOKS] and table["05"]["models"] == "gemma-3-270m"
+    asked = shown_table(NAME, "access")
+    assert {row["may be downloaded"] for row in asked.values()} == {"not known"}
+    assert [*asked] == [*nb00.USED_IN]
