@@ -1,7 +1,8 @@
 """Every notebook as on Colab: with the versions that it preinstalls, each on a machine of its own.
 
 `python -m tools.colab`, with the Python of an environment made from tests/colab.txt, tries all;
-`python -m tools.colab NOTEBOOK` executes one in this environment, all cells twice;
+`python -m tools.colab NOTEBOOK` executes one in this environment, all cells twice, and asks whether
+each call takes its arguments there;
 `python -m tools.colab --laptop` gets Gemma 3 270M there, and asks it.
 """
 
@@ -15,7 +16,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools import BUILD, ROOT, call, find_notebooks, run_main
+from tools import BUILD, ROOT, call, find_notebooks, run_main, signatures
 from tools.compare import asked_of_setup, code_of
 from tools.execute import TABLE_HEAD, execute, prepare, row
 
@@ -117,7 +118,7 @@ def main(names: list[str]) -> int:
     print(row(result))
     if result["error"]:
         print(f"{result['error']}\n{result['traceback'][-3000:]}")
-    return bool(result["error"])
+    return bool(result["error"]) or signatures.main(names)
 
 
 if __name__ == "__main__":
