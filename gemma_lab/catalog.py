@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import functools
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def find(model: str | Path) -> ModelInfo:
         return info
     close = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.6)
     advice = f" Did you mean {' or '.join(close)}?" if close else ""
-    if name.count("/") != 1:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
         raise ModelError(f"{name!r} is no folder here and no repository.{advice}")
     found = access.check_access(name, tokens.find_token())
     if found.status == "bad-token":  # what is public needs none
@@ -231,8 +232,8 @@ def _from_file(name: str, path: Path) -> ModelInfo:
         usual = {usual: getattr(text, usual) for usual in text.attribute_map}
         whole = None if text is config else config.to_dict()
     except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        why = str(error).splitlines()[0][:120]
-        raise ModelError(f"The config of {name} cannot be read: {why}") from None
+        why = " ".join(str(error).split())[:120].rstrip(".")
+        raise ModelError(f"The config of {name} cannot be read: {why}; save it anew.") from None
     part = "text" if whole and _build(whole) is None else ""
     complete = {**text.to_dict(), **usual}
     return ModelInfo(name, complete, part=part, whole=whole, stored_as=_stored_as(values))

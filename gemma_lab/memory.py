@@ -38,7 +38,7 @@ def weight_bytes(info: ModelInfo, precision: str, rest: int = 2) -> int:
     Raises: ValueError, with the precision received.
     """
     if precision not in BITS:
-        raise ValueError(f"precision must be one of {', '.join(BITS)}, not {precision!r}")
+        raise ValueError(f"precision must be one of {', '.join(BITS)}, not {precision!r}.")
     if BITS[precision] >= 16:
         return info.num_parameters * (4 if precision == "fp32" else rest)
     linear = info.num_linear_parameters

@@ -87,3 +87,11 @@ def real_gemma():
     if not gemma3.is_here():
         pytest.skip(gemma3.MISSING)
     return gemma3.convert()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how many inputs Hypothesis tried in tests/test_fuzz.py, of all workers together."""
+    reports = terminalreporter.stats.get("passed", [])
+    counts = [dict(report.user_properties).get("inputs", 0) for report in reports]
+    if any(counts):
+        terminalreporter.write_line(f"{sum(counts):,} inputs of learners tried.")

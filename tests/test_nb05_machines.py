@@ -149,7 +149,7 @@ def test_the_smallest_card_that_is_large_enough(gib, expected):
 
 
 def test_a_wrong_question_is_answered_in_a_sentence():
-    with pytest.raises(ValueError, match="num_gpus must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match="num_gpus must be a whole number from 1 on, not 0"):
         nb05_machines.on_many_gpus(catalog.find("google/gemma-2b"), 0)
     with pytest.raises(ValueError, match="Choose a Gemma 1, 2 or 3: .*gemma-3n-E4B"):
         nb05_machines.on_many_gpus(catalog.find("google/gemma-3n-E4B"), 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -46,7 +47,11 @@ def config_of(folder: str | Path) -> dict:
     """What a saved adapter's adapter_config.json says. Raises: ValueError where there is none."""
     if not all(Path(folder, name).is_file() for name in (CONFIG, WEIGHTS)):
         raise ValueError(f"{folder} holds no adapter: it needs {CONFIG} and {WEIGHTS}.")
-    return json.loads(Path(folder, CONFIG).read_text(encoding="utf-8"))
+    with contextlib.suppress(ValueError):  # of JSON, or of another encoding
+        config = json.loads(Path(folder, CONFIG).read_text(encoding="utf-8"))
+        if isinstance(config, dict):
+            return config
+    raise ValueError(f"{folder}/{CONFIG} is damaged: save the adapter again, in a new folder.")
 
 
 def is_pocket(base: str) -> bool:

@@ -41,8 +41,8 @@ def on_many_gpus(
         "..._fits": the smallest card of 16, 24, 40 and 80 GiB that is large enough, "none" else.
     Raises: ValueError for less than one GPU.
     """
-    if num_gpus < 1:
-        raise ValueError(f"num_gpus must be 1 or more, not {num_gpus}.")
+    if not isinstance(num_gpus, int) or num_gpus < 1:
+        raise ValueError(f"num_gpus must be a whole number from 1 on, not {num_gpus!r:.40}.")
     frozen, adapters = memory.weight_bytes(info, "bf16"), memory.num_adapter_parameters(info, rank)
     embedding = 2 * info.num_embedding_parameters
     layers, states = frozen - embedding + 2 * adapters, 16 * adapters

@@ -153,6 +153,7 @@ def rehearsed(new: list[dict], old: list[dict], share: float) -> list[dict]:
 
     Raises: ValueError for a share that is not from 0 to below 1.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"The share of old rows is from 0 to below 1, such as 0.2, not {share}.")
+    if not isinstance(share, (int, float)) or not 0 <= share < 1:
+        what = "The share of old rows must be from 0 to below 1, such as 0.2"
+        raise ValueError(f"{what}, not {share!r:.40}.")
     return new + [old[at % len(old)] for at in range(round(len(new) * share / (1 - share)))]

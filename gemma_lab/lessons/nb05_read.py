@@ -100,7 +100,7 @@ def _from_parquet(path: Path) -> list[dict]:
             return parquet.read_table(file).to_pylist()
         except pyarrow.ArrowException as error:
             why = str(error).splitlines()[0]
-    raise ValueError(f"{path} cannot be read as Parquet: {why}")
+    raise ValueError(f"{path} cannot be read as Parquet ({why}): save it again, or as CSV.")
 
 
 def _text_of(path: Path) -> tuple[str, list[str]]:

@@ -91,7 +91,12 @@ def topics(exam: list[dict], num: int = 14) -> list[dict]:
 
 
 def spread(exam: list[dict], num: int) -> list[dict]:
-    """At most `num` rows from all over an exam, in turn with other wordings and other notes."""
+    """At most `num` rows from all over an exam, in turn with other wordings and other notes.
+
+    Raises: ValueError for no whole number from 1 on.
+    """
+    if not isinstance(num, int) or num < 1:
+        raise ValueError(f"NUM_ROWS must be a whole number from 1 on, not {num!r:.40}.")
     each = max(1, len(exam) // num)
     return [exam[at * each + at % each] for at in range(min(num, len(exam)))]
 
