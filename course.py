@@ -10,7 +10,8 @@
         --full                              also what is slow, random orders, each file alone
         PYTEST ARG ...                      only pytest, with these
     python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
-    python3 course.py clean                 delete the converted copy of Google's Gemma 3 270M
+    python3 course.py clean                 list what the course has stored, and delete it
+        --yes                               without a question
     python3 course.py fork OWNER/NAME       write your repository's name into the course
 
     python3 course.py --without-gemma       leave Google's Gemma 3 270M out, from now on
@@ -34,6 +35,7 @@ from pathlib import Path
 
 from gemma_lab import failures, gemma3, hardware, install
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
+from tools.clean import clean
 from tools.fork import fork, offer_fork
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
@@ -298,17 +300,15 @@ def main(words: list[str]) -> int:
         "PYTEST ARG ...: only pytest, with these, such as tests/test_start.py.",
     )
     commands.add_parser("fork", help="write your repository's name").add_argument("name")
-    commands.add_parser("clean", help="delete the converted copy of Google's Gemma 3 270M")
+    what = "list what the course has stored, and delete it; your own work stays"
+    cleaner = commands.add_parser("clean", help=what)
+    cleaner.add_argument("--yes", action="store_true", help="delete without a question")
     arguments = parser.parse_args(words)
     if arguments.command == "fork":
         fork(arguments.name)
         return 0
     if arguments.command == "clean":
-        try:
-            removed = "".join(f"Deleted {path}\n" for path in gemma3.remove())
-        except OSError as error:
-            raise CourseError(f"{error} Close the notebooks that use it, then {AGAIN}.") from None
-        print(removed or f"There is no copy in {gemma3.cache_folder()}.\n", end="")
+        clean(arguments.yes)
         choose_gemma(flags)  # now that no copy stays in use
         return 0
     names = getattr(arguments, "names", [])

@@ -167,7 +167,7 @@ def log_of(file: Path) -> list[dict]:
 def state_of(recipe: Recipe, folder: Path) -> dict:
     """What a training last saved: its seed, steps, step, seconds and weights; {} before that."""
     file = folder / f"{recipe.name}.pt"
-    return torch.load(file) if file.exists() else {}
+    return torch.load(file, weights_only=True) if file.exists() else {}
 
 
 def check_trained(recipe: Recipe, is_to_ship: bool = False) -> Path:

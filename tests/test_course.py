@@ -488,7 +488,7 @@ def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monke
     monkeypatch.setattr(course, "choose_gemma", lambda flags: chosen.extend(flags))
     monkeypatch.setattr(course, "set_up", lambda: Path("python"))
     monkeypatch.setattr(course, "call", lambda command: called.append(command[1:]))
-    monkeypatch.setattr(course.gemma3, "remove", list)
+    monkeypatch.setattr(course, "clean", lambda is_sure: None)
     course.main("--without-gemma run 4".split())
     course.main("lint --with-gemma".split())
     course.main("test tests/test_start.py --without-gemma".split())
@@ -506,21 +506,66 @@ def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monke
     assert chosen[3:] == ["--with-gemma", "--with-gemma", "--without-gemma"]
 
 
-def test_clean_deletes_the_copy_and_needs_no_set_up(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path))
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A clone in which everything was used once, and its cache folder."""
+    monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tools.clean, "ROOT", tmp_path)
     monkeypatch.setattr(course, "set_up", None)
-    copy = tmp_path / "gemma_lab_models" / "gemma-3-270m"
-    copy.mkdir(parents=True)
-    assert course.main(["clean"]) == 0 and not copy.exists()
-    assert capsys.readouterr().out == f"Deleted {copy}\n"
-    assert course.main(["clean"]) == 0 and "no copy" in capsys.readouterr().out
+    for name in ("cache/gemma_lab_models/gemma-3-270m", *tools.clean.MADE, *tools.clean.YOURS):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_bytes(b"x" * 2_000_000)
+    return tmp_path
 
+
+def test_clean_lists_all_and_deletes_what_can_be_made_anew(stored, capsys):
+    assert course.main(["clean", "--yes"]) == 0
+    said = capsys.readouterr().out
+    for name in tools.clean.MADE:
+        assert f"2 MB  {stored / name}\n" in said and not (stored / name).exists()
+    for name in tools.clean.YOURS:
+        assert f"{stored / name}: yours, it stays" in said and (stored / name / "file").exists()
+    assert not (stored / "cache/gemma_lab_models/gemma-3-270m").exists()
+    assert course.main(["clean", "--yes"]) == 0
+
+
+@pytest.mark.parametrize(
+    "typed, is_deleted", [("y", True), (" YES ", True), ("", False), ("n", False)]
+)
+def test_clean_asks_first(stored, monkeypatch, capsys, typed, is_deleted):
+    monkeypatch.setattr("builtins.input", lambda question: typed)
+    course.main(["clean"])
+    assert (stored / ".venv").exists() != is_deleted
+    assert ("Nothing was deleted" in capsys.readouterr().out) != is_deleted
+
+
+def test_clean_deletes_nothing_where_nobody_answers(stored, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _: (_ for _ in ()).throw(EOFError))
+    course.main(["clean"])
+    assert (stored / "build" / "file").exists()
+
+
+def test_clean_keeps_the_environment_that_runs_it(stored, monkeypatch, capsys):
+    monkeypatch.setattr(tools.clean.sys, "prefix", str(stored / ".venv"))
+    course.main(["clean", "--yes"])
+    assert (stored / ".venv").exists() and not (stored / "build").exists()
+    assert "use your system's python3." in capsys.readouterr().out
+
+
+def test_what_is_in_use_is_not_deleted_and_says_so(stored, monkeypatch):
     def is_used():
         raise PermissionError(13, "used by another process")
 
     monkeypatch.setattr(course.gemma3, "remove", is_used)
     with pytest.raises(CourseError, match="Close the notebooks that use it"):
-        course.main(["clean"])
+        course.main(["clean", "--yes"])
+
+
+def test_what_clean_names_is_what_git_ignores():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    places = {one.strip("/") for one in ignored}
+    named = {*tools.clean.MADE, *tools.clean.YOURS}
+    assert {name for name in named if name not in places and Path(name).name not in places} == set()
 
 
 def test_what_is_taken_out_is_what_the_requirements_name(monkeypatch):

@@ -145,9 +145,8 @@ def slid(box, values: tuple):
 def in_course(words: list[str]):
     """course.py with these words: no command really starts."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("set_up", "call", "test", "fork", "offer_fork", "choose_gemma"):
+        for name in ("set_up", "call", "test", "fork", "offer_fork", "choose_gemma", "clean"):
             patch.setattr(course, name, lambda *_, **__: 0)
-        patch.setattr(course.gemma3, "remove", list)
         course.main(words)
 
 
@@ -212,7 +211,7 @@ TABLE = {
     "catalog.find, a folder": (FILE | CONFIG, folder_found),
     "course.main": (
         st.lists(
-            st.sampled_from("run lint fork clean 04 --write --check --profile hub -h".split())
+            st.sampled_from("run lint fork clean --yes 04 --write --check --profile hub -h".split())
             | NAME
         ),
         in_course,
