@@ -18,7 +18,7 @@ SECRETS = {
     "a token of Slack": r"\bxox[abprs]-[\w-]{10,}",
     "a token of PyPI": r"\bpypi-[\w-]{40,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a password in an address": r"https?://[\w.-]+:[\w.%-]+@\w",
+    "a password in an address": r"https?://[\w.-]+:(?!PASSWORD@)[\w.%-]+@\w",
 }
 FOLDERS = ("gemma_lab", "tools", "pocket")
 CODE = [ROOT / "course.py", *(path for name in FOLDERS for path in (ROOT / name).rglob("*.py"))]

@@ -28,6 +28,10 @@ def read(source) -> tuple[Lines, list[str]]:
     """
     if not isinstance(source, (str, Path)):
         raise ValueError(f"ROWS is a path or a name in quotes, not {type(source).__name__}.")
+    if not str(source).isprintable():
+        raise ValueError(
+            f"The name {str(source)!r} holds a character that none has: type it again."
+        )
     path, suffix = Path(source).expanduser(), Path(source).suffix.lower()
     if source == "talk":
         rows, notes = _the_talks()
@@ -67,7 +71,7 @@ def _counted(rows: list) -> Lines:
 def _named(row) -> dict | str:
     if not isinstance(row, dict):
         return "is no object with named columns"
-    return {str(name).strip().lower(): value for name, value in row.items()}
+    return {" ".join(str(name).split()).lower(): value for name, value in row.items()}
 
 
 def _the_talks() -> tuple[Lines, list[str]]:
@@ -134,7 +138,7 @@ def _from_line(line: str):
 
 def _from_csv(text: str) -> Lines:
     """Rows by the line where each begins; the separator is the one that gives most columns."""
-    first = text.lstrip().partition("\n")[0]
+    first = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]  # \r alone: Excel on a Mac
     separator = max(",;\t", key=lambda one: len(next(csv.reader([first], delimiter=one), [])))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows, names, end = [], [], 0

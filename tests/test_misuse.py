@@ -1,0 +1,80 @@
+"""Cells out of order, from the middle after a restart, twice; two notebooks on one cache."""
+
+import random
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tools import execute, find_notebooks
+
+NOTEBOOKS = pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
+MOST_LINES = 13  # of a traceback: the cell, its error, and one more frame
+
+
+class Kernel:
+    """A notebook's kernel, in a folder of its own, which runs cells in any order."""
+
+    def __init__(self, path: Path, folder: Path):
+        self.notebook = nbformat.read(path, as_version=4)
+        every = enumerate(self.notebook.cells)
+        self.code = [at for at, cell in every if cell.cell_type == "code" and cell.source.strip()]
+        where = {"metadata": {"path": str(folder)}}
+        self.client = NotebookClient(self.notebook, timeout=300, resources=where, allow_errors=True)
+
+    def run(self, at: int) -> list[str]:
+        """Runs a cell. Returns: the lines of its traceback, the last one first; [] without one."""
+        cell = self.client.execute_cell(self.notebook.cells[at], at)
+        tracebacks = [one["traceback"] for one in cell.outputs if one.output_type == "error"]
+        text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(sum(tracebacks, [])))
+        return [line for line in text.splitlines() if line.strip()][::-1]
+
+    def reset(self) -> None:
+        """A restart for the learner, who loses all names; what is imported stays in memory."""
+        cell = nbformat.v4.new_code_cell("%reset -f\nimport matplotlib; matplotlib.use('Agg')")
+        self.notebook.cells.append(cell)
+        self.client.execute_cell(cell, len(self.notebook.cells) - 1)
+        del self.notebook.cells[-1]
+
+
+@pytest.fixture
+def kernel(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    execute.prepare("pocket")
+    found = Kernel(path, tmp_path)
+    with found.client.setup_kernel():
+        yield found
+
+
+def walls(shown: dict[int, list[str]], notebook) -> list[str]:
+    """The cells whose traceback is longer than a screen."""
+    return [
+        f"{notebook.cells[at].source.splitlines()[0]}: {len(lines)} lines: {lines[0]}"
+        for at, lines in shown.items()
+        if len(lines) > MOST_LINES
+    ]
+
+
+@pytest.mark.slow
+@NOTEBOOKS
+def test_any_order_gets_short_errors_and_the_notebook_then_runs_from_the_top(kernel):
+    set_up, rest = kernel.code[:2], kernel.code[2:]
+    order = random.Random(len(rest)).sample(rest, len(rest))
+    shown = {at: kernel.run(at) for at in [*set_up, *order]}
+    assert walls(shown, kernel.notebook) == []
+    assert {at: lines for at in kernel.code if (lines := kernel.run(at))} == {}
+
+
+@pytest.mark.slow
+@NOTEBOOKS
+def test_a_cell_alone_after_a_restart_names_what_it_lacks(kernel):
+    shown = {}
+    for at in kernel.code[2:]:
+        kernel.reset()
+        assert not any(map(kernel.run, kernel.code[:2]))
+        shown[at] = kernel.run(at)
+    assert walls(shown, kernel.notebook) == []
+    others = {at: lines[0] for at, lines in shown.items() if lines and "NameError" not in lines[0]}
+    assert others == {}
