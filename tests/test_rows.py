@@ -546,3 +546,16 @@ def test_what_the_text_says_of_packing(tokenizer, tmp_path, strategy, is_apart):
         packed = model(**batch).logits[0, begin:end]
         alone = model(ids[:, begin:end]).logits[0]
     assert torch.allclose(packed, alone, atol=1e-3) == is_apart
+
+
+def test_a_csv_with_the_line_ends_of_old_macs_is_read(tmp_path):
+    """Excel on a Mac offers it as "CSV (Macintosh)"."""
+    path = written(tmp_path / "a.csv", "instruction,output\rx,y\rz,w\r")
+    rows, _ = nb05_rows.unify(path)
+    assert [row["output"] for _, row in rows] == ["y", "w"]
+
+
+def test_a_name_with_a_line_break_gets_one_sentence():
+    with pytest.raises(ValueError, match="type it again") as caught:
+        nb05_rows.unify("rows.csv\n")
+    assert "\n" not in str(caught.value)
