@@ -62,7 +62,10 @@ def hub(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     for repo in (REPO, COPY):
-        (tmp_path / "hub" / repo).mkdir(parents=True)
+        folder = tmp_path / "hub" / repo
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text('{"model_type": "gemma"}')
+        (folder / "model.safetensors").write_bytes(b"weights")
     server = Hub(
         tmp_path / "hub",
         gated={REPO},
