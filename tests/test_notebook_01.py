@@ -1,9 +1,12 @@
 """Numbers that the text of notebook 01 reads off plots, data, and the 270M's stored answers."""
 
+import json
+import math
 import re
+from importlib.resources import files
 
 import pytest
-from notebook_cells import numbers, shown, values_after
+from notebook_cells import ROOT, code_cells, numbers, shown, tags, values_after
 
 NAME = "01_nlp_basics"
 
@@ -13,6 +16,7 @@ ASKED = {
         "senses": "list(senses)",
         "shown": "[shown[row['order']] for row in talk['orders']]",
         "mean": "mean",
+        "powers": "[nb01_views.power_of_ten(o['order'], model, tokenizer) for o in talk['orders']]",
     },
     "languages": {"recorded": "recorded", "ours": "ours"},
     "next-word-bars": {"top": "list(top)", "first": "first"},
@@ -22,6 +26,80 @@ ASKED = {
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     return values_after(NAME, ASKED, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def cells():
+    text = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    return json.loads(text)["cells"]
+
+
+def minutes(cells) -> float:
+    """What a reader needs: 150 words a minute, 5 seconds a line of code, and stated minutes."""
+    said = {"one": 1, "two": 2, "three": 3, "four": 4}
+    total = 0
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            total += len(source.splitlines()) / 12
+        elif not source.startswith("<details"):
+            total += len(re.sub(r"\(http\S+\)", "", source).split()) / 150
+            asked = re.search(r"\*\*(?:Exercise|Play).*?(one|two|three|four) minutes?", source)
+            total += said[asked[1]] if asked else 0
+    return total
+
+
+def starts(cells, heading: str) -> int:
+    """The place of the cell that begins with a heading."""
+    return next(at for at, cell in enumerate(cells) if "".join(cell["source"]).startswith(heading))
+
+
+def test_the_minutes_hold_that_the_header_states(cells):
+    header = "".join(cells[0]["source"])
+    live, home = map(int, re.search(r"Live: (\d+) .* home: (\d+)", header).groups())
+    boilerplate = next(at for at, cell in enumerate(cells) if cell["cell_type"] == "code")
+    read = [cell for at, cell in enumerate(cells) if at != boilerplate]
+    assert minutes(read[: starts(read, "## Recap")]) <= live == 15
+    assert abs(minutes(read[starts(read, "## Go deeper") :]) - home) <= 5
+
+
+def test_a_learner_types_within_two_minutes(cells):
+    box = next(at for at, cell in enumerate(cells) if "first-words" in tags(cell))
+    prose = [cell for cell in cells[:box] if cell["cell_type"] == "markdown"]
+    assert minutes(prose) <= 2
+    assert "first-words" in tags(code_cells(NAME)[2])  # after set-up
+
+
+def test_words_are_explained_before_they_are_used(cells):
+    """Each stands in bold where it is explained; no cell of code uses a shape's letter before."""
+    text = "\n".join("".join(cell["source"]) for cell in cells[2:])  # after the goals
+    for word in ("token", "probability", "parameters", "logit", "softmax", "temperature", "top-p"):
+        bold = re.search(rf"\*\*{word}s?\*\*", text, re.IGNORECASE)
+        first = re.search(rf"(?<![_.\w-]){word}(?![_\w(-])", text, re.IGNORECASE)
+        assert bold and abs(bold.start() + 2 - first.start()) < 700, word
+    assert text.index("T is the number of tokens") < text.index("(1, T)")
+
+
+def test_each_answer_of_an_exercise_is_used_below_it(cells):
+    for name in ("my_pair", "my_line", "my_top_p"):
+        users = [cell for cell in cells if re.search(rf"\b{name}\b", "".join(cell["source"]))]
+        assert sum(cell["cell_type"] == "code" for cell in users) >= 2, name
+
+
+def test_every_topic_of_the_talk_keeps_a_place(cells):
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    for topic in (
+        "eight orders",
+        "con ngựa",
+        "gather experts|gathers experts",
+        r"talk\[\"endings\"\]",
+        "fields_of_ai",
+        "Natural language processing",
+        "statistical",
+        "large language model",
+        r"nb01_diagrams\.transformer",
+    ):
+        assert re.search(topic, text), topic
 
 
 def test_the_eight_orders_that_make_sense_are_the_likeliest_of_120(notebook):
@@ -35,7 +113,13 @@ def test_each_of_them_is_ten_times_likelier_than_the_mean_of_the_others(notebook
     found = notebook["order-bars"]
     others = [score for text, score in found["scores"].items() if text not in found["senses"]]
     assert len(others) == 112 and found["mean"] == pytest.approx(sum(others) / 112)
-    assert len(found["shown"]) == 8 and min(found["shown"]) > found["mean"] + 2.3
+    assert len(found["shown"]) == 8 and min(found["shown"]) > 2.3
+
+
+def test_the_function_of_the_view_is_the_one_that_is_written_out_below(notebook):
+    found = notebook["order-bars"]
+    nats = [power * math.log(10) for power in found["powers"]]
+    assert nats == pytest.approx([above + found["mean"] for above in found["shown"]], rel=1e-4)
 
 
 def test_one_story_costs_gemma_a_fifth_more_tokens_in_vietnamese(notebook):
@@ -56,6 +140,15 @@ def test_the_talks_ending_is_the_likeliest_and_the_other_five_follow(notebook):
     assert set(found["top"][:6]) == set(found["first"].values()) and len(found["first"]) == 6
 
 
+def test_one_order_is_thousands_of_times_likelier_for_the_270m_than_another():
+    lines = shown(NAME, "word-order").splitlines()
+    powers = {line.split(" 10^")[0].strip(): numbers(line)[-1] for line in lines}
+    assert len(powers) == 8 and max(powers.values()) == powers["Linh không đến, bảo sao."]
+    factor = 10 ** (powers["Linh không đến, bảo sao."] - powers["Không đến, Linh bảo sao?"])
+    assert min(powers.values()) == powers["Không đến, Linh bảo sao?"]
+    assert 6000 < factor < 9000
+
+
 def test_the_270m_finds_a_listed_order_likelier_in_four_of_five_pairs():
     said = shown(NAME, "real-orders")
     listed, share = re.search(r"(\d+) listed orders.* in (\d+)%", said).groups()
@@ -67,12 +160,38 @@ def test_the_270m_finds_a_listed_order_likelier_in_four_of_five_pairs():
 
 
 def test_the_270m_puts_the_talks_ending_first_and_the_five_others_far_behind():
-    rows = [line.split("place") for line in shown(NAME, "real-next-word").splitlines()[:6]]
-    place = {row.split()[0]: numbers(rest.replace(",", "")) for row, rest in rows}
-    assert place["đầu"][0] == 1 and place["đầu"][1] > 98
-    at, _, one_in = place["ngày"]
-    assert 2 <= at <= 12 and one_in > 1000
-    assert min(place[word][0] for word in ("giả", "hóa", "rẻ", "sỉ")) > 30
+    rows = [line.split("#") for line in shown(NAME, "real-next-word").splitlines()]
+    found = {row.split(":")[0].strip(): numbers(rest.replace(",", "")) for row, rest in rows}
+    assert found["hàng đầu"][0] == 1 and found["hàng đầu"][1] > 98
+    assert 2 <= found["hàng ngày"][0] <= 12 and found["hàng ngày"][1] < 0.1
+    far = [found[f"hàng {word}"] for word in ("giả", "hóa", "rẻ", "sỉ")]
+    assert min(place for place, _ in far) > 30 and max(share for _, share in far) < 0.01
+
+
+def test_between_temperature_1_9_and_2_the_270m_gives_the_ending_less_than_half():
+    cold, one, warm = (numbers(line)[-1] for line in shown(NAME, "temperature").splitlines())
+    assert cold > 0.999 and one > 0.98 and 0.42 < warm < 0.47
+
+
+@pytest.mark.slow
+def test_at_1_9_it_still_has_half_and_the_line_of_the_poem_has_7_and_9_tokens(real_gemma):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gemma_lab.lessons import nb01_views, views
+
+    model = AutoModelForCausalLM.from_pretrained(real_gemma, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(real_gemma)
+    data = files("gemma_lab").joinpath("data/vietnamese.json").read_text(encoding="utf-8")
+    logits = views.next_logits(model, tokenizer(json.loads(data)["sentence"])["input_ids"])
+    assert nb01_views.reshape(logits, 1.9).max() > 0.5 > nb01_views.reshape(logits, 2.0).max()
+    lines = ("Write a poem about the river.", "Viết một bài thơ về dòng sông.")
+    assert [len(nb01_views.numbered(tokenizer, line)) for line in lines] == [7, 9]
+
+
+def test_top_p_keeps_one_token_where_the_270m_is_sure_and_hundreds_where_not():
+    sure, unsure = shown(NAME, "top-p-real").splitlines()
+    assert "1 kept" in sure and 100 < numbers(unsure.split(":")[1].replace(",", ""))[0] < 2000
 
 
 def test_the_270m_says_daily_for_exercise_and_work_and_is_unsure_at_the_market():
@@ -80,10 +199,10 @@ def test_the_270m_says_daily_for_exercise_and_work_and_is_unsure_at_the_market()
     real = [line.split("270M")[1] for line in lines if "270M" in line]
     pocket = [line.split("pocket")[1] for line in lines if "pocket" in line]
     assert numbers(real[0])[0] < 20 and all("ngày" in line.split(",")[0] for line in real[1:])
-    assert pocket[0].split()[0] == pocket[2].split()[0] == "r"
+    assert pocket[0].split()[0] == pocket[2].split()[0] == "▁r"
 
 
 def test_gemma_3_has_a_piece_for_the_emoji_and_none_for_numbers():
     rows = shown(NAME, "samples").splitlines()
-    assert "Gemma 3" in rows[-1] and rows[-1].split(":")[0].endswith(" 1 tokens")
+    assert "Gemma 3" in rows[-1] and rows[-1].split(":")[0].endswith(" 1 token")
     assert rows[13].split("tokens: ")[1].endswith("2 0 6 1")

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 
 from gemma_lab.diagrams import arrow, box, canvas, write
 from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, VERMILION
+from gemma_lab.lessons.nb01_views import numbered
 
 
 def fields_of_ai():
@@ -59,4 +60,18 @@ def transformer():
             write(axis, middle, 2.75, "next token", color=GREY)
     axis.plot([0.87, 0.87, 1.84, 1.84], [1.85, 2.2, 2.2, 1.5], color=GREY, linewidth=1)
     arrow(axis, (1.84, 1.5), (2.01, 1.5))
+    return figure
+
+
+def token_rows(texts: list[str], tokenizer):
+    """A row of boxes for each text, in each box a token over its number; of about ten tokens."""
+    figure, axis = canvas(0.75 * len(texts))
+    for line, text in enumerate(texts):
+        tokens = numbered(tokenizer, text)
+        x, y = 0.05, 0.75 * (len(texts) - line) - 0.14
+        write(axis, x, y, f"{text}  {len(tokens)} tokens", ha="left", fontsize=NORMAL)
+        for token, number in tokens:
+            width = 0.12 + 0.075 * max(len(token), len(str(number)))
+            box(axis, x, y - 0.5, width, 0.38, f"{token}\n{number}")
+            x += width + 0.06
     return figure

@@ -11,16 +11,32 @@ from gemma_lab.figures import BLUE, LET_GO
 
 
 @torch.no_grad()
+def next_logits(model, ids: list[int]) -> torch.Tensor:
+    """One number for each token of the vocabulary, (V,), float32: the higher, the likelier next."""
+    return model(torch.tensor([ids], device=model.device), logits_to_keep=1).logits[0, -1].float()
+
+
 def next_tokens(model, ids: list[int], num: int) -> list[tuple[int, float]]:
     """The `num` likeliest next tokens after `ids` with their probabilities, the likeliest first."""
-    logits = model(torch.tensor([ids], device=model.device), logits_to_keep=1).logits[0, -1]
-    shares, tokens = logits.float().softmax(-1).topk(num)
+    shares, tokens = next_logits(model, ids).softmax(-1).topk(num)
     return list(zip(tokens.tolist(), shares.tolist()))
+
+
+def piece(tokenizer, token: int) -> str:
+    """A token as a label: ▁ for a space, ⏎ for a new line, escapes for what cannot be seen."""
+    seen = tokenizer.convert_ids_to_tokens(token).replace("\n", "⏎").replace(" ", "▁")
+    return seen if seen.isprintable() else ascii(seen)
+
+
+def chances(model, tokenizer, text: str, num: int = 6) -> dict[str, float]:
+    """The `num` likeliest tokens after a text, as labels, with their probabilities."""
+    found = next_tokens(model, tokenizer(text)["input_ids"], num)
+    return {piece(tokenizer, token): share for token, share in found}
 
 
 def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     """A box for your words; below, the likeliest next tokens as buttons with bars: press one."""
-    box = ipywidgets.Text(words, layout={"width": "95%"}, **LET_GO)
+    box = ipywidgets.Text(words, description="Your words", layout={"width": "95%"}, **LET_GO)
     buttons = [ipywidgets.Button(layout={"width": "9em"}) for _ in range(num)]
     ten, said = ipywidgets.Button(description="Write ten"), ipywidgets.HTML()
     bars, written = [ipywidgets.HTML() for _ in buttons], []  # `written`: tokens after the words
@@ -31,8 +47,7 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     def tell() -> None:
         for button, bar, (token, share) in zip(buttons, bars, next_tokens(model, ids(), num)):
             button.token = token
-            seen = tokenizer.decode(token).replace("\n", "⏎").replace(" ", "▁")
-            button.description = seen if seen.isprintable() else ascii(seen)
+            button.description = piece(tokenizer, token)
             size = f"display:inline-block;height:.9em;width:{12 * share:.2f}em"
             bar.value = f'<span style="{size};background:{BLUE}"></span> {100 * share:.1f} %'
         new = html.escape(tokenizer.decode(written)).replace("\n", "<br>")

@@ -1,0 +1,132 @@
+"""The game of 01: who gets a point, and that a text box and Enter are enough to play it."""
+
+import unicodedata
+
+import pytest
+import torch
+
+from gemma_lab import profile
+from gemma_lab.lessons import nb01_game
+
+
+def loaded(folder):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return loaded(str(profile.CHECKPOINTS / "pocket-small"))
+
+
+def test_the_last_word_is_hidden_without_its_mark_and_with_composed_accents():
+    assert nb01_game.split("  Trời mưa   to. ") == ("Trời mưa", "to")
+    apart = unicodedata.normalize("NFD", "Một tuần có bảy ngày")
+    assert nb01_game.split(apart) == ("Một tuần có bảy", "ngày")
+
+
+@pytest.mark.parametrize("sentence", ["", "  ", "word", "word .", "…"])
+def test_one_word_is_no_round(sentence):
+    with pytest.raises(ValueError, match="at least two words: the last one is hidden"):
+        nb01_game.split(sentence)
+
+
+def test_chances_and_bars_are_the_librarys(pocket):
+    model, tokenizer = pocket
+    found = nb01_game.play(*pocket, "Một tuần có bảy ngày", "tháng")
+    with torch.no_grad():
+        inputs = tokenizer("Một tuần có bảy", return_tensors="pt")
+        shares = model(**inputs).logits[0, -1].double().softmax(-1)
+    ranked = shares.argsort(descending=True)[:5]
+    assert list(found["top"].values()) == pytest.approx(shares[ranked].tolist(), rel=1e-4)
+    assert list(found["top"]) == tokenizer.convert_ids_to_tokens(ranked.tolist())
+    right = tokenizer.convert_tokens_to_ids("▁ngày")
+    assert found["right"] == ("▁ngày", pytest.approx(shares[right].item(), rel=1e-4))
+    assert found["model"] and not found["you"] and found["yours"][0] == "▁th"
+
+
+@pytest.mark.parametrize(
+    "guess", ["ngày", " NGÀY. ", unicodedata.normalize("NFD", "ngày"), "ngày x"]
+)
+def test_a_right_guess_is_right_however_it_is_typed(pocket, guess):
+    assert nb01_game.play(*pocket, "Một tuần có bảy ngày", guess)["you"]
+
+
+@pytest.mark.parametrize("guess", ["tháng", "ng", ".", "<eos>", "🙂"])
+def test_a_wrong_guess_is_wrong(pocket, guess):
+    found = nb01_game.play(*pocket, "Một tuần có bảy ngày", guess)
+    assert not found["you"] and 0 <= found["yours"][1] < 0.1
+
+
+def test_a_word_of_more_tokens_is_judged_and_shown_by_its_first(pocket):
+    found = nb01_game.play(*pocket, "The cat drinks a bowl of milk", "milk")
+    assert found["right"][0] == "▁m" and found["you"]
+    assert "milk, with ▁m as its first token" in nb01_game.in_words(found, "milk")
+    found = nb01_game.play(*pocket, "Một tuần có bảy ngày", "ngày")
+    assert "as its first token" not in nb01_game.in_words(found, "ngày")
+
+
+def test_ten_rounds_are_played_with_the_box_alone(pocket):
+    told, asked, guess, own = nb01_game.game(*pocket).children
+    sentences = list(nb01_game.ROUNDS)
+    assert len(sentences) == 10 and "Rounds: 0." in asked.value
+    won = 0
+    for count, sentence in enumerate(sentences, 1):
+        before, word = nb01_game.split(sentence)
+        assert before in asked.value and f"{before} {word}" not in asked.value
+        guess.value = word if count % 2 else "x"
+        assert guess.value == ""  # ready for the next
+        won += nb01_game.play(*pocket, sentence, "x")["model"]
+        text = f"Rounds: {count}. Points: you {(count + 1) // 2}, the model {won}."
+        assert text in asked.value and word in told.value and told.value.count("%") >= 6
+    assert "The end" in asked.value and won > 0
+    guess.value = "more"
+    assert "Rounds: 10." in asked.value
+
+
+def test_a_sentence_of_your_own_is_the_next_round(pocket):
+    told, asked, guess, own = nb01_game.game(*pocket, {"a b": ""}).children
+    own.value = "alone"
+    assert "at least two words" in told.value and own.value == "alone"  # to be mended
+    own.value = "I <3 my cat"
+    assert own.value == "" and told.value == ""
+    assert "I &lt;3 my …" in asked.value and "cat" not in asked.value
+    guess.value = "Cat"
+    assert "Points: you 1" in asked.value and "<b>a …</b>" in asked.value
+
+
+def test_boxes_have_labels_and_the_points_are_announced(pocket):
+    told, asked, guess, own = nb01_game.game(*pocket).children
+    assert guess.description == "Your guess" and own.description == "Your own"
+    assert guess.placeholder and own.placeholder and 'role="status"' in asked.value
+    assert not guess.continuous_update and not own.continuous_update
+
+
+def test_a_picture_stands_for_the_game_and_gives_no_round_away(pocket):
+    assert nb01_game.EXAMPLE not in nb01_game.ROUNDS
+    figure = nb01_game.picture(*pocket)
+    found = nb01_game.play(*pocket, nb01_game.EXAMPLE, "x")
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths == pytest.approx([100 * share for share in found["top"].values()])
+
+
+def test_every_vietnamese_sentence_has_a_gloss():
+    for sentence, gloss in nb01_game.ROUNDS.items():
+        assert bool(gloss) != sentence.isascii(), sentence
+
+
+@pytest.mark.slow
+def test_the_270m_finds_six_of_ten_and_each_hidden_word_is_one_token(real_gemma):
+    model, tokenizer = loaded(real_gemma)
+    found = {
+        sentence: nb01_game.play(model, tokenizer, sentence, "x") for sentence in nb01_game.ROUNDS
+    }
+    assert sum(one["model"] for one in found.values()) == 6
+    for one in found.values():
+        assert one["right"][0] == f"▁{one['word']}"
+    by_word = {one["word"]: one for one in found.values()}
+    assert by_word["Nội"]["right"][1] > 0.95 and by_word["air"]["right"][1] > 0.85
+    milk = by_word["milk"]
+    assert 0.06 < milk["right"][1] < 0.1 and 0.35 < milk["top"]["▁water"] < 0.45
