@@ -76,7 +76,7 @@ def test_ten_rounds_are_played_with_the_box_alone(pocket):
     for count, sentence in enumerate(sentences, 1):
         before, word = nb01_game.split(sentence)
         assert before in asked.value and f"{before} {word}" not in asked.value
-        guess.value = word if count % 2 else "x"
+        guess.set_state({"value": word if count % 2 else "x"})  # as a browser does, at Enter
         assert guess.value == ""  # ready for the next
         won += nb01_game.play(*pocket, sentence, "x")["model"]
         text = f"Rounds: {count}. Points: you {(count + 1) // 2}, the model {won}."

@@ -65,13 +65,13 @@ def transformer():
 
 def token_rows(texts: list[str], tokenizer):
     """A row of boxes for each text, in each box a token over its number; of about ten tokens."""
-    figure, axis = canvas(0.75 * len(texts))
+    figure, axis = canvas(0.8 * len(texts))
     for line, text in enumerate(texts):
         tokens = numbered(tokenizer, text)
-        x, y = 0.05, 0.75 * (len(texts) - line) - 0.14
+        x, y = 0.05, 0.8 * (len(texts) - line) - 0.14
         write(axis, x, y, f"{text}  {len(tokens)} tokens", ha="left", fontsize=NORMAL)
         for token, number in tokens:
             width = 0.12 + 0.075 * max(len(token), len(str(number)))
-            box(axis, x, y - 0.5, width, 0.38, f"{token}\n{number}")
+            box(axis, x, y - 0.56, width, 0.44, f"{token}\n{number}")
             x += width + 0.06
     return figure
