@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 matplotlib.use("Agg")
 from gemma_lab import catalog, diagrams, figures
-from gemma_lab.lessons import nb01_diagrams, nb02, nb03, nb04, nb05_live, nb06
+from gemma_lab.lessons import nb01_diagrams, nb02, nb02_learn, nb03, nb04, nb05_live, nb06
 
 TABLE = pandas.DataFrame({"ratio": [1.0, 0.2], "KL": [0.0, 4e-3]}, index=["fp32", "nf4"])
 
@@ -77,6 +77,8 @@ DRAWN = {
     "differences": lambda: figures.differences(BARS, "t", "a", "b"),
     "gains": lambda: nb02.gains({name: (1, 2) for name in BARS}, "t", ("a", "b")),
     "fit_table": lambda: nb02.fit_table({"m": dict.fromkeys(nb02.PRECISIONS, 1.0)}, 2, "t"),
+    "learning": lambda: nb02_learn.learning(dict.fromkeys(nb02_learn.STEPS, "x" * 80), "t", 800),
+    "one_step": lambda: nb02_learn.one_step(list("abc"), [0, 0, 0], [1, -0.5, -0.5]),
     "curves": lambda: figures.curves({"a": ([1], [1])}, "t", "x", "y"),
     "masks": lambda: nb06.masks({"a": [[True]], "b": [[True]]}, "t"),
     "rope_wheels": lambda: nb03.rope_wheels(1, 2, [1.0]),

@@ -33,6 +33,12 @@ ABOVE = {  # what a notebook has defined above its exercises
 family, table = ABOVE["family"], ABOVE["table"]
 
 RIGHT = {  # more than the folded solution
+    "gradient": [
+        (-0.42, 0.21, 0.21),
+        numpy.array([-0.4239, 0.2119, 0.2119]),
+        torch.tensor([-0.42, 0.21, 0.21]),
+        [Fraction(-42, 100), Decimal("0.21"), 0.21],
+    ],
     "linh_comes": ["6", 6.0, numpy.int64(6), torch.tensor(6), [6], Decimal(6), Fraction(6), " 6\n"],
     "next_merge": [["th", "an"], numpy.array(["th", "an"]), pandas.Series(["th ", " an"])],
     "top_p": [
@@ -111,6 +117,18 @@ mask = nb06.my_sliding_mask
 turn = nb03.my_rotate_half
 labels = nb05.my_labels
 WRONG = {
+    "gradient": [
+        ([0.58, 0.21, 0.21], "the shares"),
+        ([0.42, -0.21, -0.21], "signs are turned"),
+        ([-0.42, -0.79, -0.79], "1 off each"),
+        ([0.1, 0.2, 0.3], "add up to 0"),
+        ([-0.6, 0.3, 0.3], "not it"),
+        ([-0.42, 0.21], "three scores"),
+        (["-0.42", "0.21", "0.21"], "without quotes"),
+        ([[-0.42], [0.21], [0.21]], "plain numbers"),
+        (-0.42, "not float"),
+        ([None, 0.21, 0.21], "not None"),
+    ],
     "linh_comes": [
         (3, "somebody else"),
         (5, "denies"),

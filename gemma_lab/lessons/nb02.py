@@ -12,6 +12,7 @@ from gemma_lab.lessons.exercises import (
     Verdict,
     exercise,
     in_short,
+    members,
     number,
     plain,
     right,
@@ -19,6 +20,40 @@ from gemma_lab.lessons.exercises import (
     wrong,
 )
 from gemma_lab.memory import PRECISIONS
+
+SHORT = {  # the models of the talk's tables, in its order
+    "LLaMA-2 7B": "L 7B",
+    "LLaMA-2 13B": "L 13B",
+    "Mistral 7B": "M 7B",
+    "Gemma 2B": "G 2B",
+    "Gemma 7B": "G 7B",
+}
+
+
+@exercise
+def check_gradient(answer) -> Verdict:
+    """The gradient of three scores with the shares 0.58, 0.21, 0.21, where the first is right."""
+    found = members(answer, "A list of three numbers")
+    if any(isinstance(slope, (str, list, tuple)) for slope in found):
+        return wrong("Three plain numbers are asked for.", hint="[a, b, c], without quotes")
+    found = [number(slope) for slope in found]
+    if len(found) != 3:
+        return wrong(f"{len(found)} numbers came, and there are three scores.")
+
+    def is_near(*wanted) -> bool:
+        return all(abs(slope - value) < 0.01 for slope, value in zip(found, wanted))
+
+    if is_near(-0.42, 0.21, 0.21):
+        return right("Less steep than before, -0.67: the model is less wrong, so it learns less.")
+    if is_near(0.58, 0.21, 0.21):
+        return wrong("Those are the shares.", "Tokyo is right.", "what goes off its share?")
+    if is_near(0.42, -0.21, -0.21):
+        return wrong("The signs are turned.", "A step goes against the gradient.", "share minus 1")
+    if is_near(-0.42, -0.79, -0.79):
+        return wrong("You took 1 off each.", "Only one token is right, and 1 goes off its share.")
+    if abs(sum(found)) > 0.02:
+        return wrong("They do not add up to 0.", "What Tokyo gains, the others lose.")
+    return wrong("That is not it.", hint="the share of each, and 1 off the right one's")
 
 
 @exercise
@@ -92,6 +127,7 @@ def check_strict_wins(answer) -> Verdict:
 
 
 SOLUTIONS = {
+    "gradient": "my_gradient = [0.58 - 1, 0.21, 0.21]",
     "token_ceiling": "my_tokens_per_s = 50 / 2.1",
     "family_member": """\
 takes_sound = family["inputs"].str.contains("audio")
