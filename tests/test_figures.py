@@ -81,7 +81,7 @@ DRAWN = {
     "one_step": lambda: nb02_learn.one_step(list("abc"), [0, 0, 0], [1, -0.5, -0.5]),
     "curves": lambda: figures.curves({"a": ([1], [1])}, "t", "x", "y"),
     "masks": lambda: nb06.masks({"a": [[True]], "b": [[True]]}, "t"),
-    "rope_wheels": lambda: nb03.rope_wheels(1, 2, [1.0]),
+    "rope_wheels": lambda: nb03.rope_wheels(2, 1, [1.0]),
     "attention_map": lambda: figures.attention_map([[1.0]], ["x"], "t"),
     "long attention_map": lambda: figures.attention_map([[1 / 30] * 30] * 30, ["x"] * 30, "t"),
     "fields_of_ai": nb01_diagrams.fields_of_ai,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 
 import ipywidgets
@@ -69,16 +70,43 @@ def my_rotate_half(x):
 SOLUTIONS = {"cache_bytes": "my_bytes = 2 * 18 * 1 * 256 * 2", "rotate_half": my_rotate_half}
 
 
+def bytes_of_a_token(answer) -> int:
+    """Your answer to the exercise `cache_bytes` where it is right; else the solution's."""
+    return number(answer) if check_cache_bytes.judge(answer).is_right else 2 * 18 * 1 * 256 * 2
+
+
 def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
-    """Two sliders that move a query and a key along a text; wheels show how RoPE turns them."""
-    common = {"min": 0, "max": 64, "style": {"description_width": "7em"}} | figures.LET_GO
-    query = ipywidgets.IntSlider(query_at, description="query at", **common)
-    key = ipywidgets.IntSlider(key_at, description="key at", **common)
+    """Two sliders that move a query and a key along a text; wheels show how RoPE turns them.
+
+    A key stands at its query or before it: its slider ends where the query is.
+    """
+    common = {"style": {"description_width": "7em"}} | figures.LET_GO
+    query = ipywidgets.IntSlider(query_at, min=1, max=64, description="query at", **common)
+    key = ipywidgets.IntSlider(key_at, min=0, max=query_at, description="key at", **common)
+    query.observe(lambda change: setattr(key, "max", change.new), "value")  # before it is drawn
 
     def draw():
         return rope_wheels(query.value, key.value, speeds)
 
-    return figures.with_controls([query, key], draw)
+    def tell() -> str:
+        cosine = _mean_cosine(query.value - key.value, speeds)
+        return f"Distance {query.value - key.value}: the mean cosine is {cosine:.2f}."
+
+    return _told([query, key], draw, tell)
+
+
+def _told(controls: list, draw, tell) -> ipywidgets.VBox:
+    """`figures.with_controls` and, below the picture, what it shows in words."""
+    view, words = figures.with_controls(controls, draw), ipywidgets.HTML()
+
+    def say(_=None) -> None:
+        words.value = f'<span role="status">{html.escape(tell())}</span>'
+
+    for control in controls:
+        control.observe(say, "value")
+    say()
+    view.children += (words,)
+    return view
 
 
 def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
@@ -86,7 +114,10 @@ def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
 
     Args: speeds: radians a position for each pair; three of them get a wheel.
     Returns: the matplotlib figure.
+    Raises: ValueError for a key after its query.
     """
+    if key_at > query_at:
+        raise ValueError(f"A key at {key_at} is hidden from a query at {query_at}: put it before.")
     figures.use_style()
     shown = [speeds[0], speeds[len(speeds) // 4], speeds[len(speeds) // 2]]
     figure = plt.figure(figsize=(WIDTH, 3.6))
@@ -103,7 +134,7 @@ def rope_wheels(query_at: int, key_at: int, speeds: list[float]):
         axis.axis("off")
     axis, distances = figure.add_subplot(rows[1, :]), range(65)
     axis.plot(distances, [_mean_cosine(distance, speeds) for distance in distances], color=GREY)
-    here = abs(query_at - key_at)
+    here = query_at - key_at
     axis.plot(here, _mean_cosine(here, speeds), "o", color=ORANGE)
     axis.set(ylim=(-0.2, 1.05), ylabel="mean cosine", xlabel="distance, tokens")
     figures.headline(
@@ -116,47 +147,48 @@ def _mean_cosine(distance: int, speeds: list[float]) -> float:
     return sum(math.cos(distance * speed) for speed in speeds) / len(speeds)
 
 
-def heads_and_keys(layers: dict[str, tuple[int, int]]):
-    """Which query heads share a key-value head: a panel for each layer, name -> (heads, keys).
+MOST_TOKENS = 40  # of a sentence: more do not fit a picture
 
-    Returns: the matplotlib figure.
+
+@torch.no_grad()
+def look(model, tokenizer, words: str) -> tuple[list[str], torch.Tensor]:
+    """The first tokens of a text, at most `MOST_TOKENS`, and where each of them looks.
+
+    Args: model: a `scratch.gemma.Gemma`.    Returns: tokens; weights, (layers, H, T, T).
     """
-    figures.use_style()
-    figure, axes = plt.subplots(len(layers), figsize=(WIDTH, 1.1 * len(layers)))
-    for axis, (name, (num_heads, num_keys)) in zip(axes, layers.items()):
-        heads = [(head + 0.5) / num_heads for head in range(num_heads)]
-        keys = [(key + 0.5) / num_keys for key in range(num_keys)]
-        for head, x in enumerate(heads):
-            axis.plot([x, keys[head * num_keys // num_heads]], [1, 0], color=GREY, linewidth=1)
-        axis.scatter(heads, [1] * num_heads, 60, color=BLUE, zorder=3, label="query head")
-        axis.scatter(
-            keys, [0] * num_keys, 70, color=ORANGE, marker="s", zorder=3, label="key-value head"
-        )
-        axis.set(xlim=(0, 1), ylim=(-0.5, 1.5))
-        axis.axis("off")
-        axis.set_title(name)
-    found = axes[0].get_legend_handles_labels()
-    figure.legend(*found, loc="outside lower center", ncols=2, fontsize=SMALL)
-    return figure
+    ids = tokenizer(words, return_tensors="pt")["input_ids"][:, :MOST_TOKENS]
+    weights = model(ids, with_attentions=True).attentions
+    return tokenizer.convert_ids_to_tokens(ids[0]), torch.cat(weights)
 
 
-def attention_heads(maps: dict, layer: int = 0, head: int = 0) -> ipywidgets.VBox:
-    """Choose a sentence, a layer and a head, and see where its tokens look.
+def attention_heads(model, tokenizer, words: str, layer: int, head: int) -> ipywidgets.VBox:
+    """A box for your sentence, which goes through the model; see where the tokens of a head look.
 
-    Args:
-        maps: sentence -> (its tokens, the attention weights of each layer, (1, H, T, T)).
-        layer, head: the first view.
+    Args: model: a `scratch.gemma.Gemma`; words, layer, head: the first view.
     """
-    layers, common = next(iter(maps.values()))[1], {"min": 0} | figures.LET_GO
-    wide = {"width": "95%"}
-    sentence = ipywidgets.Dropdown(options=list(maps), description="sentence", layout=wide)
-    which_layer = ipywidgets.IntSlider(layer, max=len(layers) - 1, description="layer", **common)
-    last = layers[0].shape[1] - 1
-    which_head = ipywidgets.IntSlider(head, max=last, description="head", **common)
+    seen = {}
+
+    def now() -> tuple:
+        if box.value not in seen:  # a slider moved: the sentence need not go through again
+            seen.clear()
+            seen[box.value] = look(model, tokenizer, box.value)
+        tokens, weights = seen[box.value]
+        return tokens, weights[which_layer.value, which_head.value]
 
     def draw():
-        tokens, weights = maps[sentence.value]
+        tokens, weights = now()
         title = f"Layer {which_layer.value}, head {which_head.value}"
-        return figures.attention_map(weights[which_layer.value][0, which_head.value], tokens, title)
+        return figures.attention_map(weights, tokens, title)
 
-    return figures.with_controls([sentence, which_layer, which_head], draw)
+    def tell() -> str:
+        tokens, weights = now()
+        most = [f"{tokens[i]} {weights[-1, i]:.0%}" for i in weights[-1].argsort(descending=True)]
+        return f"The last token, {tokens[-1]}, looks at {', '.join(most[:3])}."
+
+    config, common = model.config, {"min": 0} | figures.LET_GO
+    wide = {"width": "95%"}
+    box = ipywidgets.Text(words, description="sentence", layout=wide, **figures.LET_GO)
+    last = config.num_hidden_layers - 1, config.num_attention_heads - 1
+    which_layer = ipywidgets.IntSlider(layer, max=last[0], description="layer", **common)
+    which_head = ipywidgets.IntSlider(head, max=last[1], description="head", **common)
+    return _told([box, which_layer, which_head], draw, tell)
