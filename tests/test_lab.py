@@ -32,13 +32,13 @@ def test_copies_to_work_in_have_no_outputs_and_are_never_overwritten(tmp_path, m
     )
 
 
-def test_jupyterlab_opens_the_repository_at_the_copy_of_01(tmp_path, monkeypatch, capsys):
+def test_jupyterlab_opens_the_repository_at_the_copy_of_00(tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(lab, "call", asked.append)
     monkeypatch.setattr(lab, "WORK", tmp_path / "work")
     lab.lab(tmp_path / "env")
     assert f"--ServerApp.root_dir={ROOT}" in asked[0] and asked[0][-1] == (
-        tmp_path / "work" / "01_nlp_basics.ipynb"
+        tmp_path / "work" / "00_prework.ipynb"
     )
     overrides = tmp_path / "env" / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     assert json.loads(overrides.read_text()) == lab.SETTINGS
