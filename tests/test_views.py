@@ -1,11 +1,13 @@
 """The views answer to their buttons and sliders, agree with transformers, and leave a picture."""
 
 import html
+import itertools
 
 import ipywidgets
 import matplotlib
 import pytest
 import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 matplotlib.use("Agg")
 from gemma_lab import figures, profile

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import ipywidgets
@@ -83,7 +82,7 @@ def plan(
 
 def plan_here(machine: Machine, found: dict[str, Access]) -> list[dict]:
     """`plan` for this kernel, with its settings."""
-    requested = os.getenv("GEMMA_LAB_PROFILE", "").strip(" \"'").lower() or "auto"
+    requested = profile.requested_profile()
     return plan(machine, found, requested, gemma3.is_here(), hardware.is_hosted())
 
 
@@ -122,9 +121,10 @@ def _loads(number: str, world: profile.Profile, where: Machine, found) -> dict[s
         return loads
     if number == "05":
         return {main: fitting(main, "bf16" if main == TINY else "nf4")}
-    return {TINY: "fp32"} | (
-        {GEMMA_2: fitting(GEMMA_2, "bf16")} if number == "06" and is_had(GEMMA_2) else {}
-    )
+    loads = {TINY: "fp32"}
+    if number == "06" and is_had(GEMMA_2) and loading.plan_loading(GEMMA_2, "bf16", where).fits:
+        loads[GEMMA_2] = fitting(GEMMA_2, "bf16")
+    return loads
 
 
 def _as_computed(one: loading.Plan) -> str:
