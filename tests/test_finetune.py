@@ -173,6 +173,7 @@ print(backend.__name__, before, after)
 """
 
 
+@pytest.mark.slow
 def test_real_unsloth_and_plain_peft_start_equal_and_both_learn():
     results = {}
     for backend in ("unsloth", "plain"):

@@ -255,6 +255,7 @@ def test_a_warning_would_be_heard():
     assert said == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_the_kept_texts_tell_a_wrong_tokenizer(real_gemma):
     from tokenizers import Tokenizer, models, normalizers
 

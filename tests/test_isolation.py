@@ -69,6 +69,7 @@ def run_pytest(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_what_a_test_leaves_is_gone_before_the_next(tmp_path):
     assert "1 failed, 1 passed" in run_pytest(tmp_path)  # without the fixture
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)

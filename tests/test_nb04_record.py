@@ -80,6 +80,7 @@ def test_a_random_model_is_quantized_as_from_pretrained_does_it(precision, shape
     assert torch.equal(own, library) and not torch.equal(own, full)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family, precisions", [("gemma", ["bf16"]), ("gemma2", ["nf4"])])
 def test_each_way_to_generate_writes_the_same_tokens(
     family, precisions, shapes, quick, tmp_path, monkeypatch
@@ -98,6 +99,7 @@ def test_each_way_to_generate_writes_the_same_tokens(
     assert (kinds.count("batch"), kinds.count("context"), kinds.count("parts")) == (2, 1, 1)
 
 
+@pytest.mark.slow
 def test_every_precision_of_every_shape_is_loaded_once_and_written(shapes, quick, tmp_path):
     found = started(tmp_path / "record.json")
     nb04_record.ladder(found, shapes, LAPTOP, {"plain": {}})

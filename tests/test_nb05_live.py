@@ -173,6 +173,7 @@ def test_half_trained_without_a_checkpoint_is_refused_in_a_sentence(tmp_path):
         nb05_live.refuse_trained(stopped.model)
 
 
+@pytest.mark.slow
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     """A machine that disconnects may leave one: its trainer_state.json is what comes last."""
     whole, stopped = trainer_in(tmp_path / "whole"), trainer_in(tmp_path / "stopped", Stop(5))

@@ -367,6 +367,7 @@ def first_word(hub, folder: Path, download: bool = True) -> str:
     return printed(source, folder, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1").split("=====\n")[1]
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_unasked(hub, tmp_path):
     hub.asked.clear()
     assert "DOWNLOAD is False" in first_word(hub, tmp_path, download=False) and not hub.asked
@@ -378,6 +379,7 @@ def test_the_public_copy_answers_without_a_token(hub, tmp_path):
     assert "Hub" not in said and any(path.endswith("model.safetensors") for path in hub.asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "gated, faults, says",
     [({MIRROR}, [], "Make a Read token"), (set(), [status(503)], "wait a minute")],

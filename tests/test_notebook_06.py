@@ -189,6 +189,7 @@ def hub(tmp_path_factory):
     server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "is_open", [True, False], ids=["licence accepted", "licence of Gemma 2 not accepted"]
 )

@@ -56,6 +56,7 @@ def _lines(path, rows):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make, note",
     [

@@ -45,6 +45,7 @@ def loaded(name):
     return measures.load(folder_of(name))
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_the_card(name, loaded):
     """What the talk's texts get and the perplexity, in full; the answers, of a sample."""
     (model, tokenizer), card = loaded, on_card(name)
@@ -94,6 +95,7 @@ def test_first_questions_and_short_sums_are_answered(name):
     assert right >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WATCHED)
 def test_the_steps_of_a_watched_model_are_those_of_its_card(name):
     """From noise to sense: every step is surer than the one before, and the last writes words."""

@@ -133,6 +133,7 @@ def test_checkpoints_are_ordered_by_their_step(tmp_path):
     assert nb05_train.last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
+@pytest.mark.slow
 def test_unsloth_trains_the_same(whole, tmp_path):
     """Within rounding of float32, on a CPU; its own kernels are for GPUs."""
     done = finished([*SCRIPT, *STEPS, "--unsloth", "--out", tmp_path])
@@ -141,6 +142,7 @@ def test_unsloth_trains_the_same(whole, tmp_path):
     assert farthest(tmp_path, whole) < 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_of_two_rows_are_one_of_four(whole, tmp_path):
     """A global batch holds the same rows; the first process alone judges and writes."""
     (tmp_path / "two.py").write_text(TWO)
