@@ -35,7 +35,8 @@ except ModuleNotFoundError:
 
     release = f"https://github.com/{REPOSITORY}/archive/refs/tags/v{VERSION}.zip"
     why = "Choose the kernel .venv of the course, or start it with `python3 course.py`."
-    is_hosted = {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"} & {*os.environ}
+    hosts = {"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "KAGGLE_URL_BASE"}
+    is_hosted = hosts & {*os.environ}
     if is_hosted and REPOSITORY.startswith("-"):
         why = "Set REPOSITORY above to this course's GitHub owner/name, and run this cell again."
     elif is_hosted:
@@ -47,8 +48,8 @@ except ModuleNotFoundError:
             why = "GitHub does not answer. On Kaggle, switch Internet on. Then run this cell again."
     try:
         import gemma_lab
-    except ModuleNotFoundError:
-        raise SystemExit(why) from None"""
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{why} ({error}.)") from None"""
 for mark, value in {"<repository>": REPOSITORY, "<version>": gemma_lab.__version__}.items():
     SETUP = SETUP.replace(mark, value)
 TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")

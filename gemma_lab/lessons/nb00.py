@@ -9,7 +9,7 @@ import re
 
 import pandas
 
-from gemma_lab import access, gemma3, profile, tokens
+from gemma_lab import access, gemma3, hardware, profile, tokens
 from gemma_lab.access import Access
 
 HUB = "https://huggingface.co/"
@@ -30,7 +30,9 @@ def the_talks_way():
     except ImportError:
         print("This is not Colab: there is no google.colab. The next cell looks elsewhere.")
     except Exception as error:  # Colab has several, some of no common type
-        print(f"Colab gave no secret ({type(error).__name__}). The next cell says what to do.")
+        why = f"Colab gave no secret ({type(error).__name__})"
+        why = "Kaggle has secrets of its own" if hardware.is_kaggle() else why
+        print(f"{why}. The next cell says what to do.")
     finally:
         os.environ.pop("HF_TOKEN", None)
         os.environ.update({} if before is None else {"HF_TOKEN": before})

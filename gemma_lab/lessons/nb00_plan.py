@@ -162,7 +162,9 @@ def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
     def tell(_=None) -> None:
         answers = GRANTS.get(grant.value, found)
         chosen = here[card.value]
-        rows = plan_on(card.value, answers) if chosen else plan_here(machine, answers)
+        asked = "auto" if grant.value in GRANTS else profile.requested_profile()
+        here_too = (asked, gemma3.is_here(), hardware.is_hosted())
+        rows = plan_on(card.value, answers) if chosen else plan(machine, answers, *here_too)
         table.value = f"{as_html(rows)}<p>To download: {total_gb(rows):.2f} GB of models</p>"
 
     for control in (card, grant):

@@ -115,7 +115,13 @@ class PlainPeft:
     """Unsloth's three calls on transformers and PEFT alone, with Unsloth's argument names."""
 
     @staticmethod
-    def from_pretrained(model_name, max_seq_length=2048, dtype=None, load_in_4bit=True):
+    def from_pretrained(
+        model_name,
+        max_seq_length=2048,
+        dtype=None,
+        load_in_4bit=True,
+        use_exact_model_name=True,  # Unsloth would else take a copy of its own
+    ):
         """(model, tokenizer); doubly quantized nf4 if `load_in_4bit`; `dtype` None: best here."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
