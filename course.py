@@ -43,6 +43,7 @@ REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "cola
 GEMMA, WITHOUT_GEMMA = ROOT / "requirements-gemma.txt", ROOT / ".without-gemma"
 PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
+UNSHOWN = r" *[-+~] \S+==|WARNING: |ERROR: "  # uv's list of packages; what becomes one sentence
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -214,7 +215,7 @@ def stream(command: list[str], again: str = AGAIN, is_quiet: bool = False) -> No
     ) as process:
         for line in process.stdout:
             tail = [*tail[-40:], line.strip()]
-            if not is_quiet and not re.match(r" *[-+~] \S+==", line):  # uv's list of packages
+            if not is_quiet and not re.match(UNSHOWN, line):
                 print("  " + line.rstrip(), flush=True)
     if process.returncode:
         raise CourseError(failures.sentence("\n".join(tail), again))
@@ -282,7 +283,8 @@ def main(words: list[str]) -> int:
     )
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("lab", help="open the course in JupyterLab (the default)")
-    run = commands.add_parser("run", help="execute notebooks")
+    options = "[--profile NAME] [--write | --check] [NOTEBOOK ...]"
+    run = commands.add_parser("run", help="execute notebooks", usage=f"course.py run {options}")
     run.add_argument("names", nargs="*", metavar="NOTEBOOK", help="a number, a name or a path")
     profiles = ["pocket", "laptop", "hub", "mirror"]
     whose = "whose models; by default laptop where Gemma 3 270M is here, else pocket"

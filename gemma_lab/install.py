@@ -72,13 +72,13 @@ def missing_requirements(packages) -> list:
     """Requirements among `packages`, with their companions, that this environment does not meet.
 
     An exact pin is met by any installed version, which is left alone; a floor (`>=`) by itself is
-    met by what satisfies it.    Raises: ValueError, for a name that requirements.txt does not list.
+    met by what satisfies it.    Raises: SetupError, for a name that requirements.txt does not list.
     """
     known = pins()
     unknown = [name for name in packages if name not in known]
     if unknown:
         names = ", ".join(known)
-        raise ValueError(f"setup() knows what requirements.txt lists, not {unknown[0]!r}: {names}")
+        raise SetupError(f"setup() knows what requirements.txt lists, not {unknown[0]!r}: {names}")
     every = [(package, *COMPANIONS.get(package, ())) for package in packages]
     wanted = dict.fromkeys(name for names in every for name in names)
     if "unsloth" in packages or "peft" in packages:

@@ -21,7 +21,7 @@ def setup(*packages: str, ask: bool = False) -> str:
         packages: names from requirements.txt that the notebook needs; missing ones are installed.
         ask: ask for a Hugging Face token when none is found; the input is hidden.
     Raises:
-        ValueError: a package that requirements.txt does not list.
+        SetupError: a package that requirements.txt does not list.
         SetupError: a package is too old; the installation failed, or moved what was loaded.
         ProfileError, AccessError: GEMMA_LAB_PROFILE holds another word; hub, which is refused.
     """
@@ -29,9 +29,9 @@ def setup(*packages: str, ask: bool = False) -> str:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    missing = install.missing_requirements(packages)
     if old := install.too_old(packages):
         raise install.SetupError(old)
-    missing = install.missing_requirements(packages)
     if missing:
         install.install(missing)
     names = dict.fromkeys(("torch", "transformers", *packages))

@@ -115,7 +115,7 @@ def test_torchao_is_upgraded_where_it_is_and_not_brought_where_it_is_not(monkeyp
 
 
 def test_unknown_package_is_named():
-    with pytest.raises(ValueError, match="not 'keras'"):
+    with pytest.raises(install.SetupError, match="not 'keras'"):
         install.missing_requirements(["keras"])
 
 
