@@ -789,7 +789,7 @@ COURSE_PY = [
         "The package index did not answer: check the network, then run the same command again.",
         make=new_clone,
     ),
-    course("no such notebook", f"{COURSE} run 99", "There is no notebook '99'; there are 01_"),
+    course("no such notebook", f"{COURSE} run 99", "There is no notebook '99'; there are 00_"),
     course("a copy elsewhere", f"{COURSE} run work/01.ipynb", "is not in notebooks/"),
     course("no such profile", f"{COURSE} run --profile gpu", "choose from"),
     course("no such command", f"{COURSE} rum", "choose from"),
