@@ -16,7 +16,7 @@ from gemma_lab import access, catalog
 
 WANTED = re.compile(r"model[^/]*\.safetensors|[^/]+\.(json|model|jinja|txt)")  # no other is read
 RECORD = "gemma_lab.json"  # beside the Hub's files: hash -> size and time of what was checked
-MEANWHILE = "Meanwhile, GEMMA_LAB_PROFILE=laptop before the set-up cell gives a smaller model."
+LONG = 10**9  # bytes of a file that takes seconds to check
 
 
 class DownloadError(access.AccessError):
@@ -29,7 +29,7 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
     Says first how many gigabytes are to come. Without the Hub, a copy that is whole is enough.
     Files come one by one, which an interrupt ends at once; without Xet, which can hang.
     Args: out_of_reach: why the Hub cannot be asked; then no request is made.
-    Raises: DownloadError: what happened, what to do, and what goes on meanwhile.
+    Raises: DownloadError: what happened, and what to do.
     Source: the Hub lists a sha256 for files in Git LFS, and Git's sha1 for small ones.
     """
     import httpx
@@ -42,7 +42,8 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
     try:
         if not out_of_reach:
             info = HfApi().model_info(repo_id, timeout=access.LIMIT_S, files_metadata=True)
-            return _complete(repo_id, folder, info)
+            _complete(repo_id, folder, info)
+            return
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None  # without the frames that hold the token
     except (OSError, ValueError, httpx.HTTPError) as error:
@@ -50,7 +51,7 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
     finally:
         utils.logging.set_verbosity(verbosity)
     if info or not _is_whole(folder):
-        raise DownloadError(f"{repo_id} is not here. {why} {MEANWHILE}")
+        raise DownloadError(f"{repo_id} is not here. {why}")
 
 
 def _complete(repo_id: str, folder: Path, info) -> None:
@@ -72,13 +73,18 @@ def _complete(repo_id: str, folder: Path, info) -> None:
     large = {name for name in hashes if name.endswith(".safetensors")}
     for names in (hashes.keys() - large, large):  # a config that is none stops it before gigabytes
         for name in sorted(names):
-            path = here / name
-            path = path if path.exists() else Path(hf_hub_download(repo_id, name))
+            path = Path(hf_hub_download(repo_id, name, revision=info.sha))
             _check(path, hashes[name], folder / RECORD)
-            (folder / ".no_exist" / info.sha / name).unlink(missing_ok=True)  # it would be believed
+            missing = folder / ".no_exist" / info.sha / name
+            if missing.exists():  # it would be believed; and a whole cache may be read-only
+                missing.unlink()
         catalog.read_config(repo_id, here / "config.json")
         if lacking := sorted(_weights(here) - large):
             raise DownloadError(f"The Hub has no {lacking[0]} of it: choose another model.")
+    main = folder / "refs" / "main"  # what `from_pretrained` takes where the Hub cannot be asked
+    if not main.is_file() or main.read_text(encoding="utf-8") != info.sha:
+        main.parent.mkdir(exist_ok=True)
+        main.write_text(info.sha, encoding="utf-8")
 
 
 def _check(path: Path, expected: str, record: Path) -> None:
@@ -93,6 +99,8 @@ def _check(path: Path, expected: str, record: Path) -> None:
     state = [blob.stat().st_size, blob.stat().st_mtime_ns]
     if checked.get(expected) == state:
         return
+    if state[0] > LONG:
+        print(f"Checking {path.name} …", flush=True)
     with blob.open("rb") as file:
         found = git_hash(file.read()) if len(expected) == 40 else sha_fileobj(file).hex()
     if found != expected:
@@ -109,7 +117,11 @@ def _weights(here: Path) -> set[str]:
     index = here / "model.safetensors.index.json"
     if not index.is_file():
         return {"model.safetensors"}
-    return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return set(map(str, weight_map.values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise catalog.ModelError(f"{index.name} cannot be read: choose another model.") from None
 
 
 def _is_whole(folder: Path) -> bool:
@@ -118,7 +130,7 @@ def _is_whole(folder: Path) -> bool:
         here = folder / "snapshots" / (folder / "refs" / "main").read_text(encoding="utf-8")
         catalog.read_config(folder.name, here / "config.json")
         return all((here / name).exists() for name in _weights(here))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return False
 
 
@@ -140,7 +152,7 @@ def _explain(error: BaseException) -> str:
         return access.WEB_PAGE
     elif isinstance(error, httpx.TimeoutException):
         why = "The Hub stopped answering: check the network"
-    elif isinstance(error, httpx.TransportError):
+    elif isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
         why = "The connection broke off: check the network"
     elif isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
         why = f"The disk of {cache} is full: make room"
@@ -149,5 +161,6 @@ def _explain(error: BaseException) -> str:
     elif error.__cause__:
         return _explain(error.__cause__)
     else:  # the client itself, where a file has another length than was announced
-        why = f"The download failed ({str(error).splitlines()[0]:.90}): check the network"
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        why = f"The download failed ({said:.90}): check the network"
     return f"{why}, then run this cell again. Files that are whole are kept."

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from gemma_lab import access, catalog, download, gemma3, hardware, install, loading, tokens
+from gemma_lab import access, catalog, download, gemma3, hardware, install, memory, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
 PROFILES = ("auto", "pocket", "laptop", "hub", "mirror")
 FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
 TERMS = "Gemma Terms of Use"
+MEANWHILE = "Meanwhile, `%env GEMMA_LAB_PROFILE=laptop` and the set-up cell give a smaller model."
 
 
 class ProfileError(catalog.ModelError):
@@ -48,10 +49,12 @@ def choose_profile(
         return Profile("hub", reason, uses_mirror=True)
     if requested == "auto" and machine.device != "cuda":
         return Profile(second, f"There is no NVIDIA GPU to use. {why}")
-    if requested == "auto":  # the whole card: what a kernel holds on it now, it can free
-        plan = loading.plan_loading(FIRST_MODEL, "nf4", replace(machine, measured_free_gib=None))
-        if not plan.fits:
-            return Profile(second, f"{plan.sentence} {why}")
+    if requested == "auto":  # by its weights: a plan would import transformers, before Unsloth
+        needed = memory.weight_bytes(catalog.CATALOG[FIRST_MODEL], "nf4") / hardware.GIB
+        needed += memory.WORKING_GIB
+        if machine.gpu_gib < needed:
+            has = f"{machine.gpu_name} has {machine.gpu_gib:.1f}"
+            return Profile(second, f"{FIRST_MODEL} in 4 bits needs {needed:.1f} GiB; {has}. {why}")
     if found.status == "ok":
         return Profile("hub", "The Hub grants access to Google's checkpoints.")
     if requested == "auto":
@@ -135,8 +138,8 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         AccessError: hub profile, and the Hub refuses, or (DownloadError) it does not arrive whole.
         ModelError: a folder that holds no checkpoint.
     """
-    if Path(hub_id).is_dir():  # transformers prefers it to a repository of that name, too
-        catalog.read_config(f"The folder {hub_id}", Path(hub_id, "config.json"))
+    if hub_id and Path(hub_id).is_dir():  # transformers prefers it to a repository, too
+        catalog.read_config(f"{hub_id} (a folder here)", Path(hub_id, "config.json"))
         print(f"{Path(hub_id).name}, a folder on this machine.")
         return str(hub_id)
     if profile not in (None, "pocket", "laptop", "hub"):
@@ -147,7 +150,12 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
         return _real_gemma(info, now)
     if now.name != "hub":
         return _stand_in(hub_id, info, now)
-    return _from_hub((now.uses_mirror and info and info.mirror) or hub_id, info, now)
+    try:
+        return _from_hub((now.uses_mirror and info and info.mirror) or hub_id, info, now)
+    except download.DownloadError as error:
+        if profile or hub_id != FIRST_MODEL:
+            raise
+        raise download.DownloadError(f"{error} {MEANWHILE}") from None
 
 
 def _from_hub(asked: str, info, now: Profile) -> str:
@@ -182,7 +190,7 @@ def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
         try:
             return _from_hub(asked, info, now)
         except access.AccessError as error:
-            why = f"{error} {gemma3.MISSING}".replace(f" {download.MEANWHILE}", "")
+            why = f"{error} {gemma3.MISSING}"
     try:
         if is_here:
             folder = gemma3.convert()

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import types
+from errno import ECONNRESET, EROFS, ETIMEDOUT
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def hub(hub, models, no_tokens, tmp_path, monkeypatch):
     return hub
 
 
+BAD_INDEXES = ["{", "{}", "[]", "null", '{"weight_map": []}', '{"weight_map": {"a": 7}}']
+
+
 def own_repository(hub, tmp_path, monkeypatch, **files):
     """A public repository "me/mine" on another root, with these files."""
     folder = tmp_path / "own" / "me" / "mine"
@@ -91,7 +95,6 @@ def refused(repo=COPY, **arguments) -> str:
     assert error._render_traceback_() == [f"DownloadError: {error}"] and "\n" not in str(error)
     assert error.__cause__ is None and (error.__context__ is None or error.__suppress_context__)
     assert str(error).startswith(f"{repo} is not here. ") and GOOD not in str(error)
-    assert str(error).endswith(download.MEANWHILE)
     return str(error)
 
 
@@ -173,6 +176,33 @@ def test_a_cut_or_a_stall_once_is_mended_by_the_client_in_silence(hub, capfd):
     hub.faults = [stand_in.first(1, stand_in.while_downloading(stand_in.silent))]
     download.fetch(REPO)
     assert len(hub.ranges) == 1 and capfd.readouterr().err == ""
+
+
+def test_a_file_that_takes_seconds_to_check_is_named(hub, monkeypatch, capsys):
+    size = (hub.root / COPY / "model.safetensors").stat().st_size
+    monkeypatch.setattr(download, "LONG", size - 1)
+    download.fetch(COPY)
+    assert capsys.readouterr().out.splitlines()[1:] == ["Checking model.safetensors …"]
+
+
+def moved(handler, path):
+    """The repository's newest version is another one by now, without the files of the old."""
+    is_meant = "/resolve/main/" in path
+    if is_meant:
+        handler.refuse(404, "Entry not found", "EntryNotFound")
+    return is_meant
+
+
+def test_all_files_are_of_the_version_that_was_listed(hub, monkeypatch):
+    hub.faults = [moved]
+    download.fetch(COPY)
+    main = cached(hub) / "refs" / "main"
+    for older in ("f" * 40, None):  # the version that is here whole is the one that loads
+        main.unlink() if older is None else main.write_text(older)
+        download.fetch(COPY)
+        assert main.read_text() == stand_in.COMMIT
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert AutoModelForCausalLM.from_pretrained(COPY, cache_dir=hub.cache)
 
 
 def test_xet_is_left_to_who_asks_for_it(hub, monkeypatch):
@@ -269,16 +299,24 @@ def test_half_a_copy_is_not(hub, lost):
     path.unlink() if path.exists() else shutil.rmtree(cached(hub, REPO) / "refs")
     hub.forget()
     why = "HF_HUB_OFFLINE is set: unset it."
-    assert f"is not here. {why} Meanwhile" in refused(REPO, out_of_reach=why)
+    assert refused(REPO, out_of_reach=why) == f"{REPO} is not here. {why}"
     assert hub.asked == []
 
 
 def test_an_index_that_is_none_is_half_a_copy(hub):
     download.fetch(REPO)
     index = (snapshot(hub, REPO) / "model.safetensors.index.json").resolve()
-    for text in ("{", "{}"):
+    for text in BAD_INDEXES:
         index.write_text(text)
         refused(REPO, out_of_reach="There is no network.")
+
+
+@pytest.mark.parametrize("index", BAD_INDEXES)
+def test_an_index_of_the_hub_that_is_none_is_named(hub, tmp_path, monkeypatch, index):
+    files = {"config": '{"model_type": "gemma"}', "model.safetensors.index": index}
+    own_repository(hub, tmp_path, monkeypatch, **files)
+    words = "The Hub has no 7 of it" if "7" in index else "model.safetensors.index.json cannot be"
+    assert words in refused("me/mine")
 
 
 def test_a_disk_without_room_is_named_before_any_download(hub, monkeypatch, capsys):
@@ -314,9 +352,34 @@ def test_a_cache_that_cannot_be_written(hub, monkeypatch):
 def test_a_whole_cache_may_be_read_only(hub, monkeypatch):
     download.fetch(COPY)
     (cached(hub) / RECORD).unlink()
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+
+    def refuse(path, *arguments, **options):  # a file that is not there, too
+        raise OSError(EROFS, os.strerror(EROFS), str(path))
+
+    for name in ("unlink", "write_text", "mkdir"):  # root may write everywhere
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    hub.forget()
     download.fetch(COPY)
-    assert not (cached(hub) / RECORD).exists()
+    assert not (cached(hub) / RECORD).exists() and hub.asked == [f"/api/models/{COPY}"]
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (ConnectionResetError(ECONNRESET, "Connection reset by peer"), "The connection broke off"),
+        (TimeoutError(ETIMEDOUT, "Connection timed out"), "The connection broke off"),
+        (OSError(EROFS, "Read-only file system"), "cannot be written to (Read-only file system)"),
+        (OSError(), "The download failed (OSError): check the network"),
+        (ValueError("first\nsecond"), "The download failed (first): check the network"),
+    ],
+)
+def test_an_error_of_the_system_is_named_for_what_it_is(hub, monkeypatch, error, words):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    assert words in refused()
 
 
 @pytest.mark.parametrize(
@@ -343,7 +406,7 @@ def test_a_repository_that_is_no_checkpoint_costs_no_gigabytes(
 
 
 def test_an_interrupt_passes_and_shows_no_token(hub):
-    def interrupted(handler, path):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     import huggingface_hub
@@ -362,8 +425,13 @@ def test_an_interrupt_passes_and_shows_no_token(hub):
 def test_checkpoint_downloads_before_it_names_a_model(hub, monkeypatch, capsys):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "hub")
     hub.faults = [stand_in.wrong_bytes]
-    with pytest.raises(PermissionError, match="had other bytes"):  # what the notebooks go on after
+    with pytest.raises(PermissionError, match="had other bytes") as caught:  # notebooks go on
         profile.checkpoint(REPO)
+    assert str(caught.value).endswith(f" anew. {profile.MEANWHILE}")
+    with pytest.raises(PermissionError, match="to download it anew.$"):  # no world is chosen anew
+        profile.checkpoint(REPO, profile="hub")
+    with pytest.raises(PermissionError, match="to download it anew.$"):  # nothing smaller for it
+        profile.checkpoint(COPY)
     hub.faults = []
     assert profile.checkpoint(REPO) == REPO
     assert "from the Hugging Face Hub" in capsys.readouterr().out.splitlines()[-1]
@@ -379,9 +447,13 @@ def test_checkpoint_downloads_before_it_names_a_model(hub, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "name, content, words",
     [
-        ("README.md", "", "The folder google/gemma-2b-it holds no config.json"),
-        ("config.json", "{", "The config of The folder"),
-        ("adapter_config.json", "{}", "is a LoRA adapter: load the model that it was trained on"),
+        ("README.md", "", r"^google/gemma-2b-it \(a folder here\) holds no config.json"),
+        ("config.json", "{", r"^The config of google/gemma-2b-it \(a folder here\) cannot"),
+        (
+            "adapter_config.json",
+            "{}",
+            r"\(a folder here\) is a LoRA adapter: load the model that it was trained on",
+        ),
     ],
 )
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path, monkeypatch, name, content, words):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_stand_in import Hub, cut, first
-from machines import LAPTOP, MAC
+from machines import CARD_2_GB, LAPTOP, MAC
 from models import TINY
 from notebook_cells import ROOT, printed
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
@@ -45,6 +45,25 @@ def test_profile(requested, machine, access, with_270m, without):
         assert chosen.name == name and chosen.reason
     if with_270m != without:
         assert "--with-gemma" in chosen.reason
+
+
+BEFORE_UNSLOTH = """
+import sys
+from gemma_lab import access, hardware, profile
+found = access.Access("ok", "")
+print(profile.choose_profile("auto", hardware.T4, found).name)
+print([name for name in ("transformers", "peft", "trl") if name in sys.modules])
+"""
+
+
+def test_a_profile_is_chosen_on_a_card_before_transformers_is_imported(tmp_path):
+    """In 05, set-up comes before Unsloth, which has to be imported first."""
+    assert printed(BEFORE_UNSLOTH, tmp_path) == "hub\n[]\n"
+
+
+def test_a_card_that_is_too_small_is_named_with_what_is_needed():
+    reason = profile.choose_profile("auto", CARD_2_GB, OK).reason
+    assert "google/gemma-2b-it in 4 bits needs 2.9 GiB; NVIDIA GeForce MX450 has 1.9" in reason
 
 
 def test_profile_says_what_to_do():
@@ -187,6 +206,12 @@ def test_the_first_answer_of_the_readme_is_a_real_gemma_s(real_gemma, tmp_path):
 def test_a_misspelt_profile_is_named():
     with pytest.raises(ValueError, match="pokcet"):
         profile.checkpoint("google/gemma-2b-it", profile="pokcet")
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_no_name_is_no_folder(name):
+    with pytest.raises(profile.ProfileError, match="No pocket model stands in for"):
+        profile.checkpoint(name, profile="pocket")
 
 
 def test_a_folder_of_your_own_is_taken_as_it_is(tmp_path, capsys):
