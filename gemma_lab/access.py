@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from gemma_lab import tokens
+from gemma_lab import failures, tokens
 
 WEB_PAGE = "A web page answers instead of the Hub: log in to this network, then try again."
 CERTIFICATE = "This network has its own certificate: restart with SSL_CERT_FILE set to its file."
@@ -19,11 +19,8 @@ ANSWERS = {
 }
 
 
-class AccessError(PermissionError):
-    """The Hub refuses; the message says what to do. Jupyter shows it without a traceback."""
-
-    def _render_traceback_(self):
-        return [f"{type(self).__name__}: {self}"]
+class AccessError(failures.OneLine, PermissionError):
+    """The Hub refuses; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ def check_access(repo_id: str, token: tokens.Token | None = None) -> Access:
     Source: huggingface_hub's `auth_check`. 403 is a licence not accepted or a token without access
     to gated repositories; 401 a missing or wrong token or, unless GatedRepo, an unknown name.
     """
+    repo_id = repo_id.encode(errors="replace").decode()  # half an emoji has no place in an address
     if token is None:
         tokens.mute()
     elif fault := token.fault():

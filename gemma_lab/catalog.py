@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gemma_lab import access, tokens
+from gemma_lab import access, failures, tokens
 
 DATA = Path(__file__).with_name("data")
 # Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim.
@@ -23,10 +23,8 @@ UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
 AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor...; the first there is
 
 
-class ModelError(ValueError):
-    """No such model, or none that can be read; Jupyter shows the message without traceback."""
-
-    _render_traceback_ = access.AccessError._render_traceback_
+class ModelError(failures.OneLine, ValueError):
+    """No such model, or none that can be read."""
 
 
 @dataclass(frozen=True)

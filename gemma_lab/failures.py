@@ -1,6 +1,14 @@
-"""One sentence on why an installation failed. Standard library only: course.py reads it first."""
+"""Failures in one line. Standard library only: course.py reads it first."""
 
 from __future__ import annotations
+
+
+class OneLine(Exception):
+    """An error of which Jupyter shows the message alone, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
 
 DISK_FULL = "The disk is full"
 SIZE = "4 GB of disk, or 7 GB where PyTorch comes with CUDA"

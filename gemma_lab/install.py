@@ -36,11 +36,8 @@ WATCHED = (
 )
 
 
-class SetupError(RuntimeError):
-    """A set-up step failed; the message says what to do. Jupyter shows it without a traceback."""
-
-    def _render_traceback_(self):
-        return [f"{type(self).__name__}: {self}"]
+class SetupError(failures.OneLine, RuntimeError):
+    """A set-up step failed; the message says what to do."""
 
 
 def pins(extra: str = "course") -> dict:
@@ -100,9 +97,11 @@ def too_old(packages) -> str:
         floor, now = parts.get(">=") or parts.get("=="), version(name)
         if now and floor and Version(now) < Version(floor):
             old[name] = f"{name} {now} is older than the course ({floor})"
+    if not old:
+        return ""
     new = " ".join(f'"{known[name]}"' for name in old)
     how = f"run `%pip install -U {new}`, restart the kernel, then run this cell again."
-    return f"{', '.join(old.values())}: {how}" if old else ""
+    return f"{', '.join(old.values())}: {how}"
 
 
 def install(requirements, run=subprocess.run) -> None:

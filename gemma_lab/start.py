@@ -21,8 +21,8 @@ def setup(*packages: str, ask: bool = False) -> str:
         packages: names from requirements.txt that the notebook needs; missing ones are installed.
         ask: ask for a Hugging Face token when none is found; the input is hidden.
     Raises:
-        SetupError: a package that requirements.txt does not list.
-        SetupError: a package is too old; the installation failed, or moved what was loaded.
+        SetupError: a package is too old, or requirements.txt does not list it; the installation
+            failed, or moved what was loaded.
         ProfileError, AccessError: GEMMA_LAB_PROFILE holds another word; hub, which is refused.
     """
     # Read once, by torch's threads: how long each waits awake. Longer costs a busy machine half.

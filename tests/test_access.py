@@ -50,6 +50,12 @@ def test_a_name_is_a_name_and_no_part_of_an_address(hub):
     assert access.check_access(f"{REPO}/auth-check?", token(GOOD)).status == "not-found"
 
 
+def test_half_an_emoji_in_a_name_is_a_name_that_there_is_not(hub):
+    found = access.check_access("a/\ud83d", token(GOOD))
+    assert found.status == "not-found" and "There is no a/? on the Hub" in found.advice
+    assert hub.asked[0] == "/api/models/a/?/auth-check"
+
+
 @pytest.mark.parametrize(
     "fault, advice",
     [

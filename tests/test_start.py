@@ -34,6 +34,12 @@ def test_setup_stops_before_it_installs_beside_last_years_transformers(monkeypat
     assert capsys.readouterr().out == ""
 
 
+def test_a_package_that_the_course_does_not_know_is_one_line(capsys):
+    with pytest.raises(install.SetupError, match="lists, not 'nonsense': ") as error:
+        start.setup("nonsense")
+    assert len(error.value._render_traceback_()) == 1 and capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("raw", ["pocket ", "Pocket", '"POCKET"'])
 def test_the_profile_is_read_as_it_was_meant(monkeypatch, raw):
     monkeypatch.setenv("GEMMA_LAB_PROFILE", raw)
