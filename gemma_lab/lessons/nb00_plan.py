@@ -14,7 +14,6 @@ from gemma_lab.lessons.nb00 import GEMMA_2, SEVEN, TWO, USED_IN, as_html
 TINY = gemma3.HUB_ID
 NOTEBOOKS = ("01", "02", "03", "04", "05", "06")
 CODELABS = ("04", "05")  # Colab opens these on a T4, and the others without a GPU
-PACKAGE_GB = 0.266  # Gemma 3 270M from the package index: `gemma3.COST`
 COLAB = Machine("Linux", True, 2, 12.7, "cpu")
 CARDS = {
     "Colab": COLAB,
@@ -136,7 +135,7 @@ def _as_computed(one: loading.Plan) -> str:
 def _download_gb(hub_id: str, world: str) -> float:
     """GB of a model's files: in hub 16 bits a weight; pocket models come with the course."""
     whole = memory.weight_bytes(catalog.find(hub_id), "bf16") / 1e9
-    return {"pocket": 0.0, "laptop": PACKAGE_GB}.get(world, whole)
+    return {"pocket": 0.0, "laptop": gemma3.PACKAGE_GB}.get(world, whole)
 
 
 def _licences(number: str, where: Machine, found: dict[str, Access]) -> str:
