@@ -23,10 +23,11 @@ class DownloadError(access.AccessError):
     """A checkpoint cannot be had whole. What goes on without a refused one goes on here, too."""
 
 
-def fetch(repo_id: str, out_of_reach: str = "") -> None:
-    """Leaves `repo_id` in the Hub's cache, each file checked once, for `from_pretrained` to find.
+def fetch(repo_id: str, out_of_reach: str = "") -> str:
+    """What `from_pretrained` takes for `repo_id`, whole in the Hub's cache, each file checked once.
 
-    Says first how many gigabytes are to come. Without the Hub, a copy that is whole is enough.
+    That is the id; without the Hub, its folder there, for which the client asks nobody.
+    Says first how many gigabytes are to come.
     Files come one by one, which an interrupt ends at once; without Xet, which can hang.
     Args: out_of_reach: why the Hub cannot be asked; then no request is made.
     Raises: DownloadError: what happened, and what to do.
@@ -43,15 +44,16 @@ def fetch(repo_id: str, out_of_reach: str = "") -> None:
         if not out_of_reach:
             info = HfApi().model_info(repo_id, timeout=access.LIMIT_S, files_metadata=True)
             _complete(repo_id, folder, info)
-            return
+            return repo_id
     except KeyboardInterrupt:
         raise KeyboardInterrupt from None  # without the frames that hold the token
     except (OSError, ValueError, httpx.HTTPError) as error:
         why = _explain(error)
     finally:
         utils.logging.set_verbosity(verbosity)
-    if info or not _is_whole(folder):
+    if info or not (here := _whole(folder)):
         raise DownloadError(f"{repo_id} is not here. {why}")
+    return str(here)
 
 
 def _complete(repo_id: str, folder: Path, info) -> None:
@@ -124,14 +126,14 @@ def _weights(here: Path) -> set[str]:
         raise catalog.ModelError(f"{index.name} cannot be read: choose another model.") from None
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether the version that `from_pretrained` takes has a config and all its weights here."""
+def _whole(folder: Path) -> Path | None:
+    """The version that `from_pretrained` takes, if its config and all its weights are here."""
     try:
         here = folder / "snapshots" / (folder / "refs" / "main").read_text(encoding="utf-8")
         catalog.read_config(folder.name, here / "config.json")
-        return all((here / name).exists() for name in _weights(here))
+        return here if all((here / name).exists() for name in _weights(here)) else None
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def _explain(error: BaseException) -> str:

@@ -159,18 +159,18 @@ def checkpoint(hub_id: str, profile: str | None = None) -> str:
 
 
 def _from_hub(asked: str, info, now: Profile) -> str:
-    """The repository `asked`, once it is whole in the Hub's cache; prints whose it is."""
+    """What to load for the repository `asked`, whole in the Hub's cache; prints whose it is."""
     is_copy = info is not None and info.mirror == asked
     found = _access(asked, is_public=is_copy)
     if found.status not in ("ok", "no-network"):
         raise access.AccessError(found.advice)
-    download.fetch(asked, out_of_reach="" if found.status == "ok" else found.advice)
+    path = download.fetch(asked, out_of_reach="" if found.status == "ok" else found.advice)
     original = f", a public copy of {info.hub_id} under the same {TERMS}" if is_copy else ""
     if info and info.hub_id == gemma3.HUB_ID:
         original += "" if is_copy else f", under {gemma3.TERMS}"
     reason = now.reason if found.status == "ok" else found.advice
     print(f"{asked} from the Hugging Face Hub{original}. {reason}")
-    return asked
+    return path
 
 
 def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:

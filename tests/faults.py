@@ -422,7 +422,7 @@ DOWNLOADS = [
     download(
         "a shard is missing",
         "The Hub has no model-00002-of-00002.safetensors",
-        MEANWHILE,
+        "choose another model",
         cell=LOAD.format(SHARDED),
         hub=missing("model-00002-of-00002.safetensors"),
     ),
@@ -812,8 +812,6 @@ GROUPS = [
 ]
 ROWS = {row.name: row for rows in GROUPS for row in rows}
 assert len(ROWS) == sum(map(len, GROUPS)), "two rows have one name"
-
-NOT_GOOD = {"download: nobody there, a whole cache"}
 
 # An interrupt, and mistakes that are not the course's, may have a traceback, with all variables.
 OWN_MISTAKES = {

@@ -18,7 +18,13 @@ import torch
 from hub_stand_in import COPY, GOOD, REPO
 from huggingface_hub import HfApi, constants, file_download
 from models import SMALL_IT, TINY
-from transformers import AutoModelForCausalLM, GemmaConfig, GemmaForCausalLM, LlamaConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GemmaConfig,
+    GemmaForCausalLM,
+    LlamaConfig,
+)
 
 from gemma_lab import access, download, profile
 
@@ -282,13 +288,14 @@ def test_a_file_host_that_is_gone_after_the_set_up(hub):
 
 
 def test_a_whole_copy_is_enough_when_the_hub_is_not_there(hub, capsys):
-    download.fetch(COPY)
+    assert download.fetch(COPY) == COPY
     capsys.readouterr()
     for fault in (stand_in.silent, stand_in.portal, stand_in.status(503)):
         hub.faults = [fault]
-        download.fetch(COPY)
+        assert download.fetch(COPY) == str(snapshot(hub, COPY))
     hub.forget()
-    download.fetch(COPY, out_of_reach="There is no network.")
+    here = download.fetch(COPY, out_of_reach="There is no network.")
+    assert AutoConfig.from_pretrained(here).model_type
     assert hub.asked == [] and capsys.readouterr().out == ""
 
 

@@ -217,12 +217,7 @@ def wrong(fault: faults.Fault, shown: str, folder: Path, hub: Hub) -> list[str]:
     return found + [f"a token in {name}" for name in kept]
 
 
-def rows() -> list:
-    mark = pytest.mark.xfail(strict=True, reason="the client asks twelve times, in 20 lines")
-    return [pytest.param(row, marks=[mark] * (row in faults.NOT_GOOD)) for row in faults.ROWS]
-
-
-@pytest.mark.parametrize("name", rows())
+@pytest.mark.parametrize("name", faults.ROWS)
 def test_a_fault_is_one_sentence(name, screen, hub, tmp_path, good):
     fault = faults.ROWS[name]
     shown = screen(fault, tmp_path)
