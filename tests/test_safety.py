@@ -1,13 +1,14 @@
 """No secret stands in any file, and nothing that is loaded can run code."""
 
 import ast
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tools import ROOT, find_notebooks, signatures
+from tools import ROOT, contract, find_notebooks, signatures
 
 SECRETS = {
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
@@ -33,9 +34,11 @@ UNSAFE = {
     "pandas.read_pickle",
 }
 UNSAFE |= {"runpy.run_path", "builtins.eval", "builtins.exec"}
+UNSAFE |= {"get_ipython().system", "get_ipython().getoutput"}
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 OPTIONS = {"trust_remote_code": True, "shell": True, "allow_pickle": True, "weights_only": False}
 OPTIONS |= {"use_safetensors": False, "safe_serialization": False, "verify": False}
+SHELL = re.compile(r"^ *(?:[\w, ]+ = )?(?:!|%%?(?:bash|sh|script|sx|system)\b).*$", re.MULTILINE)
 
 
 def tracked() -> list[Path]:
@@ -119,6 +122,23 @@ def test_nothing_that_is_loaded_can_run_code(path):
     assert unsafe_in(signatures.code_of(path)) == []
 
 
+@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
+def test_the_one_shell_of_a_notebook_is_the_pip_of_its_first_cell(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    (line,) = SHELL.findall("\n".join(code))
+    assert line.startswith("        said = !pip install ") and line in contract.SETUP
+
+
+@pytest.mark.parametrize("line", ["!ls", "  found = !ls", "%%bash", "%sx ls", "a, b = %system ls"])
+def test_a_shell_is_found(line):
+    assert SHELL.findall(f"x = 1\n{line}\n") == [line]
+
+
+def test_no_shell_is_found_in_python():
+    assert SHELL.findall("a = b != c\nprint('!')\n%matplotlib inline\nx = y % system") == []
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -135,6 +155,7 @@ def test_nothing_that_is_loaded_can_run_code(path):
         "import subprocess\nsubprocess.run('ls', shell=True)",
         "import numpy\nnumpy.load('a.npy', allow_pickle=True)",
         "import os\nos.system('ls')",
+        "get_ipython().system('ls')",
     ],
 )
 def test_an_unsafe_load_is_found(code):

@@ -29,6 +29,10 @@ def test_every_call_of_somebody_elses_code_takes_its_arguments(path):
         ("import datasets\ndatasets.Dataset.from_list([]).shuffle(seeds=1)", "seeds"),
         ("import matplotlib.pyplot as plt\nplt.subplots(figsise=(1, 2))", "figsise"),
         ("import torch\ndef f(some):\n    torch.zeros(3, **some)", "UNPACKED"),
+        ("tokenizer.decode(ids, skip_special_tokenz=True)", "skip_special_tokenz"),
+        ("tokenizer.encode('a', add_specials=False)", "add_specials"),
+        ("trainer.train(resume=1)", "resume"),
+        ("table.style.format(precisionn=2)", "precisionn"),
         ("import bitsandbytes\nbitsandbytes.functional.quantize_4bit(1, kind='nf4')", "kind"),
     ],
 )

