@@ -513,7 +513,7 @@ def stored(tmp_path, monkeypatch):
     monkeypatch.setattr(tools.clean, "ROOT", tmp_path)
     monkeypatch.setattr(course, "set_up", None)
     for name in ("cache/gemma_lab_models/gemma-3-270m", *tools.clean.MADE, *tools.clean.YOURS):
-        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / name / "file").write_bytes(b"x" * 2_000_000)
     return tmp_path
 
@@ -550,6 +550,13 @@ def test_clean_keeps_the_environment_that_runs_it(stored, monkeypatch, capsys):
     course.main(["clean", "--yes"])
     assert (stored / ".venv").exists() and not (stored / "build").exists()
     assert "use your system's python3." in capsys.readouterr().out
+
+
+def test_clean_takes_a_link_away_and_leaves_what_it_leads_to(stored):
+    (stored / ".venv").rename(stored / "elsewhere")
+    (stored / ".venv").symlink_to(stored / "elsewhere")
+    assert course.main(["clean", "--yes"]) == 0
+    assert not (stored / ".venv").is_symlink() and (stored / "elsewhere" / "file").exists()
 
 
 def test_what_is_in_use_is_not_deleted_and_says_so(stored, monkeypatch):

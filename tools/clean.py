@@ -14,6 +14,7 @@ from gemma_lab import gemma3
 from tools import ROOT, CourseError
 
 MADE = (".venv", ".venv-colab", "build", "unsloth_compiled_cache")  # the course makes them anew
+MADE += ("work/unsloth_compiled_cache", "notebooks/unsloth_compiled_cache")
 YOURS = ("work", "outputs", "notebooks/outputs", "pocket/work")  # notebooks, adapters, training
 SHARED = "Other projects use the caches of uv, pip and Hugging Face too: README.md says where."
 
@@ -52,7 +53,12 @@ def clean(is_sure: bool = False) -> None:
             print(f"{path.name} stays, as its own Python runs this: use your system's python3.")
             continue
         try:
-            gemma3.remove() if path == copies else shutil.rmtree(path)
+            if path == copies:
+                gemma3.remove()
+            elif path.is_symlink():  # what it leads to stays
+                path.unlink()
+            else:
+                shutil.rmtree(path)
         except OSError as error:
             again = "Close the notebooks that use it, then run the same command again."
             raise CourseError(f"{error}. {again}") from None
