@@ -61,9 +61,9 @@ def _ask_hub(path: str, token: tokens.Token | None) -> tuple[int, str]:
 
     if constants.is_offline_mode():
         return 0, "HF_HUB_OFFLINE is set: unset it, and restart, to use models from the Hub."
-    url = f"{constants.ENDPOINT}/api/{quote(path)}"
     limit = httpx.Timeout(LIMIT_S, connect=LIMIT_S / 2)  # it may have several addresses
     try:
+        url = f"{constants.ENDPOINT}/api/{quote(path)}"
         headers = utils.build_hf_headers(token=token.value if token else False)
         answer = get_session().get(url, headers=headers, timeout=limit)
     except (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError) as error:

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import types
@@ -424,6 +426,71 @@ def test_an_interrupt_passes_and_shows_no_token(hub):
     frames = [entry.frame.f_locals for entry in caught.traceback]
     assert caught.value.__suppress_context__ and GOOD not in str(frames[1:])
     download.fetch(COPY)
+
+
+# ---------------------------------------------------------------- processes of their own, one cache
+
+FETCH = f"""
+import traceback
+from gemma_lab import download
+try:
+    download.fetch({COPY!r})
+except KeyboardInterrupt as error:
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    print("".join(shown.format()))
+"""
+
+
+def started(hub) -> subprocess.Popen:
+    """A process that runs FETCH with the real client's own settings."""
+    settings = {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(hub.cache), "HF_HUB_OFFLINE": "0"}
+    here = {"PYTHONPATH": str(Path(download.__file__).parent.parent), "HF_TOKEN": GOOD}
+    environment = {**os.environ, **settings, **here}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", FETCH], env=environment, **pipes)
+
+
+def test_two_processes_fill_one_cache(hub):
+    """Both ask what there is before either downloads; each file comes once, and all are right."""
+    both_are_there = threading.Barrier(2)
+
+    def together(handler, path):
+        if path.startswith("/api/models/"):
+            both_are_there.wait(60)
+        return False
+
+    hub.faults = [together]
+    processes = [started(hub), started(hub)]
+    ends = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert all(out.count("to download") == 1 for out, _ in ends)
+    assert hub.fetched.count(f"/{COPY}/model.safetensors") == 1
+    hub.faults = []
+    result = HfApi().verify_repo_checksums(COPY, cache_dir=hub.cache)
+    assert result.checked_count >= 6 and not result.mismatches
+
+
+def test_ctrl_c_in_the_middle_of_a_file_leaves_no_half_one(hub):
+    halfway = threading.Event()
+
+    def stalls(handler, path):
+        is_meant = stand_in.cut(handler, path)
+        if is_meant:
+            halfway.set()
+            stand_in.silent(handler, path)
+        return is_meant
+
+    hub.faults = [stalls]
+    process = started(hub)
+    assert halfway.wait(60)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=8)  # the client alone would wait for ten seconds
+    assert "KeyboardInterrupt" in out and GOOD not in out and out.count("File ") == 2
+    assert (snapshot(hub) / "config.json").exists()
+    assert not (snapshot(hub) / "model.safetensors").exists()
+    hub.faults = []
+    download.fetch(COPY)
+    assert AutoModelForCausalLM.from_pretrained(COPY, cache_dir=hub.cache)
 
 
 # --------------------------------------------------------------------------------------- checkpoint

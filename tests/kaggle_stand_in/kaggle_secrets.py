@@ -1,7 +1,7 @@
 """A stand-in for Kaggle's `kaggle_secrets`: its client, and the three ways in which that fails.
 
-Names and messages as in Kaggle/docker-python, patches/kaggle_secrets.py, at 78aaa43. Secrets come from
-the variable KAGGLE_SECRETS, a JSON object; without it, the session has no secrets. The word
+Names and messages as in Kaggle/docker-python, patches/kaggle_secrets.py, at 78aaa43. Secrets come
+from the variable KAGGLE_SECRETS, a JSON object; without it, the session has no secrets. The word
 "offline" as a value is a notebook without Internet.
 """
 
