@@ -25,8 +25,11 @@ import tools
 from gemma_lab import access, bench, catalog, loading, memory, profile, tokens
 from gemma_lab.lessons import (
     nb01,
+    nb01_game,
+    nb01_views,
     nb02,
     nb03,
+    nb03_diagrams,
     nb04,
     nb04_ask,
     nb04_bos,
@@ -236,20 +239,26 @@ TABLE = {
         lambda x: memory.parts(TWO_B, *x),
     ),
     "memory.weight_bytes": (TEXT, lambda x: memory.weight_bytes(TWO_B, x)),
-    "nb01.next_word": (
-        st.tuples(st.floats(0, 3), st.integers(0, 10), st.floats(0.05, 1)),
-        lambda x: slid(nb01.next_word({"a": 0.7, "<b>": 0.3, "": 0.0}), x),
+    "nb01_game.split": (TEXT, nb01_game.split),
+    "nb01_views.next_word": (
+        st.tuples(TYPED, st.floats(0, 3), st.integers(0, 10), st.floats(0.05, 1)),
+        lambda x: slid(nb01_views.next_word(*model(), "a"), x),
     ),
-    "nb01.reshape": (
+    "nb01_views.reshape": (
         st.tuples(
-            st.dictionaries(TEXT, st.floats(1e-30, 1), min_size=1),
+            st.lists(st.floats(-99, 99), min_size=1).map(torch.tensor),
             st.floats(),
-            st.integers(),
-            st.floats(),
+            st.integers(0, 9),
+            st.floats(0, 1),
         ),
-        lambda x: nb01.reshape(*x),
+        lambda x: nb01_views.reshape(*x),
     ),
-    "nb01.word_order": (TEXT, lambda x: typed(nb01.word_order(["a"], {"a": -1.0}, {"a": x}), x)),
+    "nb01_views.word_order": (TYPED, lambda x: typed(nb01_views.word_order(*model(), "a"), x)),
+    "nb03.rope_wheels": (
+        st.tuples(SMALL, SMALL, st.lists(st.floats(0, 1), min_size=1, max_size=3)),
+        lambda x: nb03.rope_wheels(*x),
+    ),
+    "nb03_diagrams.the_map": (TEXT, nb03_diagrams.the_map),
     "nb04_ask.ask": (
         st.tuples(TEXT, SMALL | TEXT | st.just(10**9), NUMBER | TEXT),
         lambda x: nb04_ask.ask(*model(), *x),
@@ -374,10 +383,11 @@ OTHERS = {  # functions that document an error, and are not in TABLE
     "memory.layer_bytes gemma.check_built lora.add_lora lora.merge quantize.quantize_int8 "
     "quantize.quantize_blocks quantize.round_weights to_gguf.named to_gguf.write",
     "others of TABLE call them": "exercises.number exercises.text exercises.members "
-    "exercises.returned nb05_check.check nb05_check.split",
+    "exercises.returned nb05_check.check nb05_check.split catalog.read_config download.fetch",
+    "they hand on what others of TABLE say": "nb00_plan.plan nb02_learn.load",
     "they read what the course has written": "nb04_language.sums",
     "of a set-up, with tests of their own": "gemma3.convert install.install "
-    "install.missing_requirements start.setup",
+    "install.missing_requirements install.pins start.setup",
 }
 
 

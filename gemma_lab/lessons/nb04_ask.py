@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import numbers
+import sys
 
 import torch
 
@@ -155,6 +155,6 @@ def _number_of_tokens(count) -> int:
 
 def _temperature(heat) -> float:
     is_number = isinstance(heat, numbers.Real) and not isinstance(heat, bool)
-    if not is_number or not 0 <= heat < math.inf:  # nan as well
+    if not is_number or not 0 <= heat <= sys.float_info.max:  # nan as well
         raise ValueError(f"temperature must be 0 or a number above it, not {heat!r:.40}.")
     return float(heat)

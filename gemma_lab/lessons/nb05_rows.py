@@ -59,8 +59,8 @@ def unify(source) -> tuple[nb05_read.Lines, list[str]]:
             return [(at, _from_chat(row, column)) for at, row in lines], [*notes, CHATS]
     wanted = ", ".join("/".join(columns) for columns in COLUMNS)
     raise ValueError(
-        f"{source} has the columns {', '.join(sorted(names))}: name them {wanted}, or give chats "
-        "in messages or conversations."
+        f"{source} has the columns {', '.join(sorted(names)):.150}: name them {wanted}, "
+        "or give chats in messages or conversations."
     )
 
 
