@@ -19,7 +19,8 @@ from tools import (
 def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
     old = fork.repository()
     (tmp_path / "gemma_lab").mkdir()
-    for name in ("pyproject.toml", "CITATION.cff", "README.md", "gemma_lab/__init__.py"):
+    readmes = ("README.md", "README.vi.md")
+    for name in ("pyproject.toml", "CITATION.cff", *readmes, "gemma_lab/__init__.py"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     path = made(tmp_path, f'REPOSITORY, VERSION = "{old}", "0.0.1"\nprint(1)')
     result = execute.execute(path)
@@ -32,6 +33,9 @@ def test_fork_writes_the_name_everywhere(tmp_path, monkeypatch, capsys):
         old not in file.read_text(encoding="utf-8")
         for file in (tmp_path / "README.md", tmp_path / "CITATION.cff", path)
     )
+    for name in readmes:  # nor what to put in its place
+        assert "-your-name-" not in (tmp_path / name).read_text(encoding="utf-8")
+        assert "`-your-name-`" in (ROOT / name).read_text(encoding="utf-8")
     stored = json.loads(path.read_text())
     (cell,) = stored["cells"]
     line = f'REPOSITORY, VERSION = "somebody/their-course", "{gemma_lab.__version__}"\n'

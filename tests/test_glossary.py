@@ -1,4 +1,4 @@
-"""The glossary: short, sorted, and each word stands in the prose of the notebook that it names."""
+"""The glossary: short, sorted, and each word leads to the notebook that explains it first."""
 
 import json
 import re
@@ -8,8 +8,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ENTRY = re.compile(r"- \*\*(.+?)\*\* \(\[(\d\d)\]\((notebooks/\2_\w+\.ipynb)\)\): (\S.*\.)")
+
+
+def prose_of(path: Path) -> str:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 LINES = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8").splitlines()
+PROSE = {path.name[:2]: prose_of(path) for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
 ENTRIES = [ENTRY.fullmatch(line) for line in LINES if line.startswith("-")]
+
+
+def introducing(words: str) -> list[str]:
+    """The notebooks whose prose has a bold phrase that begins with one of the words."""
+    names = "|".join(map(re.escape, words.split(", ")))
+    bold = re.compile(rf"\*\*(?:{names})s?(?: [a-z]+)?\*\*", re.IGNORECASE)
+    return [number for number, prose in PROSE.items() if bold.search(prose)]
 
 
 def missing(words: str, prose: str) -> list[str]:
@@ -23,16 +38,24 @@ def missing(words: str, prose: str) -> list[str]:
 
 
 def test_every_line_is_an_entry_and_they_are_sorted():
-    assert all(ENTRIES) and 40 <= len(ENTRIES) <= 65
+    assert all(ENTRIES) and 60 <= len(ENTRIES) <= 75
     names = [entry[1].lower() for entry in ENTRIES]
     assert names == sorted(set(names))
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[1])
+def test_no_earlier_notebook_introduces_the_word(entry):
+    assert all(entry[2] <= number for number in introducing(entry[1]))
+
+
+def test_a_word_in_bold_is_found_where_it_is_introduced():
+    assert introducing("softmax")[0] == "01" and introducing("greedy") == ["01"]
+    assert introducing("multi-query") == ["03"] and introducing("query") == ["03"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[1])
 def test_a_word_stands_in_its_notebook_and_is_explained_in_two_short_sentences(entry):
-    cells = json.loads((ROOT / entry[3]).read_text(encoding="utf-8"))["cells"]
-    prose = " ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    assert missing(entry[1], prose) == []
+    assert missing(entry[1], PROSE[entry[2]]) == []
     sentences = re.split(r"(?<=[.:;]) ", entry[4])
     assert len(re.findall(r"\.(?: |$)", entry[4])) <= 2
     assert max(len(sentence.split()) for sentence in sentences) <= 20

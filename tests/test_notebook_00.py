@@ -16,7 +16,7 @@ from notebook_cells import ROOT, numbers, run_cells, shown, shown_table, tagged,
 
 matplotlib.use("Agg")
 import gemma_lab
-from gemma_lab import catalog, gemma3, hardware, loading, memory, profile
+from gemma_lab import catalog, gemma3, hardware, loading, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import A100, T4
 from gemma_lab.lessons import nb00, nb00_plan, nb04_fit
@@ -32,6 +32,7 @@ PROSE = "\n".join(map(text, markdown_cells(NOTEBOOK)))
 TWO, SEVEN, GEMMA_2, TINY = nb00.USED_IN
 GRANTS = nb00_plan.GRANTS
 NONE, ONE, ALL = GRANTS.values()
+MINUTES = "no one two three four five six seven eight nine ten".split()
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def test_a_table_links_the_licence_pages_and_shows_no_markup_of_its_values():
 # ----------------------------------------------------------------------------------------- the plan
 
 COLAB_CPU = replace(machines.LAPTOP, is_colab=True)
-# machine, answers, hosted -> the worlds of 04 and 06, precisions of 04, all GB
+# machine, answers, hosted -> the profiles of 04 and 06, precisions of 04, all GB
 WORLDS = {
     "laptop, no token": (machines.LAPTOP, NONE, False, "laptop laptop", "fp32 bf16 int8 nf4", 0),
     "laptop, all granted": (machines.LAPTOP, ALL, False, "laptop laptop", "fp32 bf16 int8 nf4", 0),
@@ -186,7 +187,7 @@ def planned(machine, found, hosted=False, **options) -> dict[str, dict]:
 def test_the_plan_of_each_world(name):
     machine, found, hosted, worlds, precisions, gb = WORLDS[name]
     rows = planned(machine, found, hosted)
-    assert [rows[number]["world"].split(",")[0] for number in ("04", "06")] == worlds.split()
+    assert [rows[number]["profile"].split(",")[0] for number in ("04", "06")] == worlds.split()
     assert rows["04"]["precisions"] == precisions
     assert nb00_plan.total_gb([*rows.values()]) == pytest.approx(gb, abs=0.02)
     assert all(rows[number]["models"] == "gemma-3-270m" for number in ("01", "02", "03"))
@@ -222,7 +223,8 @@ def test_a_notebook_downloads_what_an_earlier_one_has_not():
         (T4, ONE, True, "04", "Get gemma-7b-it: section 2 says how."),
         (machines.TWO_T4, ONE, True, "06", "Get gemma-2-2b-it: section 2 says how."),
         (machines.CARD_4_GB, ONE, False, "04", "Run it once, on a good network."),  # not 7B
-        (machines.CARD_4_GB, ALL, False, "06", "Set GEMMA_LAB_PROFILE to laptop for this one"),
+        (machines.CARD_4_GB, ALL, False, "06", "Nothing."),  # 06 itself asks what fits
+        (machines.CARD_4_GB, ONE, False, "06", "Nothing."),
         (machines.CARD_8_GB, ALL, False, "05", "Nothing."),
         (machines.LAPTOP, NONE, False, "04", "Nothing."),
     ],
@@ -231,10 +233,26 @@ def test_what_to_do_tonight(machine, found, hosted, number, says):
     assert planned(machine, found, hosted)[number]["tonight"].startswith(says)
 
 
+def test_a_profile_that_does_not_fit_is_named():
+    rows = planned(machines.CARD_2_GB, ALL, requested="hub")
+    assert rows["05"]["precisions"] == "nf4 (does not fit)"
+    assert rows["05"]["tonight"] in ("As above.", rows["04"]["tonight"])
+    assert rows["04"]["tonight"].startswith("Set GEMMA_LAB_PROFILE to laptop for this one")
+    assert planned(machines.CARD_2_GB, ALL)["04"]["tonight"] == "Nothing."
+
+
+def test_the_columns_that_decide_come_first():
+    """A telephone shows the first ones without scrolling."""
+    (row, *_) = nb00_plan.plan(machines.LAPTOP, NONE)
+    assert [*row] == ["notebook", "tonight", "GB", "models", "precisions", "profile"]
+    (row, *_) = nb00.access_rows(NONE)
+    assert [*row] == ["model, licence page", "what to do", "may be downloaded", "used in"]
+
+
 def test_without_a_network_and_without_the_270m():
     found = dict.fromkeys(nb00.USED_IN, Access("no-network", "The Hub does not answer."))
     rows = planned(machines.TWO_T4, found, True, has_270m=False)
-    assert {row["world"].split(",")[0] for row in rows.values()} == {"pocket"}
+    assert {row["profile"].split(",")[0] for row in rows.values()} == {"pocket"}
     assert rows["01"]["models"] == "pocket-small" and rows["04"]["models"] == "pocket-small-it"
     assert (
         "Switch the Internet on" in rows["01"]["tonight"] and rows["02"]["tonight"] == "As above."
@@ -245,13 +263,13 @@ def test_without_a_network_and_without_the_270m():
 
 
 @pytest.mark.parametrize("word", profile.PROFILES)
-def test_the_world_is_the_one_that_the_profile_chooses(word, monkeypatch):
+def test_the_profile_is_the_one_that_set_up_chooses(word, monkeypatch):
     """And the codelabs' main model is that of `main_model`."""
     monkeypatch.setenv("GEMMA_LAB_PROFILE", f" {word.upper()} ")
     monkeypatch.setattr(gemma3, "is_here", lambda: True)
     rows = {row["notebook"]: row for row in nb00_plan.plan_here(machines.CARD_8_GB, ONE)}
     wanted = profile.choose_profile(word, machines.CARD_8_GB, ONE[TWO], True)
-    assert rows["04"]["world"].startswith(wanted.name)
+    assert rows["04"]["profile"].startswith(wanted.name)
     assert (SEVEN.removeprefix("google/") in rows["04"]["models"]) == wanted.uses_mirror
     monkeypatch.setattr(profile, "current_profile", lambda: wanted)
     main = profile.main_model()
@@ -266,9 +284,10 @@ def test_every_later_notebook_has_a_row_and_colab_opens_it_where_the_plan_says()
     on_t4 = [name for name, one in notebooks.items() if "accelerator" in one["metadata"]]
     assert on_t4 == [*nb00_plan.CODELABS]
     for hub_id, used in nb00.USED_IN.items():  # the ids that their code names, or main_model's
-        asks = f'"{hub_id}"|main_model' if hub_id == TWO else f'"{hub_id}"'
+        asks = rf'"{hub_id}"|\w+\.main_model\(\)' if hub_id == TWO else f'"{hub_id}"'
         code = {name: "\n".join(map(text, code_cells(one))) for name, one in notebooks.items()}
-        loads = [name for name in code if re.search(f"checkpoint\\((?:{asks})", code[name])]
+        call = rf"(?:checkpoint|nb02_learn\.load)\((?:{asks})\)"
+        loads = [name for name in code if re.search(call, code[name])]
         assert used == "all" or set(loads) <= set(used.split(", ")), hub_id
         assert hub_id != TINY or set(loads) | {"05"} == set(code)  # 05 trains it: main_model
 
@@ -291,6 +310,24 @@ def test_the_view_answers_for_every_card_and_token():
         assert table.value.count("<tr") == 1 + len(nb00_plan.NOTEBOOKS)
         seen.add((card.value, table.value))
     assert len(seen) >= len(card.options) + 6  # and a token changes what a T4 and a card get
+
+
+def test_the_picture_has_the_gb_of_the_plan_and_a_telephone_shows_its_words():
+    figure = nb00_plan.download_bars()
+    (axis,) = figure.axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    bars = dict(zip(names, [bar.get_width() for bar in axis.patches]))
+    assert len(bars) == 9 and bars["8 GB card: no token"] == 0
+    for grant, answers in GRANTS.items():
+        gb = nb00_plan.total_gb(nb00_plan.plan_on("Colab", answers))
+        assert bars[f"Colab: {grant}"] == gb
+    scale = 350 / 72 / figure.get_size_inches()[0]  # pixels a point, in a page of 400
+    texts = [*axis.get_yticklabels(), *axis.texts, *figure.texts]
+    assert min(one.get_fontsize() for one in texts) * scale >= 9
+    figure.draw_without_rendering()
+    assert min(one.get_window_extent().x0 for one in texts) >= 0
+    assert max(one.get_window_extent().x1 for one in texts) <= figure.bbox.x1
+    matplotlib.pyplot.close(figure)
 
 
 # ------------------------------------------------------------------- every world to the last cell
@@ -323,10 +360,10 @@ def test_all_cells_run_and_a_model_answers(
     course_hub.accepted = {GOOD: set(accepted)}
     monkeypatch.setenv("GEMMA_LAB_PROFILE", "auto")
     monkeypatch.setattr(hardware, "describe_machine", lambda: machine)
-    cells = ("talks-way", "access", "plan", "what-if", "first-answer")
+    cells = ("talks-way", "access", "plan", "what-if", "first-model", "first-answer")
     left = run_cells(NAME, *cells, gemma_lab=gemma_lab)
     said = capsys.readouterr().out
-    assert left["rows"][3]["world"] == world and len(left["rows"]) == 6
+    assert left["rows"][3]["profile"] == world and len(left["rows"]) == 6
     assert "quy tụ những chuyên gia hàng" in said.splitlines()[-1] and "hf_" not in said
     assert ("hàng đầu trong lĩnh vực" in said) == has_270m
     assert [name for name, one in left["found"].items() if one.status == "ok"] == [*accepted]
@@ -338,6 +375,18 @@ def test_the_cells_run_offline(no_tokens, monkeypatch, capsys):
     assert "google.colab" not in sys.modules
 
 
+def test_another_beginning_needs_no_other_load_nor_care_for_a_space(capsys, monkeypatch):
+    monkeypatch.setenv("GEMMA_LAB_PROFILE", "pocket")
+    cell, said = tagged(NAME, "first-answer"), []
+    assert "from_pretrained" not in cell
+    names = run_cells(NAME, "first-model", gemma_lab=gemma_lab)
+    for end in ('hàng"', 'hàng  "', 'hàng hóa"'):
+        capsys.readouterr()
+        exec(cell.replace('hàng"', end), names)
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and "hàng  " not in said[1] and "hàng hóa" in said[2]
+
+
 # ------------------------------------------------------------------------------ what the text says
 
 
@@ -347,18 +396,24 @@ def test_numbers_of_the_text():
     seven = 2 * catalog.find(SEVEN).num_parameters / 1e9
     assert f"it is {gb['all granted']:.0f} GB, and {seven:.0f} of them are Gemma 7B" in PROSE
     assert f"Gemma 7B alone is {seven:.0f} GB" in PROSE
-    assert f"about {memory.weight_bytes(catalog.find(TWO), 'nf4') / 1e9:.0f} GB more" in PROSE
     assert f"which is {2**30 / 1e9 - 1:.0%} more".replace("%", " %") in PROSE
     assert nb00_plan.plan_on("a card of 4 GB", ALL)[3]["precisions"] == "nf4"
     assert gemma3.COST == "a download of 266 MB, and 0.9 GB of disk"
     assert len(nb00.USED_IN) == 4 and "asked the Hub about four Gemmas" in PROSE
 
 
+def minutes(notebook: dict) -> float:
+    """150 words a minute, five seconds a line of code; nobody reads the first cell, or a fold."""
+    _, *code = code_cells(notebook)
+    prose = [s for s in map(text, markdown_cells(notebook)) if not s.startswith("<details")]
+    words = len(re.sub(r"\(http\S+\)", "", " ".join(prose)).split())
+    own = re.findall(r"\*\*Exercise.*?(one|two|three|four|five|ten) minutes?", " ".join(prose))
+    lines = sum(len(text(cell).splitlines()) for cell in code)
+    return words / 150 + lines / 12 + sum(map(MINUTES.index, own))
+
+
 def test_it_fits_ten_live_minutes():
-    """150 words a minute, five seconds a line of code."""
-    words = len(re.sub(r"https?://\S+", "", PROSE).split())
-    lines = sum(bool(line.strip()) for c in code_cells(NOTEBOOK) for line in text(c).splitlines())
-    assert words / 150 + lines / 12 <= 10
+    assert minutes(NOTEBOOK) <= 10
 
 
 def test_what_is_stored_is_the_270ms_answer_and_a_plan_without_a_download():
@@ -373,3 +428,31 @@ def test_what_is_stored_is_the_270ms_answer_and_a_plan_without_a_download():
     asked = shown_table(NAME, "access")
     assert {row["may be downloaded"] for row in asked.values()} == {"not known"}
     assert [*asked] == [*nb00.USED_IN]
+
+
+def minutes_in_map(readme: str) -> dict[str, tuple[int, int]]:
+    """Notebook -> minutes live, and minutes alone, as the course map has them."""
+    rows = r"^\| (\d\d) \|.*?\| (\d+) / (\d+) \|"
+    found = re.findall(rows, (ROOT / readme).read_text(encoding="utf-8"), re.M)
+    return {number: (int(live), int(alone)) for number, live, alone in found}
+
+
+@pytest.mark.parametrize("number", ["00", *nb00_plan.NOTEBOOKS])
+@pytest.mark.parametrize("readme", ["README.md", "README.vi.md"])
+def test_map_and_header_give_the_same_minutes_and_the_text_takes_them(number, readme):
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    live, alone = minutes_in_map(readme)[number]
+    deeper = "" if number == "00" else ", with *Go deeper*"
+    assert f"Live: {live} minutes. Alone{deeper}: {alone}." in text(notebook["cells"][0])
+    assert alone == pytest.approx(minutes(notebook), abs=5)
+
+
+@pytest.mark.parametrize(
+    "readme, says",
+    [("README.md", "alone, about six and a half"), ("README.vi.md", "khoảng sáu tiếng rưỡi")],
+)
+def test_the_hours_are_those_of_the_map(readme, says):
+    live, alone = map(sum, zip(*minutes_in_map(readme).values()))
+    assert live <= 120 and alone / 60 == pytest.approx(6.5, abs=0.25)
+    assert says in (ROOT / readme).read_text(encoding="utf-8")

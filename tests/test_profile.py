@@ -1,7 +1,6 @@
 """The profile, the pocket switch, and the real Hub path."""
 
 import os
-import re
 import subprocess
 import sys
 import types
@@ -12,7 +11,7 @@ import torch
 from hub_stand_in import Hub, cut, first
 from machines import CARD_2_GB, LAPTOP, MAC
 from models import TINY
-from notebook_cells import ROOT, printed
+from notebook_cells import printed
 from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM
 
 from gemma_lab import catalog, download, install, loading, memory, profile
@@ -191,17 +190,6 @@ def test_elsewhere_gemma_2b_is_the_main_model(monkeypatch, name, machine):
     chosen = profile.choose_profile(name, machine, OK)
     monkeypatch.setattr(profile, "current_profile", lambda: chosen)
     assert profile.main_model() == "google/gemma-2b-it"
-
-
-def test_the_first_answer_of_the_readme_is_a_real_gemma_s(real_gemma, tmp_path):
-    """The README's own lines, in a process that knows nothing else."""
-    blocks = [
-        re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)[0]
-        for name in ("README.md", "README.vi.md")
-    ]
-    assert blocks[0] == blocks[1] and "gemma-3-270m" in blocks[0]
-    said = printed(blocks[0], tmp_path, GEMMA_LAB_PROFILE="laptop", HF_HUB_OFFLINE="1")
-    assert "chuyên gia hàng đầu" in said and "Gemma Terms of Use" in said.splitlines()[0]
 
 
 def test_a_misspelt_profile_is_named():

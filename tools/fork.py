@@ -37,6 +37,8 @@ def fork(name: str) -> None:
     ]:
         text = path.read_text(encoding="utf-8")
         new = text.replace(old, name)
+        if path.suffix == ".md":  # the paragraph that says what to put in place of the old name
+            new = re.sub(rf"^.*`{old.partition('/')[0]}`.*\n\n", "", new, flags=re.MULTILINE)
         if path.suffix == ".ipynb":
             new = re.sub(r'(REPOSITORY, VERSION = .*, )[^,]+(\\n",)', rf'\1\\"{version}\\"\2', new)
         if new != text:

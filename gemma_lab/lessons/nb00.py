@@ -57,7 +57,7 @@ def ask_for_each(token: tokens.Token | None) -> dict[str, Access]:
 
 
 def access_rows(found: dict[str, Access]) -> list[dict]:
-    """A row for each model: its licence page, where it is used, whether it may be downloaded."""
+    """A row for each model: its page, what to do, if it may be downloaded, its notebooks."""
     rows, before = [], ""
     for hub_id, answer in found.items():
         may = {"ok": "yes", "no-network": "not known"}.get(answer.status, "no")
@@ -67,8 +67,8 @@ def access_rows(found: dict[str, Access]) -> list[dict]:
             todo = "Nothing."
         elif hub_id == gemma3.HUB_ID:
             todo = "Nothing: it is public elsewhere."
-        row = {"model, licence page": HUB + hub_id, "used in": USED_IN[hub_id]}
-        rows.append(row | {"may be downloaded": may, "what to do": todo})
+        row = {"model, licence page": HUB + hub_id, "what to do": todo}
+        rows.append(row | {"may be downloaded": may, "used in": USED_IN[hub_id]})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Notebook 00: which world, model and precision each later notebook uses on a machine."""
+"""Notebook 00: which profile, model and precision each later notebook uses on a machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import ipywidgets
 
-from gemma_lab import catalog, gemma3, hardware, loading, memory, profile
+from gemma_lab import catalog, figures, gemma3, hardware, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4, Machine
 from gemma_lab.lessons.nb00 import GEMMA_2, SEVEN, TWO, USED_IN, as_html
@@ -37,7 +37,7 @@ def plan(
     has_270m: bool = True,
     is_hosted: bool = False,
 ) -> list[dict]:
-    """A row for each notebook: its world, models, precisions, GB to download, what to do tonight.
+    """A row for each notebook: what to do tonight, GB to download, models, precisions, profile.
 
     Args: found: as `nb00.ask_for_each` gives it; requested: as GEMMA_LAB_PROFILE; has_270m: whether
         Gemma 3 270M is there, or a set-up can get it; is_hosted: each notebook on a new machine.
@@ -68,11 +68,11 @@ def plan(
         names = [catalog.find(one).pocket if world.name == "pocket" else one for one in loads]
         row = {
             "notebook": number,
-            "world": f"{world.name}, on {cards.get(where.device, 'a CPU')}",
+            "tonight": "As above." if todo and todo == before else todo or "Nothing.",
+            "GB": round(gb, 2),
             "models": ", ".join(name.removeprefix("google/") for name in names),
             "precisions": "; ".join(loads.values()),
-            "GB": round(gb, 2),
-            "tonight": "As above." if todo and todo == before else todo or "Nothing.",
+            "profile": f"{world.name}, on {cards.get(where.device, 'a CPU')}",
         }
         rows.append(row)
         before = todo
@@ -143,7 +143,8 @@ def _licences(number: str, where: Machine, found: dict[str, Access]) -> str:
     if where.device != "cuda":
         return ""
     large = [SEVEN] * loading.plan_loading(SEVEN, "nf4", where).fits
-    wanted = {"04": [TWO, *large], "05": [TWO], "06": [GEMMA_2]}.get(number, [])
+    second = [GEMMA_2] * loading.plan_loading(GEMMA_2, "bf16", where).fits
+    wanted = {"04": [TWO, *large], "05": [TWO], "06": second}.get(number, [])
     refused = [one.removeprefix("google/") for one in wanted if found[one].status != "ok"]
     if refused and found[TWO].status == "no-network":
         return "Run section 2 again, with a network."
@@ -175,3 +176,16 @@ def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
 def plan_on(card: str, found: dict[str, Access]) -> list[dict]:
     """`plan` for one of `CARDS`, with Gemma 3 270M at hand."""
     return plan(CARDS[card], found, is_hosted=card.startswith(("Colab", "Kaggle")))
+
+
+def download_bars():
+    """A figure of the GB that all notebooks download on three machines, with three tokens."""
+    named = {"Colab": "Colab", "Kaggle": "Kaggle, 2 x T4", "8 GB card": "a card of 8 GB"}
+    gb = {
+        f"{name}: {grant}": total_gb(plan_on(card, answers))
+        for name, card in named.items()
+        for grant, answers in GRANTS.items()
+    }
+    figure = figures.share_bars(gb, "Only the larger models make long downloads (GB)", unit="GB")
+    figure.set_size_inches(4.2, 2.8)  # narrow, so that a telephone shows the names large enough
+    return figure
