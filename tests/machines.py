@@ -16,7 +16,7 @@ CARD_4_GB = Machine("Linux", False, 12, 16, "cuda", "NVIDIA RTX A500 Laptop GPU"
 CARD_8_GB = Machine(
     "Linux", False, 16, 16, "cuda", "NVIDIA GeForce RTX 4060 Laptop GPU", 7.75, (8, 9), 1
 )
-CARD_2_GB = replace(CARD_4_GB, gpu_name="NVIDIA GeForce MX450", gpu_gib=1.95)
+CARD_2_GB = replace(CARD_4_GB, gpu_name="NVIDIA GeForce MX570", gpu_gib=1.95)
 # Cards that torch cannot use, so the CPU is what is used: too old, too new, and as a driver says.
 P100 = Machine("Linux", False, 4, 31, "cpu", "Tesla P100-PCIE-16GB", 15.89, (6, 0), 1)
 P100 = replace(P100, is_kaggle=True, why_unused=why_unused((6, 0), []))
