@@ -6,16 +6,16 @@ import math
 
 import matplotlib.pyplot as plt
 
-from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, PALE, SMALL, WIDTH, use_style
+from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, SMALL, WIDTH, use_style
 
 
-def box(axis, x, y, width, height, text, fill=PALE, edge=BLUE) -> None:
-    """A box with its text; all sizes are in inches of a `canvas`."""
+def box(axis, x, y, width, height, text, fill=PALE, edge=BLUE, fontsize=SMALL) -> None:
+    """A box with its text; its sizes are in inches of a `canvas`, that of the text in points."""
     from matplotlib.patches import FancyBboxPatch
 
     style = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": fill, "edgecolor": edge}
     axis.add_patch(FancyBboxPatch((x, y), width, height, **style, linewidth=1))
-    write(axis, x + width / 2, y + height / 2, text)
+    write(axis, x + width / 2, y + height / 2, text, fontsize=fontsize)
 
 
 def write(axis, x, y, text, **font) -> None:
@@ -49,11 +49,11 @@ def _rows(info) -> tuple[list, list]:
         return [(f"{name}_proj", info.linear_shapes[f"{name}_proj"][::-1]) for name in names]
 
     norm = [("RMSNorm", (info.hidden_size,))]
-    table = [("embedding", (info.vocab_size, info.hidden_size))]
+    table = [("table", (info.vocab_size, info.hidden_size))]
     after = [norm] if info.family == "gemma2" else []
     attention = [norm, linear("q"), linear("k", "v"), linear("o"), *after]
     block = [*attention, norm, linear("gate", "up"), linear("down"), *after]
-    return block, [table, *block, norm, [("head: the embedding again", ())]]
+    return block, [table, *block, norm, [("head: the table again", ())]]
 
 
 def _words(part: str, shape: tuple, is_wide: bool) -> str:
@@ -76,12 +76,12 @@ def architecture(models: dict):
         step = 3.75 / sum(_height(row) for row in rows)
         y, edges = 0.02, []
         for row in rows:
-            height, width = step * _height(row), 2.55 / len(row)
+            height, width = step * _height(row), 2.58 / len(row)
             for column, (part, shape) in enumerate(row):
                 fill = "#F4F6F8" if part == "RMSNorm" else PALE
                 words = _words(part, shape, len(row) == 1)
                 x = left + 0.04 + column * width
-                box(axis, x, y, width - 0.05, 0.84 * height, words, fill)
+                box(axis, x, y, width - 0.04, 0.86 * height, words, fill, fontsize=9.7)
             edges.append(y)
             y += height
         low, high = edges[1] - 0.09 * step, edges[len(block) + 1] - 0.09 * step
@@ -94,7 +94,8 @@ def architecture(models: dict):
             axis.plot(x, top, "o", color="white", markeredgecolor=GREY, markersize=8)
             write(axis, x, top, "+", color=GREY)
         title = f"{name}: {_count(info.num_parameters)}, block × {info.num_hidden_layers}"
-        write(axis, left + 0.05, 4.05, title, ha="left", fontsize=NORMAL, weight="bold")
+        font = {"ha": "left", "fontsize": 10, "weight": "bold", "in_layout": False}
+        write(axis, left + 0.05, 4.05, title, **font)
     return figure
 
 

@@ -155,13 +155,14 @@ def test_rope_wheels_mark_the_dot_product_of_the_distance():
 
 def test_architecture_is_drawn_from_the_sizes():
     small, second = catalog.find("google/gemma-2b"), catalog.find("google/gemma-2-2b")
-    texts = [
-        text.get_text()
-        for text in diagrams.architecture({"one": small, "two": second}).axes[0].texts
-    ]
-    assert "embedding: 256,000×2,048 · 524.3 M" in texts and "k_proj 0.5 M\n2,048×256" in texts
+    figure = diagrams.architecture({"one": small, "two": second})
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "table: 256,000×2,048 · 524.3 M" in texts and "k_proj 0.5 M\n2,048×256" in texts
     assert "one: 2.51 B, block × 18" in texts
     assert texts.count("RMSNorm: 2,048") == 3 and texts.count("RMSNorm: 2,304") == 5
+    points_px = 400 / (72 * figure.get_size_inches()[0])
+    sizes = [text.get_fontsize() for text in figure.axes[0].texts if text.get_text() not in "+"]
+    assert min(sizes) * points_px > 9.5  # on a telephone
 
 
 def test_the_drawings_of_the_slides_say_what_the_functions_draw(tmp_path):

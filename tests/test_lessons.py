@@ -118,7 +118,8 @@ turn = nb03.my_rotate_half
 labels = nb05.my_labels
 WRONG = {
     "gradient": [
-        ([0.58, 0.21, 0.21], "the shares"),
+        ([-0.67, 0.33, 0.33], "before the step.\nThe shares are 0.58, 0.21, 0.21 now."),
+        ([0.58, 0.21, 0.21], "Those are the shares"),
         ([0.42, -0.21, -0.21], "signs are turned"),
         ([-0.42, -0.79, -0.79], "1 off each"),
         ([0.1, 0.2, 0.3], "add up to 0"),

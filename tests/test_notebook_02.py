@@ -6,6 +6,7 @@ The first from its executed cells, the second against stand-ins for Colab and fo
 import csv
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hub_stand_in import Hub, status
 from notebook_cells import ROOT, printed, run_cells, shown, tagged, values_after, with_values
+from test_notebook_01 import minutes, starts
 
 matplotlib.use("Agg")
 from gemma_lab import catalog, figures, hardware, loading, memory
@@ -68,6 +70,18 @@ def test_the_270m_says_tokyo_and_asks_itself_again():
     assert "The capital of Japan is Tokyo." in said and "What is the capital of Japan?" in said
 
 
+@pytest.mark.parametrize("name, limit", [("02_meet_gemma", 10), ("03_architecture", 15)])
+def test_the_minutes_hold_that_the_header_states(name, limit):
+    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+    header, *read = json.loads(text)["cells"]
+    stated = re.search(r"Live: (\d+) minutes\. Alone, .*?: (\d+)\.", "".join(header["source"]))
+    live, alone = map(int, stated.groups())
+    read.remove(next(cell for cell in read if cell["cell_type"] == "code"))  # the same everywhere
+    read.insert(0, header)
+    assert minutes(read[: starts(read, "## Recap")]) <= live == limit
+    assert abs(minutes(read) - alone) <= 5
+
+
 # ----------------------------------------------------------------------------- how a model learns
 
 
@@ -93,8 +107,8 @@ def test_one_step_by_hand_is_that_of_the_formula(notebook):
 )
 def test_a_right_answer_takes_the_second_step_and_a_wrong_one_stops_nothing(answer, share, capsys):
     given = {"my_gradient": answer, "after": torch.tensor([2 / 3, -1 / 3, -1 / 3])}
-    run_cells("02_meet_gemma", "second-step", **given, nb02=nb02, torch=torch)
-    assert share in capsys.readouterr().out
+    run_cells("02_meet_gemma", *["second-step"] * 2, **given, nb02=nb02, torch=torch)
+    assert capsys.readouterr().out == f"Tokyo's share: {share}\n" * 2  # run twice: the same
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +258,9 @@ def test_what_fits_a_free_t4(notebook):
     assert small["fp32"] < found["t4_gib"]
     e4b = found["needs"]["google/gemma-4-E4B-it"]  # in float32 where it is not quantized
     assert all(gib > found["t4_gib"] for gib in e4b.values())
+    for hub_id, gib in found["needs"].items():
+        is_old = catalog.find(hub_id).family in ("gemma", "gemma2")  # float16 is for these alone
+        assert (gib["bf16"] < gib["fp32"]) if is_old else (gib["bf16"] == gib["fp32"]), hub_id
 
 
 def test_the_table_is_the_data_and_the_overview_a_part_of_it(notebook, scores):

@@ -45,6 +45,9 @@ def check_gradient(answer) -> Verdict:
 
     if is_near(-0.42, 0.21, 0.21):
         return right("Less steep than before, -0.67: the model is less wrong, so it learns less.")
+    if is_near(-0.67, 0.33, 0.33):
+        now = "The shares are 0.58, 0.21, 0.21 now."
+        return wrong("That was the gradient before the step.", now, "1 off the right one's share")
     if is_near(0.58, 0.21, 0.21):
         return wrong("Those are the shares.", "Tokyo is right.", "what goes off its share?")
     if is_near(0.42, -0.21, -0.21):
