@@ -747,7 +747,7 @@ HARDWARE = [
     card("P100", "Kaggle, Tesla P100-PCIE-16GB is not used", "7.5", "Profile:  laptop"),
     card("GTX_1060", "is not used: it has compute capability 6.1", "Profile:  laptop"),
     card("RTX_5090", "built for sm_80, sm_90: install a newer torch", "Profile:  laptop"),
-    card("CARD_2_GB", "NVIDIA GeForce MX450", "Profile:  laptop"),
+    card("CARD_2_GB", "NVIDIA GeForce MX570", "Profile:  laptop"),
     card("MAC", "Apple GPU", "Profile:  laptop"),
     card("LAPTOP", "no GPU", "Profile:  laptop"),
     driver("torch without CUDA", "RTX 4060 is not used", "install its CUDA build", "laptop"),

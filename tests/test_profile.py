@@ -62,7 +62,7 @@ def test_a_profile_is_chosen_on_a_card_before_transformers_is_imported(tmp_path)
 
 def test_a_card_that_is_too_small_is_named_with_what_is_needed():
     reason = profile.choose_profile("auto", CARD_2_GB, OK).reason
-    assert "google/gemma-2b-it in 4 bits needs 2.9 GiB; NVIDIA GeForce MX450 has 1.9" in reason
+    assert "google/gemma-2b-it in 4 bits needs 2.9 GiB; NVIDIA GeForce MX570 has 1.9" in reason
 
 
 def test_profile_says_what_to_do():
