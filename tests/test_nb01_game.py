@@ -54,6 +54,31 @@ def test_a_right_guess_is_right_however_it_is_typed(pocket, guess):
     assert nb01_game.play(*pocket, "Một tuần có bảy ngày", guess)["you"]
 
 
+@pytest.mark.parametrize(
+    "guess, word",
+    [
+        ("Nội", "Nội"),
+        ("Hà Nội", "Nội"),
+        (unicodedata.normalize("NFD", "là HÀ, nội."), "nội"),
+        ("Thủ đô của Việt Nam là Hà Nội", "Nội"),
+        ("Hà", "Hà"),  # nothing else is left to judge
+        ("Hà Hà", "Hà"),
+        ("à Nội", "à"),  # a part of a word repeats nothing
+        ("Đà Nẵng", "Đà"),
+        ("...", "..."),
+    ],
+)
+def test_words_that_stand_there_already_are_no_part_of_a_guess(guess, word):
+    assert nb01_game.new_word("Thủ đô của Việt Nam là Hà", guess) == word
+
+
+def test_who_types_the_whole_name_of_the_capital_gets_the_point(pocket):
+    sentence = "Thủ đô của Việt Nam là Hà Nội"
+    assert nb01_game.ROUNDS[sentence].endswith("is Hà …")
+    assert nb01_game.play(*pocket, sentence, "Hà Nội.")["you"]
+    assert not nb01_game.play(*pocket, sentence, "Hà")["you"]
+
+
 @pytest.mark.parametrize("guess", ["tháng", "ng", ".", "<eos>", "🙂"])
 def test_a_wrong_guess_is_wrong(pocket, guess):
     found = nb01_game.play(*pocket, "Một tuần có bảy ngày", guess)
@@ -63,9 +88,21 @@ def test_a_wrong_guess_is_wrong(pocket, guess):
 def test_a_word_of_more_tokens_is_judged_and_shown_by_its_first(pocket):
     found = nb01_game.play(*pocket, "The cat drinks a bowl of milk", "milk")
     assert found["right"][0] == "▁m" and found["you"]
-    assert "milk, with ▁m as its first token" in nb01_game.in_words(found, "milk")
+    assert "The model gave <i>milk</i> (first token ▁m) " in nb01_game.in_words(found)
     found = nb01_game.play(*pocket, "Một tuần có bảy ngày", "ngày")
-    assert "as its first token" not in nb01_game.in_words(found, "ngày")
+    assert "first token" not in nb01_game.in_words(found)
+
+
+def test_a_round_is_told_in_the_learners_words():
+    found = {"word": "milk", "guess": "water", "you": False, "model": False, "top": {}}
+    found |= {"right": ("▁milk", 0.077), "yours": ("▁water", 0.405)}
+    wanted = "Nobody found it. The model gave <i>milk</i> 7.7 %, and your <i>water</i> 40.5 %."
+    assert wanted in nb01_game.in_words(found)
+    found |= {"guess": "1<2", "yours": ("▁", 0.004), "model": True}
+    said = nb01_game.in_words(found)
+    assert "The model found it." in said
+    assert "and your <i>1&lt;2</i> (its first token is the space) 0.4 %." in said
+    assert "your" not in nb01_game.in_words(found | {"you": True})
 
 
 def test_ten_rounds_are_played_with_the_box_alone(pocket):

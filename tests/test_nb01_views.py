@@ -63,6 +63,19 @@ def test_pressing_the_words_tells_their_sense_and_how_much_likelier_they_are(poc
     assert "It may make sense all the same" in said.value
 
 
+@pytest.mark.parametrize(
+    "powers, shown",
+    [((-20, -21), "10.0 times likelier"), ((-24, -20), "10,000 times less likely")],
+)
+def test_only_a_small_factor_has_a_digit_after_the_point(powers, shown, monkeypatch):
+    found = dict(zip(("B a", "A b"), powers))
+    monkeypatch.setattr(nb01_views, "power_of_ten", lambda text, model, tokenizer: found[text])
+    _, row, said = nb01_views.word_order(None, None, "a b.").children
+    row.children[1].click()
+    row.children[0].click()
+    assert f"finds it {shown} than the order in the box" in said.value
+
+
 def test_words_of_your_own_get_buttons(pocket):
     box, row, said = nb01_views.word_order(*pocket).children
     box.value = "dogs  bite <men>"
@@ -70,7 +83,10 @@ def test_words_of_your_own_get_buttons(pocket):
     assert [button.description for button in buttons] == ["dogs", "bite", "<men>"]
     for button in buttons:
         button.click()
-    assert "Dogs bite &lt;men&gt;" in said.value and "1.0 times likelier" in said.value
+    assert "Dogs bite &lt;men&gt;" in said.value
+    assert "finds it exactly as likely: it is the order in the box." in said.value
+    box.value = "“Don't come,” he  says – … linh!"
+    assert [one.description for one in row.children[:-1]] == "Don't come he says linh".split()
     box.value = ""
     assert len(row.children) == 1 and "in another order" in said.value
 
@@ -145,17 +161,28 @@ def test_the_sliders_and_the_text_change_the_bars(four):
 
 def test_a_look_shows_tokens_with_numbers_and_what_comes_next_for_each_model(four, pocket):
     box, shown = nb01_views.look([four, pocket, pocket], "a b", num=3).children
-    assert shown.value.count("<b>four</b>: 2 tokens") == 1 and "▁b<br><small>1<" in shown.value
+    assert shown.value.count("<b>four</b>: 2 tokens") == 1 and "▁b<br>1<" in shown.value
     assert shown.value.count("<b>pocket-small</b>") == 1  # one that stands in for another
     box.value = "Viết"
     (token,) = pocket[1]("Viết")["input_ids"][1:]
     assert "<b>pocket-small</b>: 1 token<" in shown.value
-    assert f"Viết<br><small>{token}</small>" in shown.value
+    assert f"Viết<br>{token}</span>" in shown.value
     with torch.no_grad():
         best = pocket[0](torch.tensor([[2, token]])).logits[0, -1].softmax(-1).max()
     assert f"{100 * best:.1f} %" in shown.value
     box.value = ""
     assert "0 tokens" in shown.value
+
+
+def test_a_space_at_the_end_changes_no_answer(pocket):
+    look, said = nb01_views.look([pocket], "One year").children
+    words, *_, chart = nb01_views.next_word(*pocket, "One year").children
+    for box, answer in ((look, said), (words, chart)):
+        before = answer.value
+        box.value = "One year  "
+        assert answer.value == before
+        box.value = "One day "
+        assert answer.value != before
 
 
 def test_every_control_has_a_label_that_a_screen_reader_says(four, pocket):
@@ -188,11 +215,14 @@ def check_token_rows(tokenizer) -> None:
         for token, name in zip(ids, tokenizer.convert_ids_to_tokens(ids)):
             assert f"{name}\n{token}" in words
     boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
-    inside = [text.get_window_extent() for name, text in words.items() if "\n" in name]
+    inside = [one.get_window_extent() for one in figure.axes[0].texts if "\n" in one.get_text()]
+    assert len(inside) == len(boxes) == sum(len(tokenizer.tokenize(line)) for line in LINES)
     for text in inside:
         assert any(box.x0 <= text.x0 and text.x1 <= box.x1 for box in boxes)
+        assert figure.bbox.y0 <= text.y0 and text.y1 <= figure.bbox.y1
     assert max(patch.get_bbox().x1 for patch in figure.axes[0].patches) <= figures.WIDTH
-    assert min(text.get_fontsize() for text in words.values()) >= figures.SMALL
+    pixels = [400 / figures.WIDTH / 72 * one.get_fontsize() for one in figure.axes[0].texts]
+    assert min(size for size, one in zip(pixels, figure.axes[0].texts) if one.get_text()) > 10
 
 
 def test_tokens_stand_in_boxes_over_their_numbers(pocket):

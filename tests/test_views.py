@@ -1,96 +1,16 @@
 """The views answer to their buttons and sliders, agree with transformers, and leave a picture."""
 
 import html
-import itertools
 
 import ipywidgets
 import matplotlib
 import pytest
 import torch
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 matplotlib.use("Agg")
 from gemma_lab import figures, profile
 from gemma_lab.hardware import T4
-from gemma_lab.lessons import nb01, nb02, views
-
-WORDS = ["Linh", "bảo", "sao"]
-SCORES = {
-    " ".join(order).lower(): -float(i) for i, order in enumerate(itertools.permutations(WORDS))
-}
-
-
-def test_pressing_the_words_tells_their_sense_and_place():
-    view = nb01.word_order(WORDS, SCORES, {"linh bảo sao": "Linh asks <why>."})
-    row, said = view.children
-    *buttons, again = row.children
-    assert "order of your own" in said.value
-    for button in buttons:
-        button.click()
-    assert (
-        "Linh bảo sao" in said.value
-        and "Linh asks &lt;why&gt;." in said.value
-        and "place 1 of 6" in said.value
-    )
-    assert all(button.disabled for button in buttons)
-    again.click()
-    assert not any(button.disabled for button in buttons) and "order of your own" in said.value
-    for button in reversed(buttons):
-        button.click()
-    assert "No sense that we know of" in said.value and "place 6 of 6" in said.value
-
-
-@pytest.mark.parametrize(
-    "temperature, top_k, top_p",
-    [(1.0, 0, 1.0), (0.7, 0, 1.0), (2.0, 5, 1.0), (1.3, 0, 0.8), (0.5, 4, 0.6)],
-)
-def test_reshape_is_what_generate_samples_from(temperature, top_k, top_p):
-    torch.manual_seed(0)
-    logits = torch.randn(1, 12, dtype=torch.float64) * 2
-    warped = TemperatureLogitsWarper(temperature)(None, logits)
-    if top_k:
-        warped = TopKLogitsWarper(top_k)(None, warped)
-    if top_p < 1:
-        warped = TopPLogitsWarper(top_p)(None, warped)
-    wanted = warped.softmax(-1)[0].tolist()
-    got = nb01.reshape(dict(enumerate(logits.softmax(-1)[0].tolist())), temperature, top_k, top_p)
-    assert list(got.values()) == sorted(got.values(), reverse=True)
-    assert {token: p for token, p in enumerate(wanted) if p > 0} == pytest.approx(got)
-
-
-@pytest.mark.parametrize("temperature", [0, 0.0, 1e-300, 0.005, 1e300])
-def test_reshape_stands_the_ends_of_its_knobs(temperature):
-    """0 is greedy; a flat distribution, and a token of probability 0, overflow nothing."""
-    likely = {"a": 2e-7, "b": 1e-7, "c": 0.0} | {str(i): 1e-7 for i in range(9)}
-    got = nb01.reshape(likely, temperature=temperature)
-    assert sum(got.values()) == pytest.approx(1) and next(iter(got)) == "a"
-    assert got["a"] == pytest.approx(1 if temperature < 1 else 1 / 11)  # "c" has no chance
-    assert len(nb01.reshape(likely, top_p=0)) == 1
-    assert temperature > 0 or len(got) == 1
-
-
-@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
-def test_reshape_refuses_what_is_no_temperature(temperature):
-    with pytest.raises(ValueError, match="must be 0 or a number above it"):
-        nb01.reshape({"a": 1.0}, temperature=temperature)
-
-
-def test_the_sliders_change_the_bars():
-    view = nb01.next_word({"a": 0.5, "b": 0.25, "c": 0.125, "<d>": 0.125})
-    temperature, top_k, top_p, chart = view.children
-    assert (
-        "4 tokens are left" in chart.value
-        and "&lt;d&gt;" in chart.value
-        and "Entropy 1.75 bits" in chart.value
-    )
-    top_k.value = 2
-    assert "2 tokens are left" in chart.value and "66.7 %" in chart.value
-    top_k.value, top_p.value = 0, 0.5
-    assert "1 token is left" in chart.value and "100.0 %" in chart.value
-    top_p.value, temperature.value = 1.0, 0.1
-    assert "99.9 %" in chart.value
-    temperature.value = 0
-    assert "1 token is left" in chart.value and "100.0 %" in chart.value
+from gemma_lab.lessons import nb02, views
 
 
 @pytest.fixture
@@ -174,6 +94,8 @@ def test_the_box_goes_on_as_generate_does_and_begins_again_with_new_words(pocket
     second.click()
     assert said.value.endswith(f"<b>{html.escape(tokenizer.decode(token))}</b>")
     assert all("%" in row.children[1].value for row in rows)
+    box.value = "5 < 6 & 7  "  # spaces at the end would be tokens of their own
+    assert said.value == "5 &lt; 6 &amp; 7<b></b>" and second.token == token
     box.value = ""
     first.click()  # nothing typed: the model begins a text
     assert said.value.startswith("<b>")

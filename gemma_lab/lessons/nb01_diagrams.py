@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 
 from gemma_lab.diagrams import arrow, box, canvas, write
-from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, VERMILION
+from gemma_lab.figures import BLUE, GREY, NORMAL, ORANGE, VERMILION, WIDTH
 from gemma_lab.lessons.nb01_views import numbered
 
 
@@ -63,15 +63,22 @@ def transformer():
     return figure
 
 
-def token_rows(texts: list[str], tokenizer):
-    """A row of boxes for each text, in each box a token over its number; of about ten tokens."""
-    figure, axis = canvas(0.8 * len(texts))
-    for line, text in enumerate(texts):
+def token_rows(texts: list[str], tokenizer, size: float = 11.0):
+    """Each text over its tokens, in boxes over their numbers; a full line of boxes is continued."""
+    figure, axis = canvas(1.0)
+    y = 0.0
+    for text in texts:
         tokens = numbered(tokenizer, text)
-        x, y = 0.05, 0.8 * (len(texts) - line) - 0.14
-        write(axis, x, y, f"{text}  {len(tokens)} tokens", ha="left", fontsize=NORMAL)
+        x, y = 0.05, y - 0.14
+        write(axis, x, y, f"{text}  {len(tokens)} tokens", ha="left", fontsize=size)
         for token, number in tokens:
-            width = 0.12 + 0.075 * max(len(token), len(str(number)))
-            box(axis, x, y - 0.56, width, 0.44, f"{token}\n{number}")
+            width = 0.12 + 0.1 * max(len(token), len(str(number)))
+            if x + width > WIDTH:
+                x, y = 0.05, y - 0.56
+            box(axis, x, y - 0.66, width, 0.5, "")
+            write(axis, x + width / 2, y - 0.41, f"{token}\n{number}", fontsize=size)
             x += width + 0.06
+        y -= 0.8
+    figure.set_size_inches(WIDTH, -y)
+    axis.set_ylim(y, 0)
     return figure

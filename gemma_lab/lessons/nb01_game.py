@@ -8,14 +8,14 @@ import unicodedata
 import ipywidgets
 
 from gemma_lab.figures import LET_GO, share_bars
-from gemma_lab.lessons.nb01_views import bars
+from gemma_lab.lessons.nb01_views import MARKS, bars
 from gemma_lab.lessons.views import next_logits, piece
 
 EXAMPLE = "The children went to school by bus"
 ROUNDS = {  # the last word of each is hidden; Vietnamese with what the rest says
     "She opened the window to let in some fresh air": "",
     "The cat drinks a bowl of milk": "",
-    "Thủ đô của Việt Nam là Hà Nội": "The capital of Vietnam is …",
+    "Thủ đô của Việt Nam là Hà Nội": "The capital of Vietnam is Hà …",
     "The opposite of hot is cold": "",
     "Học sinh đi học, giáo viên đi dạy": "Pupils go to learn, teachers go to …",
     "After the rain, we saw a rainbow": "",
@@ -31,21 +31,32 @@ def split(sentence: str) -> tuple[str, str]:
 
     Raises: ValueError for fewer than two words, with what to do.
     """
-    text = unicodedata.normalize("NFC", " ".join(sentence.split())).rstrip(" .,;:!?…")
+    text = unicodedata.normalize("NFC", " ".join(sentence.split())).rstrip(f" {MARKS}")
     before, _, word = text.rpartition(" ")
     if not before:
         raise ValueError("Type at least two words: the last one is hidden.")
     return before, word
 
 
+def new_word(before: str, guess: str) -> str:
+    """The first word of a guess that does not repeat the end of `before`; no mark at its end."""
+    words, said = (
+        [word.rstrip(MARKS) or word for word in unicodedata.normalize("NFC", text).split()]
+        for text in (guess, before)
+    )
+    end = " ".join(["", *said]).casefold()
+    counts = range(len(words))  # 0 words are repeated always, all words never
+    return words[max(n for n in counts if end.endswith(" ".join(["", *words[:n]]).casefold()))]
+
+
 def play(model, tokenizer, sentence: str, guess: str, num: int = 5) -> dict:
     """One round: who finds the first token of the sentence's last word.
 
-    Returns: word; pieces and chances of the word and of the `guess`; top, the model's `num`
-        likeliest pieces with chances; you and model, whether each found it.
+    Returns: word; guess, its new word; right and yours, the pieces of both with chances; top, the
+        model's `num` likeliest pieces with chances; you and model, whether each found it.
     """
     before, word = split(sentence)
-    guess = unicodedata.normalize("NFC", guess).split()[0].rstrip(".,;:!?…") or guess
+    guess = new_word(before, guess)
     guess = word if guess.casefold() == word.casefold() else guess
     right, yours = (tokenizer(f" {text}")["input_ids"][1] for text in (word, guess))  # after <bos>
     chances = next_logits(model, tokenizer(before)["input_ids"]).softmax(-1)
@@ -56,6 +67,7 @@ def play(model, tokenizer, sentence: str, guess: str, num: int = 5) -> dict:
 
     return {
         "word": word,
+        "guess": guess,
         "right": seen(right),
         "yours": seen(yours),
         "top": dict(map(seen, first)),
@@ -64,15 +76,19 @@ def play(model, tokenizer, sentence: str, guess: str, num: int = 5) -> dict:
     }
 
 
-def in_words(found: dict, guess: str) -> str:
+def in_words(found: dict) -> str:
     """What one round showed, in HTML: who found the token, and the model's bars."""
-    (right, chance), (yours, own) = found["right"], found["yours"]
+
+    def chance(word: str, token: str, share: float) -> str:
+        parts = {f"▁{word}": "", "▁": " (its first token is the space)"}
+        first = parts.get(token, f" (first token {token})")
+        return f"<i>{html.escape(word)}</i>{html.escape(first)} {100 * share:.1f} %"
+
     won = {(1, 1): "Both found it", (1, 0): "You found it", (0, 1): "The model found it"}
     says = won.get((found["you"], found["model"]), "Nobody found it")
-    whole = "" if right == f"▁{found['word']}" else f", with {right} as its first token"
-    said = f"{says}: {found['word']}{whole}. The model gave {right} {chance:.1%}"
-    said += "" if found["you"] else f", and {yours} of your {guess} {own:.1%}"
-    return f"<p><b>{html.escape(said)}.</b> Its five likeliest:</p>{bars(found['top'], [right])}"
+    said = f"{says}. The model gave {chance(found['word'], *found['right'])}"
+    said += "" if found["you"] else f", and your {chance(found['guess'], *found['yours'])}"
+    return f"<p><b>{said}.</b> Its five likeliest:</p>{bars(found['top'], [found['right'][0]])}"
 
 
 def picture(model, tokenizer, sentence: str = EXAMPLE):
@@ -108,7 +124,7 @@ def game(model, tokenizer, rounds: dict[str, str] = ROUNDS) -> ipywidgets.VBox:
         for who in ("you", "model"):
             points[who] += found[who]
         points["rounds"] += 1
-        told.value, guess.value = in_words(found, change["new"].strip()), ""
+        told.value, guess.value = in_words(found), ""
         ask()
 
     def take_sentence(change) -> None:

@@ -18,6 +18,7 @@ DATA = files("gemma_lab").joinpath("data/vietnamese.json")
 TALK = json.loads(DATA.read_text(encoding="utf-8"))  # the talk's examples, with glosses
 SENSES = {order.lower(): "On a published list of this riddle." for order in TALK["published"]}
 SENSES |= {row["order"].lower(): f"{row['written']} {row['gloss']}" for row in TALK["orders"]}
+MARKS = ".,;:!?…–—\"'“”‘’()«»"
 WIDE = {"layout": {"width": "95%"}} | figures.LET_GO
 
 
@@ -50,8 +51,7 @@ def token_boxes(tokens: list[tuple[str, int]]) -> str:
     """Tokens in HTML, each in a box over its number."""
     style = "display:inline-block;margin:1px;padding:0 4px;border:1px solid #999;text-align:center"
     return " ".join(
-        f'<span style="{style}">{html.escape(token)}<br><small>{number}</small></span>'
-        for token, number in tokens
+        f'<span style="{style}">{html.escape(token)}<br>{number}</span>' for token, number in tokens
     )
 
 
@@ -66,12 +66,11 @@ def look(models: list[tuple], words: str, num: int = 5) -> ipywidgets.VBox:
     def tell(_=None) -> None:
         parts = []
         for name, (model, tokenizer) in by_name.items():
-            tokens = numbered(tokenizer, box.value)
+            text = box.value.rstrip()  # a space would be a token of its own
+            tokens = numbered(tokenizer, text)
             count = "1 token" if len(tokens) == 1 else f"{len(tokens)} tokens"
             parts.append(f"<p><b>{html.escape(name)}</b>: {count}</p>{token_boxes(tokens)}")
-            parts.append(
-                f"<p>What comes next:</p>{bars(chances(model, tokenizer, box.value, num))}"
-            )
+            parts.append(f"<p>What comes next:</p>{bars(chances(model, tokenizer, text, num))}")
         shown.value = "".join(parts)
 
     box.observe(tell, "value")
@@ -93,17 +92,26 @@ def word_order(model, tokenizer, words: str = " ".join(TALK["words"])) -> ipywid
         text = " ".join(parts)
         return text[:1].upper() + text[1:]
 
+    def typed() -> list[str]:
+        return [word for part in box.value.split() if (word := part.strip(MARKS))]
+
+    def compared() -> str:
+        both = (written(order), written(typed()))
+        if both[0] == both[1]:
+            return "exactly as likely: it is the order in the box"
+        pressed, other = (power_of_ten(text, model, tokenizer) for text in both)
+        than = "likelier" if pressed >= other else "less likely"
+        times = 10 ** abs(pressed - other)
+        shown = f"{times:,.1f}" if times < 100 else f"{times:,.0f}"
+        return f"{shown} times {than} than the order in the box"
+
     def tell() -> None:
         shown = f"<b>{html.escape(written(order))}</b>"
         if len(order) < len(row.children) - 1 or not order:
             said.value = f"{shown} …" if order else "Press the words in another order."
             return
         sense = SENSES.get(" ".join(order).lower(), "On no list. It may make sense all the same.")
-        both = (written(order), written(box.value.split()))
-        pressed, typed = (power_of_ten(text, model, tokenizer) for text in both)
-        than = "likelier" if pressed >= typed else "less likely"
-        compared = f"{10 ** abs(pressed - typed):,.1f} times {than} than the order in the box"
-        said.value = f"{shown}<br>{html.escape(sense)}<br>The model finds it {compared}."
+        said.value = f"{shown}<br>{html.escape(sense)}<br>The model finds it {compared()}."
 
     def press(button) -> None:
         order.append(button.description)
@@ -112,7 +120,7 @@ def word_order(model, tokenizer, words: str = " ".join(TALK["words"])) -> ipywid
 
     def start(_=None) -> None:
         order.clear()
-        buttons = [ipywidgets.Button(description=word) for word in box.value.split()]
+        buttons = [ipywidgets.Button(description=word) for word in typed()]
         for button in buttons:
             button.layout.width = "auto"
             button.on_click(press)
@@ -168,7 +176,7 @@ def next_word(model, tokenizer, words: str, num: int = 8) -> ipywidgets.VBox:
     chart, logits = ipywidgets.HTML(), []
 
     def read(_=None) -> None:
-        logits[:] = [next_logits(model, tokenizer(box.value)["input_ids"]).cpu()]
+        logits[:] = [next_logits(model, tokenizer(box.value.rstrip())["input_ids"]).cpu()]
         draw()
 
     def draw(_=None) -> None:

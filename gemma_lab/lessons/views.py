@@ -42,7 +42,7 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     bars, written = [ipywidgets.HTML() for _ in buttons], []  # `written`: tokens after the words
 
     def ids() -> list[int]:
-        return tokenizer(box.value)["input_ids"] + written
+        return tokenizer(box.value.rstrip())["input_ids"] + written  # a space would be a token
 
     def tell() -> None:
         for button, bar, (token, share) in zip(buttons, bars, next_tokens(model, ids(), num)):
@@ -51,7 +51,7 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
             size = f"display:inline-block;height:.9em;width:{12 * share:.2f}em"
             bar.value = f'<span style="{size};background:{BLUE}"></span> {100 * share:.1f} %'
         new = html.escape(tokenizer.decode(written)).replace("\n", "<br>")
-        said.value = f"{html.escape(box.value)}<b>{new}</b>"
+        said.value = f"{html.escape(box.value.rstrip())}<b>{new}</b>"
 
     def press(button) -> None:
         written.append(button.token)
