@@ -6,7 +6,10 @@ import re
 from importlib.resources import files
 
 import pytest
-from notebook_cells import ROOT, code_cells, numbers, shown, tags, values_after
+import torch
+from notebook_cells import ROOT, code_cells, numbers, run_cells, shown, tags, values_after
+
+from gemma_lab.lessons import nb01, nb01_views, views
 
 NAME = "01_nlp_basics"
 
@@ -56,11 +59,12 @@ def starts(cells, heading: str) -> int:
 
 def test_the_minutes_hold_that_the_header_states(cells):
     header = "".join(cells[0]["source"])
-    live, home = map(int, re.search(r"Live: (\d+) .* home: (\d+)", header).groups())
+    said = re.search(r"Live: (\d+) minutes\. Alone, with \*Go deeper\*: (\d+)\.", header)
+    live, alone = map(int, said.groups())
     boilerplate = next(at for at, cell in enumerate(cells) if cell["cell_type"] == "code")
     read = [cell for at, cell in enumerate(cells) if at != boilerplate]
     assert minutes(read[: starts(read, "## Recap")]) <= live == 15
-    assert abs(minutes(read[starts(read, "## Go deeper") :]) - home) <= 5
+    assert abs(minutes(read) - alone) <= 5
 
 
 def test_a_learner_types_within_two_minutes(cells):
@@ -175,10 +179,7 @@ def test_between_temperature_1_9_and_2_the_270m_gives_the_ending_less_than_half(
 
 @pytest.mark.slow
 def test_at_1_9_it_still_has_half_and_the_line_of_the_poem_has_7_and_9_tokens(real_gemma):
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from gemma_lab.lessons import nb01_views, views
 
     model = AutoModelForCausalLM.from_pretrained(real_gemma, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(real_gemma)
@@ -187,6 +188,21 @@ def test_at_1_9_it_still_has_half_and_the_line_of_the_poem_has_7_and_9_tokens(re
     assert nb01_views.reshape(logits, 1.9).max() > 0.5 > nb01_views.reshape(logits, 2.0).max()
     lines = ("Write a poem about the river.", "Viết một bài thơ về dòng sông.")
     assert [len(nb01_views.numbered(tokenizer, line)) for line in lines] == [7, 9]
+
+
+@pytest.mark.parametrize(
+    "answer, shown",
+    [(nb01.my_top_p, "1 by yours"), (lambda ps, p: ..., "– by yours"), (min, "– by yours")],
+    ids=["right", "untouched", "wrong"],
+)
+def test_a_function_that_is_not_right_stops_no_run_all(answer, shown, capsys, monkeypatch):
+    logits = torch.tensor([9.0, 0, 0, 0])
+    monkeypatch.setattr(views, "next_logits", lambda model, ids: logits)
+    names = {"nb01": nb01, "nb01_views": nb01_views, "views": views, "my_top_p": answer}
+    names |= {"talk": {"sentence": "a b"}, "contexts": ["c d"], "real": None}
+    run_cells(NAME, "top-p-real", **names, real_tokenizer=lambda text: {"input_ids": []})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(line.endswith(f"1 kept by top-p, {shown}") for line in lines)
 
 
 def test_top_p_keeps_one_token_where_the_270m_is_sure_and_hundreds_where_not():
