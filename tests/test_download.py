@@ -511,7 +511,7 @@ def test_checkpoint_downloads_before_it_names_a_model(hub, monkeypatch, capsys):
     assert "from the Hugging Face Hub" in capsys.readouterr().out.splitlines()[-1]
     profile.forget()
     hub.faults = [stand_in.silent]
-    assert profile.checkpoint(REPO) == REPO
+    assert profile.checkpoint(REPO) == str(snapshot(hub, REPO))
     assert "does not answer" in capsys.readouterr().out
     shutil.rmtree(hub.cache)
     with pytest.raises(download.DownloadError, match="is not here. The Hugging Face Hub does not"):
