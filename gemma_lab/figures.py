@@ -6,6 +6,7 @@ picture down to its own width: 8.6 points in a picture of WIDTH inches are 8.5 p
 
 from __future__ import annotations
 
+import html
 import io
 
 import matplotlib.pyplot as plt
@@ -158,14 +159,19 @@ def show(view, figure, text: str) -> None:
 
 
 def with_controls(controls: list, draw):
-    """Widgets over a picture that `draw`, which returns a figure, makes anew at each change."""
+    """Widgets over a picture, and its title for screen readers; each change calls `draw` anew."""
     import ipywidgets
 
-    image = ipywidgets.Image(format="png", value=png(draw()))
+    image = ipywidgets.Image(format="png")
+    title = ipywidgets.HTML(layout={"height": "1px", "overflow": "hidden"})  # heard, and not seen
 
-    def redraw(_) -> None:
-        image.value = png(draw())
+    def redraw(_=None) -> None:
+        figure = draw()
+        words = figure.get_suptitle() or figure.axes[0].get_title("left")
+        title.value = f'<span role="status">{html.escape(words)}</span>'
+        image.value = png(figure)
 
     for control in controls:
         control.observe(redraw, "value")
-    return ipywidgets.VBox([*controls, image])
+    redraw()
+    return ipywidgets.VBox([*controls, image, title])

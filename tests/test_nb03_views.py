@@ -86,7 +86,7 @@ def drawn(monkeypatch):
 
 
 def test_rope_sliders_turn_the_wheels_and_say_the_distance(drawn):
-    query, key, image, said = nb03.rope(7, 3, [1.0, 0.1, 0.01]).children
+    query, key, image, _, said = nb03.rope(7, 3, [1.0, 0.1, 0.01]).children
     key.value = 7
     assert "distance 4" in drawn[0][0] and "distance 0" in drawn[1][0]
     assert "Distance 0: the mean cosine is 1.00." in said.value
@@ -94,7 +94,7 @@ def test_rope_sliders_turn_the_wheels_and_say_the_distance(drawn):
 
 
 def test_a_key_never_stands_after_its_query(drawn):
-    query, key, _, said = nb03.rope(7, 3, [1.0]).children
+    query, key, *_, said = nb03.rope(7, 3, [1.0]).children
     key.value = 60
     assert key.value == 7
     query.value = 5
@@ -127,7 +127,7 @@ def test_a_sentence_goes_through_the_model_and_its_attention_is_the_librarys(poc
 def test_attention_heads_show_the_chosen_head_and_say_where_the_last_token_looks(pocket, drawn):
     gemma, tokenizer, library = pocket
     view = nb03.attention_heads(gemma, tokenizer, "My grandmother kept", layer=1, head=1)
-    box, layer, head, image, said = view.children
+    box, layer, head, image, _, said = view.children
     assert (layer.max, head.max) == (3, 1) and "Layer 1, head 1" in drawn[0]
     box.value, layer.value, head.value = "5 < 6 & 7", 2, 0
     assert "Layer 2, head 0" in drawn[-1] and bytes(image.value).startswith(b"\x89PNG")

@@ -177,7 +177,7 @@ def drawn(monkeypatch):
 
 
 def test_every_control_changes_the_picture(drawn):
-    model, rank, layers, frozen, adamw, image = views.lora_budget(NAMES).children
+    model, rank, layers, frozen, adamw, image, _ = views.lora_budget(NAMES).children
     assert bytes(image.value).startswith(b"\x89PNG")
     assert rank.options == (1, 2, 4, 8, 16, 32, 64, 128, 256) and rank.value == 16
     frozen.value, adamw.label, rank.value = "bf16", "32 bits", 64

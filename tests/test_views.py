@@ -30,9 +30,10 @@ def drawn(monkeypatch):
 
 
 def test_more_memory_fits_more(drawn):
-    slider, image = nb02.fits(["google/gemma-7b-it", "google/gemma-2b-it"], T4).children
+    slider, image, title = nb02.fits(["google/gemma-7b-it", "google/gemma-2b-it"], T4).children
     before = image.value
     slider.value = 80
+    assert '<span role="status">What fits 80.0 GiB</span>' == title.value
     assert image.value != before and bytes(image.value).startswith(b"\x89PNG")
     slider.value = 2
     counts = [sum("fits" in text for text in texts[2:]) for texts in drawn]

@@ -14,6 +14,9 @@ SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
 }
 
+_NEVER = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
+OPTIONS = (f"--LabApp.check_for_updates_class={_NEVER}",)
+
 
 def lab(environment: Path = Path(sys.prefix)) -> int:
     """JupyterLab over the whole repository, at the learner's copy of the first notebook."""
@@ -25,9 +28,8 @@ def lab(environment: Path = Path(sys.prefix)) -> int:
         "You work in copies under work/, without outputs. They are never overwritten; "
         "delete one to start it over."
     )
-    never = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
-    options = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.check_for_updates_class={never}"]
-    return call([sys.executable, "-m", "jupyterlab", *options, first])
+    root = f"--ServerApp.root_dir={ROOT}"
+    return call([sys.executable, "-m", "jupyterlab", root, *OPTIONS, first])
 
 
 def copy_for_work() -> list[Path]:

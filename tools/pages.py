@@ -20,15 +20,34 @@ td { padding: .3rem 1rem .3rem 0 }
 <h1>Gemma, hands on</h1><p>The notebooks as executed on this machine.<table>
 """
 
+# Of nbconvert's page without its look-ups elsewhere: no notebook has formulas or diagrams for them.
+TEMPLATE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+{% block html_head_css %}
+<style>
+.jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere }
+.jp-RenderedHTMLCommon pre { margin: .5em 0 1em }
+.jp-InputArea-editor { overflow-x: auto }
+@media (max-width: 600px) {
+  .jp-RenderedMarkdown table { display: block; overflow-x: auto }
+  body.jp-Notebook { margin: 0; padding: 0 }
+}
+</style>
+{% endblock %}"""
+
 
 def write_pages(results: list[dict]) -> None:
     """Pages of executed notebooks, and an index of these and of the pages of earlier runs."""
     listing = BUILD / "pages.json"
     states = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {}
+    exporter = HTMLExporter(raw_template=TEMPLATE)
     for result in results:
         page = BUILD / f"{result['path'].stem}.html"
         name = {"metadata": {"name": result["path"].stem}}
-        body, _ = HTMLExporter().from_notebook_node(with_pictures(result["notebook"]), name)
+        body, _ = exporter.from_notebook_node(with_pictures(result["notebook"]), name)
+        body = re.sub(r'<img alt="([^"]*)" src="https:[^>]*>', r"\1", body)  # Colab's badge
         body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)  # the pages beside it
         body = body.replace('href="../README.md', 'href="index.html')
         page.write_text(body, encoding="utf-8")
