@@ -31,7 +31,7 @@ def bars(shares: dict[str, float], highlight=()) -> str:
         rows.append(
             '<div style="display:flex;align-items:center;line-height:1.5">'
             f'<span style="width:7em">{html.escape(name)}</span><span style="{bar}"></span>'
-            f'<span style="margin-left:.5em">{100 * share:.1f} %</span></div>'
+            f'<span style="margin-left:.5em;white-space:nowrap">{100 * share:.1f} %</span></div>'
         )
     return "".join(rows)
 
@@ -165,7 +165,8 @@ def next_bars(logits: torch.Tensor, tokenizer, temperature: float, num: int = 8)
 def next_word(model, tokenizer, words: str, num: int = 8) -> ipywidgets.VBox:
     """A box for a text, sliders for temperature, top-k and top-p, and the bars of what is left."""
     box = ipywidgets.Text(words, description="Your text", **WIDE)
-    options = figures.LET_GO | {"style": {"description_width": "8em"}}
+    options = {"style": {"description_width": "8em"}, "layout": {"max_width": "95%"}}
+    options |= figures.LET_GO
     temperature = ipywidgets.FloatSlider(
         value=1.0, min=0.0, max=3.0, step=0.1, description="temperature", **options
     )

@@ -159,6 +159,7 @@ def fits(hub_ids: list[str], machine) -> ipywidgets.VBox:
         step=1,
         description="memory, GiB",
         style={"description_width": "7em"},
+        layout={"max_width": "95%"},
         **figures.LET_GO,
     )
 

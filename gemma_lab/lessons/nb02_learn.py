@@ -181,7 +181,8 @@ def near(table: torch.Tensor, tokenizer, word: str, num: int = 6) -> dict[str, d
 
 def look_up(table: torch.Tensor, tokenizer, word: str) -> ipywidgets.VBox:
     """A box for your word; below, the neighbours of each of its first four tokens, with cosines."""
-    box = ipywidgets.Text(word, description="your word", **figures.LET_GO)
+    narrow = {"max_width": "95%"}
+    box = ipywidgets.Text(word, description="your word", layout=narrow, **figures.LET_GO)
     said = ipywidgets.HTML()
 
     def tell(_=None) -> None:

@@ -80,7 +80,8 @@ def rope(query_at: int, key_at: int, speeds: list[float]) -> ipywidgets.VBox:
 
     A key stands at its query or before it: its slider ends where the query is.
     """
-    common = {"style": {"description_width": "7em"}} | figures.LET_GO
+    common = {"style": {"description_width": "7em"}, "layout": {"max_width": "95%"}}
+    common |= figures.LET_GO
     query = ipywidgets.IntSlider(query_at, min=1, max=64, description="query at", **common)
     key = ipywidgets.IntSlider(key_at, min=0, max=query_at, description="key at", **common)
     query.observe(lambda change: setattr(key, "max", change.new), "value")  # before it is drawn
@@ -185,7 +186,7 @@ def attention_heads(model, tokenizer, words: str, layer: int, head: int) -> ipyw
         most = [f"{tokens[i]} {weights[-1, i]:.0%}" for i in weights[-1].argsort(descending=True)]
         return f"The last token, {tokens[-1]}, looks at {', '.join(most[:3])}."
 
-    config, common = model.config, {"min": 0} | figures.LET_GO
+    config, common = model.config, {"min": 0, "layout": {"max_width": "95%"}} | figures.LET_GO
     wide = {"width": "95%"}
     box = ipywidgets.Text(words, description="sentence", layout=wide, **figures.LET_GO)
     last = config.num_hidden_layers - 1, config.num_attention_heads - 1
