@@ -40,6 +40,14 @@ def chromium():
         browser.close()
 
 
+def expect(found):
+    """Playwright's `expect` of something on a page, with patience for a busy machine."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)
+    return expect(found)
+
+
 def watch(page) -> list[str]:
     """What goes wrong on a page, as it happens: errors, and requests to another machine."""
     wrong = []

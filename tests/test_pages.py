@@ -1,5 +1,7 @@
 """Pages: a widget is there as the picture that it leaves."""
 
+import re
+
 import nbformat
 
 from tools import pages
@@ -21,3 +23,16 @@ def test_a_page_shows_the_picture_of_a_widget():
         and "widgets" not in page.metadata
     )
     assert set(notebook.cells[0].outputs[0].data) == set(view)
+
+
+def test_a_page_asks_no_other_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "BUILD", tmp_path)
+    badge = (
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://x)"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(badge)])
+    path = tmp_path / "01_test.ipynb"
+    pages.write_pages([{"path": path, "notebook": notebook, "seconds": 0, "error": ""}])
+    page = (tmp_path / "01_test.html").read_text(encoding="utf-8")
+    assert re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="http[^>]*>', page) == []
+    assert "cdnjs" not in page and ">Open in Colab</a>" in page
