@@ -86,10 +86,10 @@ def test_a_real_gemma_in_float16_is_seen(tmp_path):
 
 
 def everyday_or_slow() -> list:
-    """Each notebook; whole codelabs are slow: the tests above run their real cells."""
-    codelabs = [path for path in find_notebooks([]) if path.stem in (INFERENCE, LORA)]
-    others = [path for path in find_notebooks([]) if path not in codelabs]
-    return [*others, *(pytest.param(path, marks=pytest.mark.slow) for path in codelabs)]
+    """Each notebook, 01 every day; of the codelabs the tests above run the real cells."""
+    every = find_notebooks([])
+    slow = [pytest.param(path, marks=pytest.mark.slow) for path in every if path.stem[:2] != "01"]
+    return [*(path for path in every if path.stem[:2] == "01"), *slow]
 
 
 @pytest.fixture(scope="module")

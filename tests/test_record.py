@@ -79,7 +79,9 @@ def faked(monkeypatch, tmp_path):
     """Runs that take no time; the list of those that were started."""
     started = []
 
-    def run(words, check):
+    def run(words, **_):
+        if "--out" not in words:
+            raise FileNotFoundError("there is no nvidia-smi")
         out = words[words.index("--out") + 1]
         started.append(out)
         (tmp_path / "work").mkdir(exist_ok=True)
