@@ -3,7 +3,7 @@
 import torch
 
 from gemma_lab import catalog, diagrams
-from gemma_lab.lessons import nb01_diagrams, nb03, nb06
+from gemma_lab.lessons import nb01_diagrams, nb02_learn, nb03, nb06
 from gemma_lab.scratch.gemma import causal_mask
 from tools import ROOT
 
@@ -31,6 +31,7 @@ def drawings() -> dict:
         "architecture_gemma_2": lambda: diagrams.architecture(
             models(Gemma_2B="2b", Gemma_2_2B="2-2b")
         ),
+        "learning": lambda: nb02_learn.written(*nb02_learn.load_nano(), "The capital of Japan is"),
         "rope": lambda: nb03.rope_wheels(7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]),
         "masks": lambda: nb06.masks(masks, "The window counts the token itself"),
     }
