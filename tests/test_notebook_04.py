@@ -1,6 +1,7 @@
 """Notebook 04: what its text says of the pocket models, and what its asserts hold."""
 
 import ast
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,7 @@ def test_4_bits_cost_the_270m_more_in_vietnamese_and_kl_rises_at_every_step():
     assert nf4["KL, Vietnamese"] > 1.3 * nf4["KL, English"]
     assert 0.33 < nf4["MB"] / rows["MB"]["fp32"] < 0.40  # "to about a third only"
     assert all(rows["% of limit"][few] < 60 for few in ("int8", "nf4"))
+    assert 0.7 < rows["tokens/s"]["bf16"] / rows["tokens/s"]["fp32"] < 1.5  # "as long as fp32 ones"
 
 
 def test_llama_cpp_says_the_talks_word_too_and_is_faster():
@@ -302,3 +304,12 @@ def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
         first = after["ladder"][wanted[0]]
         assert first["KL, English"] < 1e-6 and first["peak_mb"] >= 0
         assert after["ladder"]["int8 weights"]["KL, English"] > 1e-6
+
+
+def test_it_fits_25_live_minutes_up_to_take_it_home():
+    from test_notebook_00 import minutes
+
+    notebook = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
+    texts = ["".join(cell["source"]) for cell in notebook["cells"]]
+    end = next(at for at, text in enumerate(texts) if text.startswith("## Take it home"))
+    assert minutes({"cells": notebook["cells"][:end]}) <= 25

@@ -36,3 +36,18 @@ def test_a_page_asks_no_other_machine(tmp_path, monkeypatch):
     page = (tmp_path / "01_test.html").read_text(encoding="utf-8")
     assert re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="http[^>]*>', page) == []
     assert "cdnjs" not in page and ">Open in Colab</a>" in page
+
+
+def test_links_of_a_page_lead_to_pages_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "BUILD", tmp_path)
+    header = "[Course map](../README.md#course-map) | [Glossary](../GLOSSARY.md) | "
+    header += "[this](01_test.ipynb) | [a site](https://example.org)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(header)])
+    path = tmp_path / "01_test.ipynb"
+    pages.write_pages([{"path": path, "notebook": notebook, "seconds": 0, "error": ""}])
+    page = (tmp_path / "01_test.html").read_text(encoding="utf-8")
+    links = {link for link in re.findall(r'href="([^"#]+)"', page) if ":" not in link}
+    assert links == {"index.html", "glossary.html", "01_test.html"}
+    assert all((tmp_path / link).is_file() for link in links)
+    words = (tmp_path / "glossary.html").read_text(encoding="utf-8")
+    assert 'href="05_lora_finetuning.html"' in words and ".ipynb" not in words

@@ -8,8 +8,9 @@ import json
 import re
 
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
 
-from tools import BUILD
+from tools import BUILD, ROOT
 
 INDEX = """<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">
 <title>Gemma, hands on</title>
@@ -48,9 +49,7 @@ def write_pages(results: list[dict]) -> None:
         name = {"metadata": {"name": result["path"].stem}}
         body, _ = exporter.from_notebook_node(with_pictures(result["notebook"]), name)
         body = re.sub(r'<img alt="([^"]*)" src="https:[^>]*>', r"\1", body)  # Colab's badge
-        body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)  # the pages beside it
-        body = body.replace('href="../README.md', 'href="index.html')
-        page.write_text(body, encoding="utf-8")
+        page.write_text(beside(body), encoding="utf-8")
         states[page.stem] = [round(result["seconds"]), result["error"] or "passed"]
     states = {stem: states[stem] for stem in sorted(states) if (BUILD / f"{stem}.html").exists()}
     listing.write_text(json.dumps(states, indent=1), encoding="utf-8")
@@ -59,6 +58,16 @@ def write_pages(results: list[dict]) -> None:
         for stem, (seconds, state) in states.items()
     ]
     (BUILD / "index.html").write_text(INDEX + "".join(rows) + "</table>", encoding="utf-8")
+    words = markdown2html((ROOT / "GLOSSARY.md").read_text(encoding="utf-8"))
+    page = INDEX.partition("<h1>")[0] + beside(words)
+    (BUILD / "glossary.html").write_text(page, encoding="utf-8")
+
+
+def beside(body: str) -> str:
+    """`body` with links to the pages of build/ in place of the repository's files."""
+    body = re.sub(r'href="(?:notebooks/)?(\d\d_\w+)\.ipynb', r'href="\1.html', body)
+    body = body.replace('href="../GLOSSARY.md', 'href="glossary.html')
+    return re.sub(r'href="\.\./README\.md[^"]*', 'href="index.html', body)
 
 
 def with_pictures(notebook):
