@@ -252,7 +252,7 @@ def test(arguments: list[str]) -> int:
     two_workers = ["-n", "2", "--dist", "loadfile"]
     every = {
         "Lint": [python, "-m", "tools.lint"],
-        "Tests, and every notebook": [*pytest, *nbval, *two_workers, "tests", "notebooks"],
+        "Tests, and every notebook": [*pytest, *nbval, *two_workers, "notebooks", "tests"],
     }
     if is_full:
         for seed in (1, 2, 3):
