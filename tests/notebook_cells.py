@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).parent.parent
+MINUTES = "no one two three four five six seven eight nine ten".split()
 
 
 def code_cells(notebook: str) -> list[dict]:
@@ -43,6 +44,25 @@ def shown_table(notebook: str, tag: str) -> dict[str, dict[str, str]]:
     cells = [re.findall(r"<t[hd]\b.*?</t[hd]>", line, re.S) for line in lines]
     columns, *rows = [[re.sub("<[^>]+>", "", text).strip() for text in line] for line in cells]
     return {row[0]: dict(zip(columns[1:], row[1:])) for row in rows}
+
+
+def minutes(cells: list[dict]) -> float:
+    """What a reader needs: 150 words a minute, 5 seconds a line of code, and stated minutes.
+
+    Nobody reads a fold, or the cell that installs gemma_lab.
+    """
+    total = 0.0
+    for cell in cells:
+        source = "".join(cell["source"])
+        if source.startswith(("<details", "REPOSITORY, VERSION =")):
+            continue
+        if cell["cell_type"] == "code":
+            total += len(source.splitlines()) / 12
+            continue
+        total += len(re.sub(r"\(http\S+\)", "", source).split()) / 150
+        stated = re.findall(rf"\*\*(?:Exercise|Play).*?({'|'.join(MINUTES)}) minutes?", source)
+        total += sum(map(MINUTES.index, stated))
+    return total
 
 
 def numbers(text: str) -> list[float]:

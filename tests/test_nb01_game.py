@@ -127,6 +127,7 @@ def test_a_sentence_of_your_own_is_the_next_round(pocket):
     told, asked, guess, own = nb01_game.game(*pocket, {"a b": ""}).children
     own.value = "alone"
     assert "at least two words" in told.value and own.value == "alone"  # to be mended
+    assert 'role="status"' in told.value
     own.value = "I <3 my cat"
     assert own.value == "" and told.value == ""
     assert "I &lt;3 my …" in asked.value and "cat" not in asked.value
@@ -139,6 +140,8 @@ def test_boxes_have_labels_and_the_points_are_announced(pocket):
     assert guess.description == "Your guess" and own.description == "Your own"
     assert guess.placeholder and own.placeholder and 'role="status"' in asked.value
     assert not guess.continuous_update and not own.continuous_update
+    guess.value = "x"
+    assert told.value.startswith('<div role="status">')
 
 
 def test_a_picture_stands_for_the_game_and_gives_no_round_away(pocket):
@@ -155,15 +158,14 @@ def test_every_vietnamese_sentence_has_a_gloss():
 
 
 @pytest.mark.slow
-def test_the_270m_finds_six_of_ten_and_each_hidden_word_is_one_token(real_gemma):
+def test_the_270m_is_sure_as_the_text_says_and_each_hidden_word_is_one_token(real_gemma):
     model, tokenizer = loaded(real_gemma)
     found = {
         sentence: nb01_game.play(model, tokenizer, sentence, "x") for sentence in nb01_game.ROUNDS
     }
-    assert sum(one["model"] for one in found.values()) == 6
     for one in found.values():
         assert one["right"][0] == f"▁{one['word']}"
     by_word = {one["word"]: one for one in found.values()}
     assert by_word["Nội"]["right"][1] > 0.95 and by_word["air"]["right"][1] > 0.85
-    milk = by_word["milk"]
-    assert 0.06 < milk["right"][1] < 0.1 and 0.35 < milk["top"]["▁water"] < 0.45
+    bus = nb01_game.play(model, tokenizer, nb01_game.EXAMPLE, "x")["top"]
+    assert 0.215 < bus["▁the"] < 0.225 and 0.115 < bus["▁bus"] < 0.125  # 22 % and 12 %

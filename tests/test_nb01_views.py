@@ -41,7 +41,7 @@ def test_pressing_the_words_tells_their_sense_and_how_much_likelier_they_are(poc
     *buttons, again = row.children
     assert "in another order" in said.value and box.value == "Linh bảo sao không đến"
     buttons[3].click()  # không
-    assert said.value == "<b>Không</b> …" and buttons[3].disabled
+    assert said.value == '<span role="status"><b>Không</b> …</span>' and buttons[3].disabled
     again.click()
     *buttons, again = row.children
     assert "in another order" in said.value and not any(button.disabled for button in buttons)
@@ -161,7 +161,10 @@ def test_the_sliders_and_the_text_change_the_bars(four):
 
 def test_a_look_shows_tokens_with_numbers_and_what_comes_next_for_each_model(four, pocket):
     box, shown = nb01_views.look([four, pocket, pocket], "a b", num=3).children
-    assert shown.value.count("<b>four</b>: 2 tokens") == 1 and "▁b<br>1<" in shown.value
+    assert (
+        shown.value.count('<p role="status"><b>four</b>: 2 tokens') == 1
+        and "▁b<br>1<" in shown.value
+    )
     assert shown.value.count("<b>pocket-small</b>") == 1  # one that stands in for another
     box.value = "Viết"
     (token,) = pocket[1]("Viết")["input_ids"][1:]
@@ -172,6 +175,28 @@ def test_a_look_shows_tokens_with_numbers_and_what_comes_next_for_each_model(fou
     assert f"{100 * best:.1f} %" in shown.value
     box.value = ""
     assert "0 tokens" in shown.value
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("cache/models--google--gemma-3-270m/snapshots/9b0cfec8", "gemma-3-270m"),
+        ("gemma_lab/data/pocket-small", "pocket-small"),
+        ("google/gemma-3-270m", "gemma-3-270m"),
+    ],
+)
+def test_a_model_has_a_name_wherever_it_was_loaded_from(four, path, name):
+    model, tokenizer = four
+    model.name_or_path = path
+    assert f"<b>{name}</b>" in nb01_views.look([(model, tokenizer)], "a", 3).children[1].value
+
+
+def test_a_screen_reader_hears_what_changed_and_no_bars(four):
+    heard = re.compile('<p role="status">(.*?)</p>')
+    look = nb01_views.look([four], "a", 3).children[-1].value
+    chart = nb01_views.next_word(*four, "a", 3).children[-1].value
+    assert heard.findall(look) == ["<b>four</b>: 1 token"]
+    assert heard.findall(chart) == ["4 tokens are left; those not shown: 10.0% together."]
 
 
 def test_a_space_at_the_end_changes_no_answer(pocket):

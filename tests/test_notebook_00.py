@@ -12,7 +12,7 @@ import machines
 import matplotlib
 import pytest
 from hub_stand_in import FINE, GOOD, NEW, WRONG, status
-from notebook_cells import ROOT, numbers, run_cells, shown, shown_table, tagged, text_shown
+from notebook_cells import ROOT, minutes, numbers, run_cells, shown, shown_table, tagged, text_shown
 
 matplotlib.use("Agg")
 import gemma_lab
@@ -32,7 +32,6 @@ PROSE = "\n".join(map(text, markdown_cells(NOTEBOOK)))
 TWO, SEVEN, GEMMA_2, TINY = nb00.USED_IN
 GRANTS = nb00_plan.GRANTS
 NONE, ONE, ALL = GRANTS.values()
-MINUTES = "no one two three four five six seven eight nine ten".split()
 
 
 @pytest.fixture
@@ -308,6 +307,7 @@ def test_the_view_answers_for_every_card_and_token():
     for card_name, grant_name in itertools.product(card.options, grant.options):
         card.value, grant.value = card_name, grant_name
         assert table.value.count("<tr") == 1 + len(nb00_plan.NOTEBOOKS)
+        assert '<p role="status">To download: ' in table.value
         seen.add((card.value, table.value))
     assert len(seen) >= len(card.options) + 6  # and a token changes what a T4 and a card get
 
@@ -402,18 +402,8 @@ def test_numbers_of_the_text():
     assert len(nb00.USED_IN) == 4 and "asked the Hub about four Gemmas" in PROSE
 
 
-def minutes(notebook: dict) -> float:
-    """150 words a minute, five seconds a line of code; nobody reads the first cell, or a fold."""
-    _, *code = code_cells(notebook)
-    prose = [s for s in map(text, markdown_cells(notebook)) if not s.startswith("<details")]
-    words = len(re.sub(r"\(http\S+\)", "", " ".join(prose)).split())
-    own = re.findall(r"\*\*Exercise.*?(one|two|three|four|five|ten) minutes?", " ".join(prose))
-    lines = sum(len(text(cell).splitlines()) for cell in code)
-    return words / 150 + lines / 12 + sum(map(MINUTES.index, own))
-
-
 def test_it_fits_ten_live_minutes():
-    assert minutes(NOTEBOOK) <= 10
+    assert minutes(NOTEBOOK["cells"]) <= 10
 
 
 def test_what_is_stored_is_the_270ms_answer_and_a_plan_without_a_download():
@@ -445,7 +435,7 @@ def test_map_and_header_give_the_same_minutes_and_the_text_takes_them(number, re
     live, alone = minutes_in_map(readme)[number]
     deeper = "" if number == "00" else ", with *Go deeper*"
     assert f"Live: {live} minutes. Alone{deeper}: {alone}." in text(notebook["cells"][0])
-    assert alone == pytest.approx(minutes(notebook), abs=5)
+    assert alone == pytest.approx(minutes(notebook["cells"]), abs=5)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,8 @@ def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
         asked = "auto" if grant.value in GRANTS else profile.requested_profile()
         here_too = (asked, gemma3.is_here(), hardware.is_hosted())
         rows = plan_on(card.value, answers) if chosen else plan(machine, answers, *here_too)
-        table.value = f"{as_html(rows)}<p>To download: {total_gb(rows):.2f} GB of models</p>"
+        total = f'<p role="status">To download: {total_gb(rows):.2f} GB of models</p>'
+        table.value = as_html(rows) + total
 
     for control in (card, grant):
         control.observe(tell, "value")

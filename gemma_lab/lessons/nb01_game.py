@@ -124,7 +124,7 @@ def game(model, tokenizer, rounds: dict[str, str] = ROUNDS) -> ipywidgets.VBox:
         for who in ("you", "model"):
             points[who] += found[who]
         points["rounds"] += 1
-        told.value, guess.value = in_words(found), ""
+        told.value, guess.value = f'<div role="status">{in_words(found)}</div>', ""
         ask()
 
     def take_sentence(change) -> None:
@@ -133,7 +133,7 @@ def game(model, tokenizer, rounds: dict[str, str] = ROUNDS) -> ipywidgets.VBox:
         try:
             split(change["new"])
         except ValueError as error:
-            told.value = f"<p>{error}</p>"
+            told.value = f'<p role="status">{error}</p>'
             return
         left.insert(0, (change["new"], ""))
         told.value, own.value = "", ""

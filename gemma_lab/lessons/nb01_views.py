@@ -12,7 +12,7 @@ import ipywidgets
 import torch
 
 from gemma_lab import figures, scores
-from gemma_lab.lessons.views import chances, next_logits, piece
+from gemma_lab.lessons.views import bar_of, chances, next_logits, piece
 
 DATA = files("gemma_lab").joinpath("data/vietnamese.json")
 TALK = json.loads(DATA.read_text(encoding="utf-8"))  # the talk's examples, with glosses
@@ -27,11 +27,9 @@ def bars(shares: dict[str, float], highlight=()) -> str:
     rows = []
     for name, share in shares.items():
         colour = figures.ORANGE if name in highlight else figures.BLUE
-        bar = f"width:{max(share, 0.002) * 55:.2f}%;height:.9em;background:{colour}"
         rows.append(
             '<div style="display:flex;align-items:center;line-height:1.5">'
-            f'<span style="width:7em">{html.escape(name)}</span><span style="{bar}"></span>'
-            f'<span style="margin-left:.5em;white-space:nowrap">{100 * share:.1f} %</span></div>'
+            f'<span style="width:7em">{html.escape(name)}</span>{bar_of(share, colour)}</div>'
         )
     return "".join(rows)
 
@@ -55,12 +53,18 @@ def token_boxes(tokens: list[tuple[str, int]]) -> str:
     )
 
 
+def name_of(model) -> str:
+    """The name of the folder a model came from; in the Hub's cache, the repository's name."""
+    parts = Path(model.name_or_path).parts
+    return next((part.split("--")[-1] for part in parts if part.startswith("models--")), parts[-1])
+
+
 def look(models: list[tuple], words: str, num: int = 5) -> ipywidgets.VBox:
     """A box for a text; below, for each model, its tokens with their numbers, and what comes next.
 
     Args: models: pairs of model and tokenizer; one that stands in for another is shown once.
     """
-    by_name = {Path(model.name_or_path).name: (model, tokenizer) for model, tokenizer in models}
+    by_name = {name_of(model): (model, tokenizer) for model, tokenizer in models}
     box, shown = ipywidgets.Text(words, description="Your text", **WIDE), ipywidgets.HTML()
 
     def tell(_=None) -> None:
@@ -69,7 +73,9 @@ def look(models: list[tuple], words: str, num: int = 5) -> ipywidgets.VBox:
             text = box.value.rstrip()  # a space would be a token of its own
             tokens = numbered(tokenizer, text)
             count = "1 token" if len(tokens) == 1 else f"{len(tokens)} tokens"
-            parts.append(f"<p><b>{html.escape(name)}</b>: {count}</p>{token_boxes(tokens)}")
+            parts.append(
+                f'<p role="status"><b>{html.escape(name)}</b>: {count}</p>{token_boxes(tokens)}'
+            )
             parts.append(f"<p>What comes next:</p>{bars(chances(model, tokenizer, text, num))}")
         shown.value = "".join(parts)
 
@@ -106,12 +112,14 @@ def word_order(model, tokenizer, words: str = " ".join(TALK["words"])) -> ipywid
         return f"{shown} times {than} than the order in the box"
 
     def tell() -> None:
+        said.value = f'<span role="status">{told()}</span>'
+
+    def told() -> str:
         shown = f"<b>{html.escape(written(order))}</b>"
         if len(order) < len(row.children) - 1 or not order:
-            said.value = f"{shown} …" if order else "Press the words in another order."
-            return
+            return f"{shown} …" if order else "Press the words in another order."
         sense = SENSES.get(" ".join(order).lower(), "On no list. It may make sense all the same.")
-        said.value = f"{shown}<br>{html.escape(sense)}<br>The model finds it {compared()}."
+        return f"{shown}<br>{html.escape(sense)}<br>The model finds it {compared()}."
 
     def press(button) -> None:
         order.append(button.description)
@@ -187,7 +195,7 @@ def next_word(model, tokenizer, words: str, num: int = 8) -> ipywidgets.VBox:
         count = int((left > 0).sum())
         tokens = "1 token is left" if count == 1 else f"{count:,} tokens are left"
         rest = f"those not shown: {max(1 - sum(shown.values()), 0):.1%} together"
-        chart.value = f"{bars(shown)}<p>{tokens}; {rest}.</p>"
+        chart.value = f'{bars(shown)}<p role="status">{tokens}; {rest}.</p>'
 
     box.observe(read, "value")
     for slider in (temperature, top_k, top_p):

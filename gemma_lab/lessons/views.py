@@ -34,6 +34,13 @@ def chances(model, tokenizer, text: str, num: int = 6) -> dict[str, float]:
     return {piece(tokenizer, token): share for token, share in found}
 
 
+def bar_of(share: float, colour: str = BLUE) -> str:
+    """A bar in HTML that is as long as a share, and the share in percent."""
+    size = f"display:inline-block;height:.9em;width:{12 * max(share, 0.002):.2f}em"
+    percent = f'<span style="margin-left:.5em;white-space:nowrap">{100 * share:.1f} %</span>'
+    return f'<span style="{size};background:{colour}"></span>{percent}'
+
+
 def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
     """A box for your words; below, the likeliest next tokens as buttons with bars: press one."""
     box = ipywidgets.Text(words, description="Your words", layout={"width": "95%"}, **LET_GO)
@@ -48,10 +55,9 @@ def go_on(model, tokenizer, words: str, num: int = 6) -> ipywidgets.VBox:
         for button, bar, (token, share) in zip(buttons, bars, next_tokens(model, ids(), num)):
             button.token = token
             button.description = piece(tokenizer, token)
-            size = f"display:inline-block;height:.9em;width:{12 * share:.2f}em"
-            bar.value = f'<span style="{size};background:{BLUE}"></span> {100 * share:.1f} %'
+            bar.value = bar_of(share)
         new = html.escape(tokenizer.decode(written)).replace("\n", "<br>")
-        said.value = f"{html.escape(box.value.rstrip())}<b>{new}</b>"
+        said.value = f'<span role="status">{html.escape(box.value.rstrip())}<b>{new}</b></span>'
 
     def press(button) -> None:
         written.append(button.token)
