@@ -54,6 +54,7 @@ RIGHT = {  # more than the folded solution
     ],
     "family_member": [
         "google/gemma-4-E2B-it",
+        "google/gemma-4-12b-it",
         "gemma4",
         pandas.Series({"name": "Gemma 4", "licence": "Apache-2.0"}),
         "Gemma 4",
@@ -201,6 +202,7 @@ WRONG = {
         (family["licence"] == "Apache-2.0", "yes or no"),
         (family, "rows are left"),
         ("Gemma 40", "both"),
+        ("google/gemma-4-31B-it", "both"),
     ],
     "strict_wins": [
         (11, "tie"),
@@ -377,6 +379,8 @@ def test_the_folded_solution_is_the_tested_one_and_right(lesson, name):
     assert judge(lesson, name)(answer_of(code)).is_right is True
     answer = re.split(r" = |return ", code.splitlines()[-1])[-1].strip()
     assert answer not in first and code not in second  # a hint is no solution
+    calls = [line for line in code.splitlines() if "(" in line and "def " not in line]
+    assert not any(line.split(" = ")[-1].strip() in second for line in calls)
 
 
 @pytest.mark.parametrize("lesson, name", NAMES, ids=lambda value: str(value)[:20])

@@ -35,6 +35,7 @@ ASKED = {
     "base-and-it": {
         "base": "nb02_learn.write(base, base_tokenizer, question)",
         "instruct": "nb02_learn.write(instruct, tokenizer, prompt)",
+        "name": "name",
     },
     "fits": {"needs": "nb02.needs(hub_ids, T4)", "t4_gib": "T4.free_gib"},
     "averages": {"table": "table.to_dict()"},
@@ -61,12 +62,14 @@ def scores():
 
 def test_the_instruction_tuned_model_answers_and_the_base_model_goes_on(notebook):
     said = notebook["base-and-it"]
+    assert said["name"] == "Our stand-in"  # in pocket
     assert said["instruct"] == "The capital of Japan is Tokyo."
     assert "Tokyo" not in said["base"] and len(said["base"]) > 2 * len(said["instruct"])
 
 
 def test_the_270m_says_tokyo_and_asks_itself_again():
     said = shown("02_meet_gemma", "base-and-it").split("Ours, base:")[0]
+    assert "\nThe 270M, base:" in said
     assert "The capital of Japan is Tokyo." in said and "What is the capital of Japan?" in said
 
 
@@ -220,6 +223,7 @@ def test_google_s_table_knows_hanoi_beautiful_and_two_tokens_of_ha_noi():
     assert {"▁Bangkok", "▁Saigon", "▁Jakarta"} <= set(lines["▁Hanoi"].split(", "))
     beautiful = ["สวย", "▁красивые", "漂亮", "▁bonita", "▁جميلة"]
     assert lines["▁đẹp"].split(", ") == beautiful and lines["▁Nội"].startswith("▁nội")
+    assert "▁서울" in lines["▁Hà"]
 
 
 def test_a_word_of_your_own_is_looked_up(nano):
@@ -261,6 +265,14 @@ def test_what_fits_a_free_t4(notebook):
     for hub_id, gib in found["needs"].items():
         is_old = catalog.find(hub_id).family in ("gemma", "gemma2")  # float16 is for these alone
         assert (gib["bf16"] < gib["fp32"]) if is_old else (gib["bf16"] == gib["fp32"]), hub_id
+
+
+@pytest.mark.parametrize("answer", [..., "x", 3, 50 / 2.1, "23.81", torch.tensor([23.8])])
+def test_a_right_ceiling_of_2b_gives_that_of_7b_and_a_wrong_one_stops_nothing(answer, capsys):
+    weights = memory.weight_bytes(catalog.find("google/gemma-7b"), "nf4") / 1e9
+    run_cells("02_meet_gemma", "seven-ceiling", my_tokens_per_s=answer, nb02=nb02)
+    said = f"Gemma 7B, {weights:.1f} GB in 4 bits: at most {50 / weights:.0f} tokens a second\n"
+    assert capsys.readouterr().out == said
 
 
 def test_the_table_is_the_data_and_the_overview_a_part_of_it(notebook, scores):

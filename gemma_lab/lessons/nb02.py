@@ -98,8 +98,8 @@ def check_family_member(answer) -> Verdict:
         )
     name = text(rows[0], "A name is a text in quotes")
     plainly = re.sub(r"[ -]|^google/|(it|pt)$", "", name.casefold())
-    if re.fullmatch("gemma4(e[24]b)?", plainly):
-        return right("E2B and E4B have 2 and 4 billion effective parameters, and hear.")
+    if re.fullmatch("gemma4(e[24]b|12b)?", plainly):
+        return right("Of Gemma 4, E2B, E4B and 12B hear.")
     if not name:
         return wrong("The text is empty.")
     if plainly == "gemma3n":
