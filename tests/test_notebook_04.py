@@ -5,7 +5,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from notebook_cells import ROOT, numbers, run_cells, shown, shown_table, tagged
+from notebook_cells import ROOT, minutes, numbers, run_cells, shown, shown_table, tagged
 
 NAME = "04_quantized_inference"
 
@@ -307,9 +307,7 @@ def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
 
 
 def test_it_fits_25_live_minutes_up_to_take_it_home():
-    from test_notebook_00 import minutes
-
     notebook = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
     texts = ["".join(cell["source"]) for cell in notebook["cells"]]
     end = next(at for at, text in enumerate(texts) if text.startswith("## Take it home"))
-    assert minutes({"cells": notebook["cells"][:end]}) <= 25
+    assert minutes(notebook["cells"][:end]) <= 25
