@@ -331,7 +331,7 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     (gemma, lint, everyday, colab), status = commands_of(monkeypatch)
     assert gemma == "python -m gemma_lab.gemma3"  # says where it is, or that it is left out
     assert status == 0 and lint == "python -m tools.lint"
-    assert everyday.endswith("tests notebooks") and "--random-order" not in everyday
+    assert everyday.endswith("notebooks tests") and "--random-order" not in everyday
     assert colab == "python -m tools.colab"
     calls, status = commands_of(monkeypatch, "--full")
     orders = [call for call in calls if "--random-order-bucket=global" in call]
