@@ -85,13 +85,6 @@ def test_a_real_gemma_in_float16_is_seen(tmp_path):
     assert GOOGLES in wrong["machine"] and not wrong["poem"].split()
 
 
-def everyday_or_slow() -> list:
-    """Each notebook, 01 every day; of the codelabs the tests above run the real cells."""
-    every = find_notebooks([])
-    slow = [pytest.param(path, marks=pytest.mark.slow) for path in every if path.stem[:2] != "01"]
-    return [*(path for path in every if path.stem[:2] == "01"), *slow]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """name -> the notebook, executed whole on first demand."""
@@ -108,7 +101,8 @@ def whole(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("path", everyday_or_slow(), ids=lambda path: path.stem)
+@pytest.mark.slow  # of the codelabs the tests above run the real cells
+@pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
 def test_laptop_to_the_last_cell(path, whole):
     result = whole(path.stem)
     assert result["error"] == ""
