@@ -30,6 +30,7 @@ CELLS = [  # a notebook with a tag of its, or code in place of cells without a t
     *(("03", tag) for tag in ("speeds", "sentence")),
     GEMMA,
     ("03", "head-maps"),
+    "from gemma_lab.lessons import nb04_fit",
     *(("04", tag) for tag in ("fit-weights", "fit-view")),
 ]
 ALL_RAN = """count => {

@@ -36,7 +36,7 @@ def chances(model, tokenizer, text: str, num: int = 6) -> dict[str, float]:
 
 def bar_of(share: float, colour: str = BLUE) -> str:
     """A bar in HTML that is as long as a share, and the share in percent."""
-    size = f"display:inline-block;height:.9em;width:{12 * max(share, 0.002):.2f}em"
+    size = f"display:inline-block;height:.9em;width:{8 * max(share, 0.002):.2f}em"
     percent = f'<span style="margin-left:.5em;white-space:nowrap">{100 * share:.1f} %</span>'
     return f'<span style="{size};background:{colour}"></span>{percent}'
 
