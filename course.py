@@ -31,6 +31,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gemma_lab import failures, gemma3, hardware, install
@@ -262,11 +263,15 @@ def test(arguments: list[str]) -> int:
             every[f"{path.stem} alone"] = [*quick, path]
         every["Gemma 3 270M with Colab's versions"] = [colab, "-m", "tools.colab", "--laptop"]
     every["Every notebook with Colab's versions, all cells twice"] = [colab, "-m", "tools.colab"]
-    failed = []
-    for name, command in every.items():
+
+    def fails(name: str) -> bool:
         print(name, flush=True)
-        if call(command, OMP_NUM_THREADS="1", **OFFLINE):
-            failed.append(name)
+        return bool(call(every[name], OMP_NUM_THREADS="1", **OFFLINE))
+
+    alone = [name for name in every if name.endswith(" alone")]
+    failed = [name for name in every if name not in alone and fails(name)]
+    with ThreadPoolExecutor(2) as two:  # files alone, each on one core
+        failed += [name for name, is_failed in zip(alone, two.map(fails, alone)) if is_failed]
     print("FAILED: " + ", ".join(failed) if failed else "All tests passed, in both environments.")
     return bool(failed)
 
