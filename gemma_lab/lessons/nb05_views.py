@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import ipywidgets
 
 from gemma_lab import catalog, figures, memory
@@ -29,14 +31,14 @@ def budget(
     if info.family not in catalog.UNIFORM:
         raise ValueError(f"Choose a Gemma 1, 2 or 3: the layers of {info.hub_id} are not alike.")
     if not isinstance(rank, int) or rank < 1:
-        raise ValueError(f"rank must be a whole number from 1 up, not {rank!r}.")
+        raise ValueError(f"rank must be a whole number from 1 up, not {reprlib.repr(rank)}.")
     shapes = info.linear_shapes
     if not modules or not set(modules) <= shapes.keys():
         raise ValueError(f"modules must be some of {', '.join(shapes)}, not {modules!r}.")
     if precision not in FROZEN:
         raise ValueError(f"precision must be one of {', '.join(FROZEN)}, not {precision!r}.")
-    if optimizer_bits not in (32, 8):
-        raise ValueError(f"optimizer_bits must be 32 or 8, not {optimizer_bits!r}.")
+    if not isinstance(optimizer_bits, int) or optimizer_bits not in (32, 8):
+        raise ValueError(f"optimizer_bits must be 32 or 8, not {reprlib.repr(optimizer_bits)}.")
     matrices = [rank * width for name in set(modules) for width in shapes[name]]  # B and A of each
     trained = memory.num_adapter_parameters(info, rank, modules)
     full = memory.parts(info, "bf16", doing="train")
