@@ -1,8 +1,8 @@
 """The table of models, `data/models.json`, and `find`, which knows any other model from its config.
 
 The sizes are those of the checkpoints' `config.json` files on the Hub. The parameter counts that
-follow from them equal the reports (arXiv:2403.08295, arXiv:2408.00118, arXiv:2503.19786), but for
-the 128 extra embedding rows of the first two.
+follow from them equal the reports (arXiv:2403.08295, arXiv:2408.00118, arXiv:2503.19786,
+arXiv:2404.07839), but for the 128 extra embedding rows of the first two.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class ModelInfo:
     mirror: str | None = None  # a copy on the Hub that is not gated; the licence is the same
     whole: dict | None = field(default=None, repr=False)  # the config with its other parts
     stored_as: str = ""  # "int8", "nf4", ... where the checkpoint is quantized already
+    is_variant: bool = False  # for one task or of another architecture; Gemma 1 to 4 are none
 
     def __getattr__(self, name: str):
         config = self.__dict__.get("config", {})
@@ -151,18 +152,22 @@ def _table() -> dict[str, ModelInfo]:
     table = {}
     for row in json.loads((DATA / "models.json").read_text(encoding="utf-8")):
         about = row["config"], row["name"], row["released"], row.get("part", "")
+        is_variant = row.get("is_variant", False)
         for hub_id, mirror in row["repositories"].items():
-            table[hub_id] = ModelInfo(hub_id, *about, pockets.get(hub_id), mirror)
+            pocket = pockets.get(hub_id)
+            table[hub_id] = ModelInfo(hub_id, *about, pocket, mirror, is_variant=is_variant)
     return table
 
 
-CATALOG = _table()
-_BY_MIRROR = {info.mirror: info for info in CATALOG.values() if info.mirror}
+_TABLE = _table()
+CATALOG = {hub_id: info for hub_id, info in _TABLE.items() if not info.is_variant}  # Gemma 1 to 4
+VARIANTS = {hub_id: info for hub_id, info in _TABLE.items() if info.is_variant}
+_BY_MIRROR = {info.mirror: info for info in _TABLE.values() if info.mirror}
 
 
 def known(model: str) -> ModelInfo | None:
     """The table's entry for a repository or its mirror; None where there is none."""
-    return CATALOG.get(model) or _BY_MIRROR.get(model)
+    return _TABLE.get(model) or _BY_MIRROR.get(model)
 
 
 def find(model: str | Path) -> ModelInfo:
@@ -177,7 +182,7 @@ def find(model: str | Path) -> ModelInfo:
         return _from_file(Path(name).name, Path(name, "config.json"))
     if info := known(name):
         return info
-    close = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, _TABLE, n=3, cutoff=0.6)
     advice = f" Did you mean {' or '.join(close)}?" if close else ""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
         raise ModelError(f"{name!r} is no folder here and no repository.{advice}")

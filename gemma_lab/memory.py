@@ -64,6 +64,19 @@ def kv_cache_bytes(
     return numbers * batch_size * bytes_per_number
 
 
+def state_bytes(info: ModelInfo, batch_size: int = 1, bytes_per_number: int = 2) -> int:
+    """Bytes that RecurrentGemma's recurrent layers keep, however long the text; 0 for others.
+
+    Each keeps lru_width numbers of state, in float32 always, and the last inputs of a convolution.
+    Source: transformers' `RecurrentGemmaRecurrentBlock`; De et al. 2024, arXiv:2402.19427.
+    """
+    if info.family != "recurrent_gemma":
+        return 0
+    num_recurrent = info.num_hidden_layers - len(info.layers)
+    of_channel = 4 + (info.conv1d_width - 1) * bytes_per_number
+    return num_recurrent * batch_size * info.lru_width * of_channel
+
+
 def num_adapter_parameters(info: ModelInfo, rank: int, modules=None) -> int:
     """Parameters of LoRA's two matrices on `modules`, by default all seven: rank x (in + out)."""
     shapes = [info.linear_shapes[name] for name in set(modules or info.linear_shapes)]
@@ -104,8 +117,9 @@ def parts(
 
     "load": bitsandbytes quantizes one matrix at a time, on a CPU by way of float32; there "file"
     are pages of the 16-bit file that were read and copied: the system takes them back when it must.
-    "generate" keeps the last token's logits, "score" all. "lora" (`rank`, on seven layers, in
-    float32) and "train" (all weights): AdamW, TRL's loss; checkpointed, a layer keeps its input.
+    "generate" keeps the last token's logits, "score" all; "cache" counts a recurrent state too.
+    "lora" (`rank`, on seven layers, in float32) and "train" (all weights): AdamW, TRL's loss;
+    checkpointed, a layer keeps its input.
     Args: num_tokens: of each of `batch_size` sequences; rest: as in `weight_bytes`.
     Raises: ValueError, with what was received.
     """
@@ -118,6 +132,7 @@ def parts(
     is_quantized, number = BITS[precision] < 16, 4 if precision == "fp32" else rest
     width = getattr(info, "intermediate_size", None) or 4 * info.hidden_size
     width = max(width) if isinstance(width, list) else width  # of each layer, in some families
+    width //= 1 + (info.family == "recurrent_gemma")  # it counts gate and up together
     if doing == "load":
         through = 2 if device != "cpu" else 9 if precision == "int8" else 13
         copied = info.num_linear_parameters if is_quantized else info.num_parameters
@@ -135,6 +150,7 @@ def parts(
         if info.config.get("attn_logit_softcapping"):  # all scores at once
             passing += (6 + number) * tokens * num_tokens * info.num_attention_heads
         cache = kv_cache_bytes(info, num_tokens, batch_size, number)
+        cache += state_bytes(info, batch_size, number)
         return {"weights": weights, "cache": cache, "activations": passing, "logits": logits}
     if doing == "train" and is_quantized:
         raise ValueError(f"Weights in {precision} are not trained: choose bf16, or lora on top.")

@@ -204,7 +204,8 @@ def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
 def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:
     """The folder of the pocket model that stands in for `hub_id`; prints whose it is and why."""
     if info is None or info.pocket is None:
-        with_one = ", ".join(known for known, entry in catalog.CATALOG.items() if entry.pocket)
+        models = catalog.CATALOG | catalog.VARIANTS
+        with_one = ", ".join(known for known, entry in models.items() if entry.pocket)
         raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
     folder = CHECKPOINTS / info.pocket
     if not (folder / "model.safetensors").is_file():

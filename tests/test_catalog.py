@@ -24,11 +24,20 @@ from gemma_lab import catalog, loading
 from gemma_lab.hardware import A100, T4
 
 ROWS = json.loads(files("gemma_lab").joinpath("data/models.json").read_text(encoding="utf-8"))
-BY_NAME = {info.name: info for info in catalog.CATALOG.values()}
+ALL = catalog.CATALOG | catalog.VARIANTS
+BY_NAME = {info.name: info for info in ALL.values()}
 # Millions of parameters without the table: the Gemma 3 report, arXiv:2503.19786, table 1.
 GEMMA_3 = {"Gemma 3 270M": 100, "Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
 # Billions of parameters of the text part: ranges around the sizes that Google names.
 BILLIONS = {"Gemma 3n E4B": (6.5, 7.5), "Gemma 4 E4B": (7, 8), "Gemma 4 31B": (30, 31.5)}
+# CodeGemma has "the same architectures as the Gemma model family": arXiv:2406.11409, section 1.
+SAME_AS = {"CodeGemma 2B": "Gemma 2B", "CodeGemma 7B": "Gemma 7B"}
+# Billions of parameters without and in the table; layers, heads, widths of model and recurrence,
+# window: arXiv:2404.07839, table 1, which cuts 0.655 to 0.65.
+RECURRENT = {
+    "RecurrentGemma 2B": (2.03, 0.655, 26, 10, 2560, 2560, 2048),
+    "RecurrentGemma 9B": (7.53, 1.05, 38, 16, 4096, 4096, 2048),
+}
 TOKEN = "hf_" + "x" * 34
 
 
@@ -58,8 +67,9 @@ def test_every_row_counts_as_transformers_does(name):
 
 
 def test_every_row_is_held_to_a_size_that_somebody_else_reports():
-    """A new row needs its number: REPORTED in models.py, GEMMA_3, or a range in BILLIONS."""
+    """A new row needs its number: REPORTED in models.py, or one of the tables above."""
     held = {catalog.find(hub_id).name for hub_id in REPORTED} | GEMMA_3.keys() | BILLIONS.keys()
+    held |= SAME_AS.keys() | RECURRENT.keys()
     assert set(BY_NAME) - held == set()
     for name, (low, high) in BILLIONS.items():
         assert low < BY_NAME[name].num_parameters / 1e9 < high, name
@@ -82,6 +92,28 @@ def test_gemma_3_has_the_reported_parameters(name):
     info = BY_NAME[name]
     millions = (info.num_parameters - info.num_embedding_parameters) / 1e6
     assert millions == pytest.approx(GEMMA_3[name], abs=1)
+
+
+@pytest.mark.parametrize("name", SAME_AS)
+def test_codegemma_has_the_sizes_of_gemma(name):
+    assert BY_NAME[name].config == BY_NAME[SAME_AS[name]].config
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrentgemma_has_the_reported_sizes(name):
+    info = BY_NAME[name]
+    table = info.num_embedding_parameters
+    billions = (round((info.num_parameters - table) / 1e9, 2), round(table / 1e9, 3))
+    sizes = (info.num_hidden_layers, info.num_attention_heads, info.hidden_size)
+    sizes += (info.lru_width, info.attention_window_size)
+    assert (*billions, *sizes) == pytest.approx(RECURRENT[name], abs=0.002)
+    assert info.intermediate_size == 2 * 3 * info.hidden_size  # expansion factor 3, gate and up
+
+
+@pytest.mark.parametrize("name, attends", [("RecurrentGemma 2B", 8), ("RecurrentGemma 9B", 12)])
+def test_every_third_layer_of_recurrentgemma_keeps_a_window(name, attends):
+    """Multi-query attention with heads of 256, as in the Griffin paper, arXiv:2402.19427."""
+    assert BY_NAME[name].layers == (catalog.Layer(1, 256, 2048),) * attends
 
 
 @pytest.mark.parametrize(
@@ -115,8 +147,19 @@ def test_global_layers_of_gemma_4_have_wider_heads_and_fewer_in_31b():
 def test_every_row_says_where_it_is_from_and_each_repository_stands_once():
     assert all(row["source"].startswith("https://") for row in ROWS)
     assert all(row["released"] >= "2024-02" for row in ROWS)
-    assert len(catalog.CATALOG) == sum(len(row["repositories"]) for row in ROWS)
-    assert {info.part for info in catalog.CATALOG.values()} == {"", "text"}
+    assert len(ALL) == sum(len(row["repositories"]) for row in ROWS)
+    assert {info.part for info in ALL.values()} == {"", "text"}
+
+
+def test_variants_are_known_and_found_but_are_no_generation():
+    families = {info.name.split()[0] for info in catalog.VARIANTS.values()}
+    assert families == {"CodeGemma", "RecurrentGemma"}
+    assert {info.name.split()[0] for info in catalog.CATALOG.values()} == {"Gemma"}
+    for hub_id, info in catalog.VARIANTS.items():
+        assert catalog.find(hub_id) is info and info.is_variant
+    assert catalog.find("unsloth/codegemma-7b-it").hub_id == "google/codegemma-7b-it"
+    with pytest.raises(ValueError, match="Did you mean google/codegemma-2b"):
+        catalog.find("codegemma-2b")
 
 
 def test_gemma_3_norms_queries_and_keys_and_caps_no_scores():

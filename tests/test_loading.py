@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from machines import H100, L4, LAPTOP, MAC
+from machines import CARD_4_GB, CARD_8_GB, H100, L4, LAPTOP, MAC
 from models import TINY
 from transformers import (
     AutoConfig,
@@ -32,6 +32,9 @@ from gemma_lab.hardware import A100, T4
         ("gemma4_text", MAC, "float32"),
         ("gemma3n_text", T4, "float32"),
         ("llama", T4, "float16"),
+        ("recurrent_gemma", T4, "float16"),
+        ("recurrent_gemma", L4, "bfloat16"),
+        ("recurrent_gemma", MAC, "float16"),
     ],
 )
 def test_dtype_by_family_and_machine(family, machine, dtype):
@@ -96,6 +99,68 @@ def test_a_t4_gets_a_plan_that_fits_15_gb_and_does_not_overflow(hub_id, precisio
     if precision in ("nf4", "fp4"):
         assert plan.quantization["bnb_4bit_compute_dtype"] == "float16"
         assert plan.quantization["bnb_4bit_quant_type"] == precision
+
+
+@pytest.mark.parametrize("machine", [T4, L4, A100, CARD_4_GB, CARD_8_GB, LAPTOP, MAC])
+@pytest.mark.parametrize("size", ["2b", "7b", "7b-it"])
+def test_codegemma_is_planned_as_gemma_of_its_size(size, machine):
+    for precision in memory.BITS:
+        plan = loading.plan_loading(f"google/codegemma-{size}", precision, machine)
+        same = loading.plan_loading(f"google/gemma-{size}", precision, machine)
+        sentence = same.sentence.replace("google/gemma-", "google/codegemma-")
+        assert plan == replace(same, sentence=sentence)
+
+
+# GiB by hand: 2.68 B parameters of which 2.00 B in linear layers, 8.58 B of which 7.47 B, and bytes
+# for a number as in test_cards.py; beside them 1 GiB, 0.1 for what passes, a cache of 0.01 or 0.03.
+RECURRENT = {
+    "google/recurrentgemma-2b": {"fp32": 11.1, "bf16": 6.1, "int8": 4.2, "nf4": 3.3},
+    "google/recurrentgemma-9b-it": {"fp32": 33.2, "bf16": 17.1, "int8": 10.2, "nf4": 6.8},
+}
+
+
+@pytest.mark.parametrize(
+    "machine, dtype, two, nine",
+    [
+        (T4, "float16", "fp32 bf16 int8 nf4", "int8 nf4"),
+        (L4, "bfloat16", "fp32 bf16 int8 nf4", "bf16 int8 nf4"),
+        (A100, "bfloat16", "fp32 bf16 int8 nf4", "fp32 bf16 int8 nf4"),
+        (CARD_4_GB, "bfloat16", "nf4", ""),
+        (CARD_8_GB, "bfloat16", "bf16 int8 nf4", "nf4"),
+        (LAPTOP, "bfloat16", "int8 nf4", ""),
+        (MAC, "float16", "fp32 bf16 int8 nf4", "int8 nf4"),
+    ],
+)
+def test_recurrentgemma_is_planned_with_a_type_that_is_safe(machine, dtype, two, nine):
+    for (hub_id, needed), fits in zip(RECURRENT.items(), (two, nine), strict=True):
+        for precision, gib in needed.items():
+            plan = loading.plan_loading(hub_id, precision, machine)
+            quantized = "bfloat16" if machine is MAC else dtype  # on its CPU
+            types = {"fp32": "float32", "bf16": dtype}
+            assert plan.dtype == types.get(precision, quantized)
+            assert plan.attn_implementation == "sdpa"
+            if machine.device == "cuda":  # quantizing on a CPU takes more
+                assert plan.needed_gib == pytest.approx(gib, abs=0.06)
+            assert plan.fits == (precision in fits.split())
+            verdict = "fits" if plan.fits else "does not fit"
+            assert f"{hub_id} in {precision} needs {plan.needed_gib:.1f} GiB and {verdict}:" in (
+                plan.sentence
+            )
+
+
+def test_sdpa_is_right_for_recurrentgemma_beyond_its_window():
+    config = AutoConfig.for_model(
+        "recurrent_gemma", **TINY | {"attention_window_size": 8, "num_hidden_layers": 3}
+    )
+    model = AutoModelForCausalLM.from_config(config).eval()
+    logits = {}
+    for attention in loading.attention_implementations("google/recurrentgemma-2b", T4):
+        model.set_attn_implementation(attention)
+        logits[attention] = model(torch.arange(40)[None], use_cache=False).logits
+    assert torch.allclose(logits["eager"], logits["sdpa"], atol=1e-5)
+    model.config.attention_window_size = 64
+    wider = model(torch.arange(40)[None], use_cache=False).logits
+    assert not torch.allclose(wider, logits["sdpa"], atol=1e-3)
 
 
 def test_plan_arguments_are_those_of_transformers():

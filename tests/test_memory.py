@@ -179,6 +179,69 @@ def test_what_is_quantized_in_gpt_2_are_its_own_linear_layers(precision, tmp_pat
     assert memory.weight_bytes(info, precision) == pytest.approx(stored_bytes(model), rel=0.01)
 
 
+# Two recurrent layers, one that attends, and a third recurrent one; wider inside than outside.
+RECURRENT = dict(
+    vocab_size=512,
+    hidden_size=128,
+    intermediate_size=512,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    lru_width=192,
+    attention_window_size=64,
+    block_types=["recurrent", "recurrent", "attention", "recurrent"],
+)
+
+
+def tiny_recurrent(folder, dtype):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("recurrent_gemma", **RECURRENT)
+    model = AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("num_tokens", [5, 63, 64, 200])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_state_and_cache_equal_what_recurrentgemma_really_holds(num_tokens, dtype, tmp_path):
+    """A prompt in two rows, and one more token: what its modules and the cache keep is counted."""
+    model = tiny_recurrent(tmp_path, dtype)
+    ids, cache = torch.ones(2, num_tokens, dtype=torch.long), DynamicCache(config=model.config)
+    with torch.no_grad():
+        for part in (ids[:, :-1], ids[:, -1:]):
+            model(part, past_key_values=cache, use_cache=True)
+    keys = [t for layer in cache.layers for t in (layer.keys, layer.values) if t is not None]
+    blocks = [m for m in model.modules() if hasattr(m, "rg_lru")]
+    state = [t for m in blocks for t in (m.rg_lru.recurrent_states, m.conv1d_state)]
+    info, number = catalog.find(tmp_path), dtype.itemsize
+    assert memory.kv_cache_bytes(info, num_tokens, 2, number) == sum(t.nbytes for t in keys) > 0
+    assert memory.state_bytes(info, 2, number) == sum(t.nbytes for t in state) > 0
+
+
+def test_the_state_of_recurrentgemma_is_checkable_by_hand():
+    """2B: 18 layers of 2,560 numbers in 4 bytes and 3 x 2,560 in 2; 9B: 26 layers of 4,096."""
+    two, nine = (catalog.find(f"google/recurrentgemma-{size}") for size in ("2b", "9b"))
+    assert memory.state_bytes(two) == 18 * 2560 * (4 + 3 * 2)
+    assert memory.state_bytes(nine, 3, 4) == 3 * 26 * 4096 * (4 + 3 * 4)
+    assert memory.state_bytes(catalog.find("google/gemma-2b"), 3) == 0
+    window = memory.kv_cache_bytes(two, 2047)
+    assert window == 8 * 2 * 256 * 2047 * 2 == memory.kv_cache_bytes(two, 100_000)
+    long, short = (memory.parts(two, "bf16", num_tokens, 4) for num_tokens in (2047, 1))
+    assert long["cache"] == 4 * window + memory.state_bytes(two, 4)
+    assert short["cache"] == 4 * 8 * 2 * 256 * 2 + memory.state_bytes(two, 4)
+    assert short["activations"] == 4 * (2 * (3 * 7680 + 4 * 2560) + 10)  # 15,360 is gate and up
+
+
+@pytest.mark.parametrize("precision", memory.PRECISIONS)
+def test_gates_of_recurrentgemma_stay_as_they_are(precision, tmp_path):
+    """They are no linear layers for bitsandbytes, and neither is the convolution."""
+    tiny_recurrent(tmp_path, torch.bfloat16)
+    how = loading.plan_loading(str(tmp_path), precision, LAPTOP).kwargs()
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, **how)
+    said = memory.weight_bytes(catalog.find(tmp_path), precision)
+    assert said == pytest.approx(stored_bytes(model), rel=0.002)
+
+
 def test_recurrent_layers_keep_no_keys(tmp_path):
     """RecurrentGemma: two recurrent layers for each that attends, over a window of 4."""
     sizes = {"attention_window_size": 4, "num_hidden_layers": 6, "lru_width": 128}
@@ -311,6 +374,10 @@ def test_parts_are_checkable_by_hand():
         ({"batch_size": -1}, "and -1"),
         ({"precision": "nf4", "doing": "train"}, "nf4 are not trained"),
         ({"precision": "int3"}, "not 'int3'"),
+        (
+            {"info": catalog.find("google/recurrentgemma-2b"), "doing": "lora"},
+            "no layer of google/recurrentgemma-2b was counted",
+        ),
     ],
 )
 def test_a_wrong_question_is_answered_in_a_sentence(wrong, received):
@@ -319,10 +386,10 @@ def test_a_wrong_question_is_answered_in_a_sentence(wrong, received):
         memory.parts(**asked | wrong)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_every_generation_can_be_loaded_and_asked(name):
+@pytest.mark.parametrize("hub_id", [*catalog.CATALOG, *catalog.VARIANTS])
+def test_every_model_can_be_loaded_and_asked(hub_id):
     for doing in ("load", "generate", "score"):
-        found = memory.parts(BY_NAME[name], "nf4", 2048, 2, doing)
+        found = memory.parts(catalog.find(hub_id), "nf4", 2048, 2, doing)
         assert min(found.values()) >= 0 and found["weights"] > 1e8
 
 
