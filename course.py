@@ -254,7 +254,7 @@ def test(arguments: list[str]) -> int:
     colab = ensure(COLAB_VENV, COLAB_VERSIONS)
     call([python, "-m", "gemma_lab.gemma3"])  # says where it is; without it its tests are skipped
     nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT_S]
-    two_workers = ["-n", "2", "--dist", "loadfile"]
+    two_workers = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     every = {
         "Lint": [python, "-m", "tools.lint"],
         "Tests, and every notebook": [*pytest, *nbval, *two_workers, "notebooks", "tests"],

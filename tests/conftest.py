@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 
+# The files of a few long tests; the notebooks come next.
+LONG = "test_worlds test_laptop test_own_rows test_pocket_measures test_fuzz test_misuse".split()
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: else one worker waits at the end for the other's last."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def as_it_was():
     """Puts back what a test changed outside itself.
