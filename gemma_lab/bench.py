@@ -16,7 +16,7 @@ import torch
 
 from gemma_lab import catalog, memory
 
-RECORDS = {"precision": "nb04_record", "finetune": "nb05_record"}  # of Codelab 1 and 2
+RECORDS = {"precision": "nb04_record", "finetune": "nb05_record", "family": "nb07_record"}
 
 
 def prompt_ids(tokenizer, num_tokens: int) -> torch.Tensor:
@@ -120,13 +120,13 @@ def bandwidth(device: str = "cpu", megabytes: int = 512, repeats: int = 5) -> fl
 def main(words: list[str] | None = None) -> None:
     """Makes a record in a process of its own, whose threads wait at most a moment for work."""
     parser = argparse.ArgumentParser(prog="python -m gemma_lab.bench", description=__doc__)
-    what = "what each precision costs (9 minutes), or Codelab 2 many times over (an hour)"
+    what = "what each precision costs (9 minutes), Codelab 2 many times over (an hour), or 07's"
     parser.add_argument("--record", nargs="?", const="precision", choices=RECORDS, help=what)
     quick = "few tokens and repeats, into outputs/: to see that all of it runs"
     parser.add_argument("--quick", action="store_true", help=quick)
     chosen = parser.parse_args(words)
     if not chosen.record:
-        parser.error("say what to record: --record precision, or --record finetune")
+        parser.error("say what to record: --record precision, --record finetune or --record family")
     if chosen.quick and chosen.record != "precision":
         parser.error("--quick is for --record precision")
     script = [sys.executable, "-m", f"gemma_lab.lessons.{RECORDS[chosen.record]}"]

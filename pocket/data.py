@@ -1,18 +1,34 @@
 """Writes the rows that the codelabs read, into gemma_lab/data."""
 
 import json
+import random
 from pathlib import Path
 
 from gemma_lab.catalog import DATA
-from pocket import exam, health_instructions
+from pocket import code, exam, functions, health_instructions
 
 ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
 
 
+def code_rows(split: str) -> list[dict]:
+    """Functions that training never draws, each with a hole in its body and with asserts."""
+    rng, found = random.Random(f"holes: {split}"), []
+    for one in functions.held_out(split):
+        given = one.head + one.docstring
+        begin = end = 0
+        while begin < len(given) or len(one.code[begin:end].strip()) < 2:  # something that runs
+            begin, end = code.hole(rng, one.code)
+        parts = {"before": one.code[:begin], "hole": one.code[begin:end], "after": one.code[end:]}
+        row = {"name": one.name, "given": given, "body": one.body, **parts, "tests": one.tests()}
+        found.append(row)
+    return found
+
+
 def files() -> dict[str, list[dict]]:
-    """The rows of each file: those that Codelab 1 scores, and the instruction set of Codelab 2."""
+    """The rows of each file: functions, what Codelab 1 scores, the instruction set of Codelab 2."""
     train, held_out = health_instructions.build()
     return {
+        "functions": code_rows("card"),
         "one_answer": exam.one_answer_prompts("card", ROWS_EACH),
         "health_instructions_train": train,
         "health_instructions_held_out": held_out,

@@ -25,6 +25,7 @@ class Recipe:
     # rises again, and what a fall from the peak is multiplied by from there on
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
+    is_code: bool = False  # it reads Python, and is asked to fill holes
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
     snapshots: tuple[int, ...] = ()  # steps whose weights are shipped too: a model to be watched
     averages: tuple[int, ...] = ()  # steps, the last among them, whose weights' mean is the model
@@ -53,7 +54,7 @@ class Recipe:
 
         return AutoConfig.for_model(
             self.family,
-            vocab_size=tokenizer.VOCAB_SIZE,
+            vocab_size=tokenizer.CODE_VOCAB_SIZE if self.is_code else tokenizer.VOCAB_SIZE,
             head_dim=64,
             max_position_embeddings=512,
             tie_word_embeddings=True,

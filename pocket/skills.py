@@ -1,11 +1,11 @@
-"""What a model in training is asked: six skills, on texts that training never draws."""
+"""What a model in training is asked, on texts that training never draws: six skills, or code."""
 
 import random
 
 import torch
 
 from gemma_lab import scores
-from pocket import corpus, exam, poems, titles
+from pocket import code, corpus, exam, functions, poems, titles
 
 TITLES = {
     "copying": "copying a new title",
@@ -17,8 +17,10 @@ TITLES = {
 }
 
 
-def rows() -> dict[str, list[tuple[str, str]]]:
+def rows(is_code: bool = False) -> dict[str, list[tuple[str, str]]]:
     """For each skill, texts that training never draws: what is given, and its one right end."""
+    if is_code:
+        return code_rows()
     rng = random.Random("curve")
     composed = [titles.composed(rng, "dev") for _ in range(40)]
     found = {
@@ -37,6 +39,17 @@ def rows() -> dict[str, list[tuple[str, str]]]:
         found.setdefault(row["kind"], []).append(
             (corpus.turn(row["prompt"]), row["answer"] + "<end_of_turn>")
         )
+    return found
+
+
+def code_rows() -> dict[str, list[tuple[str, str]]]:
+    """The bodies of functions that training never draws, after their heads; and holes in them."""
+    rng, found = random.Random("code curve"), {"body": [], "hole": []}
+    for one in functions.held_out("dev", 40):
+        found["body"].append((one.head + one.docstring, one.body))
+        begin, end = code.hole(rng, one.code)
+        given = code.PREFIX + one.code[:begin] + code.SUFFIX + one.code[end:] + code.MIDDLE
+        found["hole"].append((given, one.code[begin:end] + code.END_OF_FILE))
     return found
 
 

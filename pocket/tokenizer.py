@@ -1,4 +1,6 @@
-"""Train the tokenizer of the pocket models: 2048 pieces, with the conventions of Gemma's own.
+"""Train the tokenizers of the pocket models, with the conventions of Gemma's own.
+
+There is one for text, of 2048 pieces, and one for code, of 1024, with CodeGemma's four tokens.
 
 `<bos>` comes first, digits and line breaks stand alone, a space belongs to the word after it, and a
 character that the vocabulary lacks falls back to bytes, so that every text comes back as it went
@@ -20,13 +22,15 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from pocket import corpus, titles
+from pocket import code, corpus, functions, titles
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
 STOPS = [1, 5]  # <eos> and <end_of_turn>: a model has ended its answer
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-VOCAB_SIZE = 2048
+VOCAB_SIZE, CODE_VOCAB_SIZE = 2048, 1024
 WORD_OR_MARK = Regex(r"\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁")
+INDENT_OR_WORD = Regex(r"▁▁▁▁|\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁|_")
+HOLE = [code.PREFIX, code.SUFFIX, code.MIDDLE, code.END_OF_FILE]
 # As published with google/gemma-2b-it: no system role, turns alternate, an assistant is called
 # "model".
 CHAT_TEMPLATE = (
@@ -66,32 +70,53 @@ def sample_text(num_documents: int = 60_000):
         yield f" {syllable} {syllable.capitalize()}"
 
 
-def train() -> PreTrainedTokenizerFast:
-    """The tokenizer, ready to be saved."""
+def sample_code(num_documents: int = 30_000):
+    """Documents of code, and words, to learn the pieces from, without the special tokens."""
+    rng = random.Random("code tokenizer")
+    for _ in range(num_documents):
+        text = corpus.text_of(corpus.document(rng, code.CHAT_KINDS))
+        for special in SPECIAL + HOLE:
+            text = text.replace(special, " ")
+        yield text
+    for word in functions.WORDS:
+        yield f" {word}"
+
+
+def train(is_code: bool = False) -> PreTrainedTokenizerFast:
+    """The tokenizer for text or for code, ready to be saved."""
+    special = SPECIAL + HOLE * is_code
+    size = CODE_VOCAB_SIZE if is_code else VOCAB_SIZE
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Replace(
         " ", "▁"
     )  # no NFC, as in Gemma's: decomposed text gets other tokens
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(WORD_OR_MARK, "isolated")
-    accented = {
-        letter
-        for syllable in titles.SYLLABLES
-        for letter in syllable + syllable.upper()
-        if not letter.isascii()
-    }
-    alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented), *"éöüïñèêÉß“”’–—…"]
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        INDENT_OR_WORD if is_code else WORD_OR_MARK, "isolated"
+    )
+    accented = (
+        set()
+        if is_code
+        else {
+            letter
+            for syllable in titles.SYLLABLES
+            for letter in syllable + syllable.upper()
+            if not letter.isascii()
+        }
+    )
+    alphabet = [*map(chr, range(33, 127)), "▁", "\n", *sorted(accented)]
+    alphabet += [] if is_code else "éöüïñèêÉß“”’–—…"
     alphabet = list(dict.fromkeys(alphabet))
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - len(BYTES),
-        special_tokens=SPECIAL,
+        vocab_size=size - len(BYTES),
+        special_tokens=special,
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(sample_text(), trainer)
+    tokenizer.train_from_iterator(sample_code() if is_code else sample_text(), trainer)
     state = json.loads(tokenizer.to_str())
-    learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)[len(SPECIAL) :]
-    state["model"]["vocab"] = {piece: i for i, piece in enumerate([*SPECIAL, *BYTES, *learned])}
+    learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)[len(special) :]
+    state["model"]["vocab"] = {piece: i for i, piece in enumerate([*special, *BYTES, *learned])}
     tokenizer = Tokenizer.from_str(json.dumps(state))
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -107,7 +132,7 @@ def train() -> PreTrainedTokenizerFast:
         eos_token="<eos>",
         pad_token="<pad>",
         unk_token="<unk>",
-        additional_special_tokens=["<start_of_turn>", "<end_of_turn>"],
+        additional_special_tokens=["<start_of_turn>", "<end_of_turn>", *HOLE * is_code],
         padding_side="left",
         model_max_length=512,
         clean_up_tokenization_spaces=False,

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import loading
+from gemma_lab.scratch import griffin
 from pocket import corpus, skills
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe, TrainingError
@@ -99,6 +100,8 @@ def attention_mask(config, owner):
     """
     same = owner[:, None, None, :] == owner[:, None, :, None]  # (B, 1, T, T)
     seen = same & torch.ones(same.shape[-2:], dtype=torch.bool).tril()
+    if config.model_type == "recurrent_gemma":
+        return seen.triu(1 - config.sliding_window)
     if not getattr(config, "layer_types", None):
         return seen
     masks = {"full_attention": seen, "sliding_attention": seen.triu(1 - config.sliding_window)}
@@ -106,12 +109,25 @@ def attention_mask(config, owner):
     return {kind: torch.zeros(mask.shape).masked_fill(~mask, least) for kind, mask in masks.items()}
 
 
+def positions(owner) -> torch.Tensor:
+    """(B, T): each token's place in its document, from 0; there a recurrence starts anew."""
+    at = torch.arange(owner.shape[1]).expand_as(owner)
+    is_first = F.pad(owner[:, 1:] != owner[:, :-1], (1, 0), value=True)
+    return at - torch.where(is_first, at, 0).cummax(1).values
+
+
 def loss_of(model, tokens, learned, owner) -> torch.Tensor:
     """Mean cross-entropy in nats over the learned tokens."""
-    mask, chosen = attention_mask(model.config, owner[:, :-1]), learned[:, 1:]
-    output = model.model(input_ids=tokens[:, :-1], attention_mask=mask, use_cache=False)
+    config, chosen, owner = model.config, learned[:, 1:], owner[:, :-1]
+    output = model.model(
+        input_ids=tokens[:, :-1],
+        attention_mask=attention_mask(config, owner),
+        position_ids=positions(owner),
+        use_cache=False,
+    )
     logits = F.linear(output.last_hidden_state[chosen], model.lm_head.weight).float()
-    if cap := getattr(model.config, "final_logit_softcapping", None):
+    caps = (getattr(config, name, None) for name in ("final_logit_softcapping", "logits_soft_cap"))
+    if cap := next(filter(None, caps), None):
         logits = cap * torch.tanh(logits / cap)
     return F.cross_entropy(logits, tokens[:, 1:][chosen])
 
@@ -153,9 +169,18 @@ def fresh_model(recipe: Recipe, seed: int):
     attention = loading.choose_attention(config.to_dict())
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     for name, weight in model.named_parameters():
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
+        if name.endswith(("o_proj.weight", "down_proj.weight", "linear_out.weight")):
             weight.data /= math.sqrt(2 * config.num_hidden_layers)
+    for block in model.modules():
+        if hasattr(block, "_rnn_scan"):  # transformers' loop over the tokens, in parallel steps
+            block._rnn_scan = parallel_scan
     return model
+
+
+def parallel_scan(hidden_states, recurrent_gate, reset, recurrent_states):
+    """In place of `RecurrentGemmaRglru._rnn_scan`, where no state was kept: the same numbers."""
+    states = griffin.scan(recurrent_gate.float() * ~reset, hidden_states.float())
+    return states.to(hidden_states.dtype), states[:, -1]
 
 
 def log_of(file: Path) -> list[dict]:
@@ -236,9 +261,10 @@ def train(
             f"{recipe.name} was begun with {words_of(begun)}, not {words_of(asked)}: "
             f"give the same again, or delete {state_file}."
         )
-    log_file, tokenizer_folder = work / f"{recipe.name}.jsonl", work / "tokenizer"
+    log_file = work / f"{recipe.name}.jsonl"
+    tokenizer_folder = work / ("code-tokenizer" if recipe.is_code else "tokenizer")
     if not tokenizer_folder.exists():
-        tokenizers_of_ours.train().save_pretrained(tokenizer_folder)
+        tokenizers_of_ours.train(recipe.is_code).save_pretrained(tokenizer_folder)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     model = fresh_model(recipe, seed)
     if recipe.begins_from:
@@ -261,7 +287,7 @@ def train(
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         log = [row for row in log_of(log_file) if row["step"] <= step]
-    total, rows = 0.0, skills.rows()
+    total, rows = 0.0, skills.rows(recipe.is_code)
     if step == 0 and 0 in recipe.snapshots:
         snapshot(model, folder, 0)
     for batch in batches(tokenizer, seed, step, recipe):
