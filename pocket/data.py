@@ -16,8 +16,8 @@ def code_rows(split: str) -> list[dict]:
     for one in functions.held_out(split):
         given = one.head + one.docstring
         begin = end = 0
-        while begin < len(given) or len(one.code[begin:end].strip()) < 2:  # something that runs
-            begin, end = code.hole(rng, one.code)
+        while begin < len(given) or one.is_right(one.code[:begin] + one.code[end:]):
+            begin, end = code.hole(rng, one.code)  # in the body, and it has to be filled
         parts = {"before": one.code[:begin], "hole": one.code[begin:end], "after": one.code[end:]}
         row = {"name": one.name, "given": given, "body": one.body, **parts, "tests": one.tests()}
         found.append(row)

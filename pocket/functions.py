@@ -72,6 +72,14 @@ class Function:
         exec(self.code, room)
         return [repr(room[self.name](*given)) for given in self.inputs]
 
+    def is_right(self, code: str) -> bool:
+        """Whether other code of ours passes the asserts."""
+        try:
+            exec(code + self.tests(), {})
+        except Exception:
+            return False
+        return True
+
     def tests(self) -> str:
         """An assert for each of `inputs`."""
         calls = zip((", ".join(map(repr, given)) for given in self.inputs), self.made())
