@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 # The files of a few long tests; the notebooks come next.
 LONG = "test_worlds test_laptop test_own_rows test_pocket_measures test_fuzz test_misuse".split()
 

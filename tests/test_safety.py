@@ -41,6 +41,10 @@ OPTIONS |= {"use_safetensors": False, "safe_serialization": False, "verify": Fal
 SHELL = re.compile(r"^ *(?:[\w, ]+ = )?(?:!|%%?(?:bash|sh|script|sx|system)\b).*$", re.MULTILINE)
 
 
+# Where code is run on purpose: a model's in a process of its own, under limits; functions of ours.
+RUNS_CODE = {"sandbox.py": {"exec", "eval"}, "functions.py": {"exec", "eval"}}
+
+
 def tracked() -> list[Path]:
     """The files that git knows, or all of a copy without git, but for weights."""
     command = ["git", "ls-files", "-z"]
@@ -119,7 +123,7 @@ def test_a_made_up_token_is_no_secret():
 
 @pytest.mark.parametrize("path", [*CODE, *find_notebooks([])], ids=lambda path: path.name)
 def test_nothing_that_is_loaded_can_run_code(path):
-    assert unsafe_in(signatures.code_of(path)) == []
+    assert set(unsafe_in(signatures.code_of(path))) == RUNS_CODE.get(path.name, set())
 
 
 @pytest.mark.parametrize("path", find_notebooks([]), ids=lambda path: path.stem)
