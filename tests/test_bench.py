@@ -215,7 +215,7 @@ def test_a_record_is_made_in_a_process_whose_threads_stop_spinning(started, word
 @pytest.mark.parametrize(
     "words, said",
     [
-        ([], "say what to record: --record precision, or --record finetune"),
+        ([], "say what to record: --record precision, --record finetune or --record family"),
         (["--record", "poems"], "invalid choice: 'poems'"),
         (["--record", "finetune", "--quick"], "--quick is for --record precision"),
         (["google/gemma-2b-it"], "unrecognized arguments: google/gemma-2b-it"),

@@ -637,7 +637,7 @@ def work(tmp_path, monkeypatch):
     )
     for name, value in {"ROWS": 2, "BLOCK": 3, "LOG_EVERY": 1, "SAVE_EVERY": 2}.items():
         monkeypatch.setattr(train, name, value)
-    monkeypatch.setattr(skills, "rows", lambda: {"copying": [("a |", " a |")]})
+    monkeypatch.setattr(skills, "rows", lambda is_code: {"copying": [("a |", " a |")]})
     return tmp_path
 
 
