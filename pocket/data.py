@@ -5,7 +5,8 @@ import random
 from pathlib import Path
 
 from gemma_lab.catalog import DATA
-from pocket import code, exam, functions, health_instructions
+from pocket import code, corpus, exam, functions, health_instructions
+from pocket.recipes import small
 
 ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
 
@@ -24,11 +25,19 @@ def code_rows(split: str) -> list[dict]:
     return found
 
 
+def plain_texts(num: int = 40) -> list[dict]:
+    """New texts of the kinds that the base models read, from another seed."""
+    rng = random.Random("plain texts")
+    drawn = (corpus.document(rng, small.KINDS) for _ in range(num))
+    return [{"text": corpus.text_of(document)} for document in drawn]
+
+
 def files() -> dict[str, list[dict]]:
-    """The rows of each file: functions, what Codelab 1 scores, the instruction set of Codelab 2."""
+    """The rows of each file: exams of notebook 07 and Codelab 1, instructions of Codelab 2."""
     train, held_out = health_instructions.build()
     return {
         "functions": code_rows("card"),
+        "plain_texts": plain_texts(),
         "one_answer": exam.one_answer_prompts("card", ROWS_EACH),
         "health_instructions_train": train,
         "health_instructions_held_out": held_out,

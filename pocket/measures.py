@@ -12,8 +12,8 @@ import unicodedata
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from gemma_lab import catalog, loading, scores
-from pocket import corpus, exam, facts, ngram, poems, texts, train
+from gemma_lab import catalog, coding, loading, sandbox, scores
+from pocket import code, corpus, data, exam, facts, functions, ngram, poems, texts, train
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
@@ -288,3 +288,35 @@ def first_questions(model, tokenizer, split: str, show: bool = False) -> dict[st
         found[f"the last {len(kept)} of them"] = share(good[-len(kept) :])
     babble = share(verdict == "babble" for verdict in verdicts)
     return found | {"first questions answered with babble": babble}
+
+
+def requested(model, tokenizer, split: str) -> list[bool]:
+    """For each held-out function: whether what a chat model writes, asked in words, is right."""
+    some = functions.held_out(split)
+    asked = [code.ASKS[0].format(says=one.says) for one in some]
+    found = []
+    for one, (answer, _) in zip(some, answers(model, tokenizer, asked)):
+        fenced = re.search(r"```python\n(.*?)```", answer, re.DOTALL)
+        name = fenced and re.search(r"def (\w+)", fenced[1])
+        called = f"{fenced[1]}{one.name} = {name[1]}\n" if name else ""
+        found.append(sandbox.run(called, one.tests()).passed)
+    return found
+
+
+def code_measures(model, tokenizer, recipe: Recipe, split: str) -> dict:
+    """What models for code are measured on: functions and holes that training never draws."""
+    rows = data.code_rows(split)
+    bodies = [coding.write_body(model, tokenizer, row) for row in rows]
+    holes = [coding.fill_hole(model, tokenizer, row) for row in rows]
+    fresh = perplexity(model, fresh_rows(tokenizer, recipe.fresh_kinds))
+    found = {
+        "perplexity": round(fresh, 3),
+        "bodies that pass their test (pass@1)": round(coding.passed(bodies), 3),
+        "holes filled so that it passes": round(coding.passed(holes), 3),
+        "holes filled with the same text": share(
+            one.wrote == row["hole"] for one, row in zip(holes, rows)
+        ),
+    }
+    if recipe.is_chat:
+        found["asked for in words: pass"] = share(requested(model, tokenizer, split))
+    return found
