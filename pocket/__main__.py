@@ -2,7 +2,7 @@
 
 python -m pocket train small-it      # resumable: run it again and it goes on where it was
 python -m pocket measure small-it    # on the "dev" prompts; --show prints the answers
-python -m pocket ship small-it --hardware "…"   # on the "card" prompts, into gemma_lab
+python -m pocket ship small-it --hardware "…"   # on the "card" prompts, into the course
 python -m pocket data                # the rows that the codelabs read, into gemma_lab/data
 python -m pocket curves              # how they learned: pocket/curves.svg, pocket/nano.svg
 """
@@ -58,11 +58,10 @@ def run(chosen: argparse.Namespace) -> None:
         torch.set_flush_denormal(True)  # numbers near 0 are slow: 1.5 s a step, and 0.9 without
         print(train.train(recipe, chosen.steps, chosen.seed, is_float32=chosen.float32))
     elif chosen.verb == "measure":
-        from gemma_lab.profile import CHECKPOINTS
         from pocket import card, results, train
 
         is_trained = (train.WORK / f"{recipe.name}.pt").exists()
-        shipped = CHECKPOINTS / recipe.shipped_name
+        shipped = recipe.shipped_folder
         folder = chosen.folder or (train.check_trained(recipe) if is_trained else shipped)
         print(card.tables(results.measure(recipe, folder, "dev", chosen.show)))
     elif chosen.verb == "ship":

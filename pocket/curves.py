@@ -5,7 +5,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from gemma_lab import figures
-from gemma_lab.profile import CHECKPOINTS
 from pocket import skills, train
 from pocket.recipe import Recipe
 from pocket.recipes import RECIPES
@@ -20,7 +19,7 @@ def curve(recipe: Recipe, skill: str) -> tuple[list[float], list[float]]:
         runs.insert(0, runs[0].begins_from)
     slots, shares, steps_before = [0.0], [0.0], 0
     for run in runs:
-        log = train.log_of(CHECKPOINTS / run.shipped_name / train.LOG_NAME)
+        log = train.log_of(run.shipped_folder / train.LOG_NAME)
         for row in log:
             if skill in row:
                 steps = steps_before + row["step"]
@@ -51,7 +50,7 @@ def draw_loss(recipe: Recipe):
     """The loss of a watched model by step, marked where its weights were kept."""
     figures.use_style()
     figure, axis = plt.subplots(figsize=(figures.WIDTH, 2.6))
-    log = train.log_of(CHECKPOINTS / recipe.shipped_name / train.LOG_NAME)
+    log = train.log_of(recipe.shipped_folder / train.LOG_NAME)
     axis.plot([row["step"] for row in log], [row["loss"] for row in log], color=figures.BLUE)
     for step in (*recipe.snapshots, recipe.steps):
         axis.axvline(step, color=figures.GREY, linewidth=0.8, linestyle=":")

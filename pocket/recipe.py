@@ -1,6 +1,9 @@
 """What makes one pocket model differ from the others: each file of `recipes/` holds a `Recipe`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from gemma_lab.profile import CHECKPOINTS, FAMILY
 
 WIDTHS = ("hidden_size", "intermediate_size")
 Kinds = dict  # a function that writes one kind of document -> its share
@@ -26,6 +29,7 @@ class Recipe:
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_code: bool = False  # it reads Python, and is asked to fill holes
+    is_family: bool = False  # its weights stay outside the wheel, and are fetched where they lack
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
     snapshots: tuple[int, ...] = ()  # steps whose weights are shipped too: a model to be watched
     averages: tuple[int, ...] = ()  # steps, the last among them, whose weights' mean is the model
@@ -43,8 +47,13 @@ class Recipe:
 
     @property
     def shipped_name(self) -> str:
-        """The name of its folder in gemma_lab/checkpoints."""
+        """The name of its folder."""
         return f"pocket-{self.name}"
+
+    @property
+    def shipped_folder(self) -> Path:
+        """Its folder: in gemma_lab/checkpoints or, of the family, in pocket/family."""
+        return (FAMILY if self.is_family else CHECKPOINTS) / self.shipped_name
 
     def config(self):
         """A new configuration: these sizes, and what all pocket models have in common."""

@@ -1,5 +1,6 @@
-"""Puts a trained pocket model into gemma_lab: its folder with a card, and what it stands for."""
+"""Puts a trained pocket model where the course finds it: its folder with a card, and its row."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM
 
 from gemma_lab.catalog import DATA
-from gemma_lab.profile import CHECKPOINTS
+from gemma_lab.download import WANTED
 from pocket import card, results, train
 from pocket.recipe import Recipe
 
@@ -15,9 +16,18 @@ TABLE = DATA / "pocket_models.json"  # the catalog finds the stand-ins here
 
 
 def note(recipe: Recipe, table: Path = TABLE) -> None:
-    """Write what `recipe` stands for into the table of the pocket models."""
+    """Write what `recipe` stands for into the table of the pocket models.
+
+    Of one of the family also bytes and sha256 of each shipped file that is read.
+    """
     known = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
-    known[recipe.shipped_name] = {"stands_for": recipe.stands_for}
+    row = known[recipe.shipped_name] = {"stands_for": recipe.stands_for}
+    if recipe.is_family:
+        row["files"] = {
+            path.name: [path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()]
+            for path in sorted(recipe.shipped_folder.iterdir())
+            if WANTED.fullmatch(path.name)
+        }
     rows = [f" {json.dumps(name)}: {json.dumps(row)}" for name, row in known.items()]
     table.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
@@ -28,7 +38,7 @@ def ship(recipe: Recipe, hardware: str) -> Path:
     Raises: train.TrainingError, before anything is measured, if it was not trained to its end by
         the command on its card.
     """
-    source, target = train.check_trained(recipe, is_to_ship=True), CHECKPOINTS / recipe.shipped_name
+    source, target = train.check_trained(recipe, is_to_ship=True), recipe.shipped_folder
     found = results.measure(recipe, source, "card")
     model = AutoModelForCausalLM.from_pretrained(source)
     is_float32 = train.state_of(recipe, train.WORK).get("float32", False)

@@ -478,6 +478,55 @@ DOWNLOADS += [
     download("nobody there, a whole cache", NETWORK, LOADED, make=gone),
 ]
 
+# -------------------------------------------------- weights that the course is installed without
+
+
+def fetch(name: str, *says: str, hub=(), make=lambda: None, repository=None, **more) -> Fault:
+    """A model of the family, in the profile pocket, from the server in GitHub's place."""
+
+    def make_family():
+        import family
+
+        family.leave_out(os.environ["RAW"], family.REPOSITORY if repository is None else repository)
+        make()
+
+    environment = {"GEMMA_LAB_PROFILE": "pocket", "RAW": "<files>"} | more
+    cell = "import gemma_lab\nprint(gemma_lab.checkpoint('google/codegemma-2b'))"
+    return Fault(f"family: {name}", says, (cell,), environment, hub, make_family)
+
+
+def disk_takes_half():
+    def write_bytes(path, content):
+        raise OSError(28, "No space left on device")
+
+    Path.write_bytes = write_bytes
+
+
+GOES_ON = "Notebooks 00 to 06 run without it."
+FAMILY_WEIGHTS = [
+    fetch("as it should be", "0.5 MB to fetch", "standing in for google/codegemma-2b"),
+    fetch("nobody there", "check the network, then run this cell again", GOES_ON, RAW=NOWHERE),
+    fetch("never answered", "GitHub stopped answering", GOES_ON, hub=(silent,)),
+    fetch("cut every time", "connection broke off", GOES_ON, hub=(cut,)),
+    fetch("no such tag", "has no config.json at v", "clone", GOES_ON, hub=(status(404),)),
+    fetch("503", "GitHub answered with an error (503): wait", GOES_ON, hub=(status(503),)),
+    fetch("a page to log in", "instead of GitHub: log in", GOES_ON, hub=(portal,)),
+    fetch("wrong bytes", "has other bytes", "run this cell again", GOES_ON, hub=(wrong_bytes,)),
+    fetch("a course without an owner", "names no repository: clone it", GOES_ON, repository=""),
+    fetch("a disk that fills up", "is full: make room", GOES_ON, make=disk_takes_half),
+    fetch("offline", "HF_HUB_OFFLINE is set: unset it", GOES_ON, HF_HUB_OFFLINE="1"),
+    fetch("a dead proxy", "check the network", GOES_ON, RAW=ELSEWHERE, HTTP_PROXY=NOWHERE),
+    fetch("no proxy", "The download failed", GOES_ON, RAW=ELSEWHERE, HTTP_PROXY="proxy:port"),
+    fetch("a certificate of the network", "SSL_CERT_FILE", GOES_ON, RAW="<tls>"),
+    fetch(
+        "a cache that is none",
+        "cannot be written to",
+        "set GEMMA_LAB_CACHE",
+        GOES_ON,
+        GEMMA_LAB_CACHE="/dev/null",
+    ),
+]
+
 # --------------------------------------------------------------------------- folders and settings
 
 
@@ -804,6 +853,7 @@ GROUPS = [
     CHECK,
     MODELS,
     DOWNLOADS,
+    FAMILY_WEIGHTS,
     SETTINGS,
     INSTALL,
     FIRST_CELL,

@@ -520,7 +520,8 @@ def stored(tmp_path, monkeypatch):
     monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tools.clean, "ROOT", tmp_path)
     monkeypatch.setattr(course, "set_up", None)
-    for name in ("cache/gemma_lab_models/gemma-3-270m", *tools.clean.MADE, *tools.clean.YOURS):
+    copies = [f"cache/gemma_lab_models/{name}" for name in ("gemma-3-270m", "family/pocket-code")]
+    for name in (*copies, *tools.clean.MADE, *tools.clean.YOURS):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / name / "file").write_bytes(b"x" * 2_000_000)
     return tmp_path
@@ -533,7 +534,8 @@ def test_clean_lists_all_and_deletes_what_can_be_made_anew(stored, capsys):
         assert f"2 MB  {stored / name}\n" in said and not (stored / name).exists()
     for name in tools.clean.YOURS:
         assert f"{stored / name}: yours, it stays" in said and (stored / name / "file").exists()
-    assert not (stored / "cache/gemma_lab_models/gemma-3-270m").exists()
+    assert f"4 MB  {stored / 'cache/gemma_lab_models'}\n" in said
+    assert not list((stored / "cache/gemma_lab_models").iterdir())
     assert course.main(["clean", "--yes"]) == 0
 
 

@@ -18,6 +18,7 @@ import venv
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import family
 import faults
 import pytest
 from hub_stand_in import COPY, FINE, GOOD, NEW, OLD, REPO, Hub
@@ -66,6 +67,7 @@ def hub(tmp_path_factory):
         if path.suffix != ".safetensors":
             (root / faults.SHARDED / path.name).symlink_to(path)
     split(POCKET / "model.safetensors", root / faults.SHARDED)
+    family.publish(root)
     gated = {REPO, "google/gemma-7b", faults.GEMMA_2, faults.SHARDED}
     tokens, accepted = {GOOD, NEW, FINE}, {GOOD: {REPO, faults.SHARDED}}
     server = Hub(root, gated, tokens, accepted, fine_grained={FINE}, expired={OLD})
@@ -189,7 +191,8 @@ def screen(hub, tls, kernels, python):
             "UV_HTTP_RETRIES": "0",
         }
         environment = usual | fault.environment
-        for place, value in (tls.places | {"<hub>": hub.url}).items():
+        places = tls.places | {"<hub>": hub.url, "<files>": hub.file_host.url}
+        for place, value in places.items():
             environment = {name: text.replace(place, value) for name, text in environment.items()}
         asked = {"row": fault.name, "folder": str(folder), "environment": environment}
         process = kernels()

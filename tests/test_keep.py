@@ -189,6 +189,21 @@ def test_the_card_is_one_that_the_hub_reads(adapter):
     assert (ROOT / "gemma_lab/checkpoints/pocket-small-it/config.json").is_file()
 
 
+def test_the_card_of_an_adapter_on_one_of_the_family_loads_it_from_a_clone(
+    trained, tmp_path, monkeypatch
+):
+    """Wherever it was loaded from: a copy that was fetched is in no other machine's cache."""
+    monkeypatch.setenv("GEMMA_LAB_CACHE", str(tmp_path))
+    base = profile.pocket_homes()[2] / "pocket-code"
+    base.mkdir(parents=True)
+    (base / "config.json").touch()
+    name = nb05_keep.base_name(base, "google/codegemma-2b")
+    folder = nb05_keep.save(trained, tmp_path / "adapter", name)
+    card = nb05_card.write_card(folder, ROWS, LEARNED, FORGOT)
+    assert 'from_pretrained("pocket/family/pocket-code")' in card
+    assert "license: apache-2.0" in card
+
+
 @pytest.mark.parametrize(
     ("base", "licence", "said"),
     [

@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from gemma_lab import catalog, loading
+from gemma_lab.profile import CHECKPOINTS, FAMILY
 from pocket import (
     card,
     corpus,
@@ -49,7 +50,6 @@ from pocket.recipes import RECIPES
 from pocket.results import Results
 
 ROOT = Path(__file__).parent.parent
-CHECKPOINTS = ship.CHECKPOINTS
 
 CORPUS_CODE = """import random; from pocket import corpus; rng = random.Random(9)
 print([corpus.document(rng) for _ in range(300)])"""
@@ -57,7 +57,7 @@ print([corpus.document(rng) for _ in range(300)])"""
 
 @pytest.fixture(
     scope="module",
-    params=[name for name, one in RECIPES.items() if (CHECKPOINTS / one.shipped_name).is_dir()],
+    params=[name for name, one in RECIPES.items() if one.shipped_folder.is_dir()],
 )
 def recipe(request):
     return RECIPES[request.param]
@@ -65,7 +65,7 @@ def recipe(request):
 
 @pytest.fixture(scope="module")
 def folder(recipe):
-    return CHECKPOINTS / recipe.shipped_name
+    return recipe.shipped_folder
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +145,11 @@ def test_the_gemma_2_recipe_has_its_caps_and_a_window_that_texts_exceed():
 def test_the_shipped_folders_and_their_table_are_those_of_the_recipes(tmp_path):
     known = json.loads(ship.TABLE.read_text(encoding="utf-8"))
     stand_ins = [recipe for recipe in RECIPES.values() if recipe.stands_for]
-    assert known == {
-        recipe.shipped_name: {"stands_for": recipe.stands_for} for recipe in stand_ins
+    assert {name: row["stands_for"] for name, row in known.items()} == {
+        recipe.shipped_name: recipe.stands_for for recipe in stand_ins
     }, "a recipe is shipped by `python -m pocket ship NAME`"
-    shipped = {path.name for path in CHECKPOINTS.iterdir()}
-    ours = {recipe.shipped_name for recipe in RECIPES.values()}
+    shipped = {*CHECKPOINTS.iterdir(), *FAMILY.glob("*")}
+    ours = {recipe.shipped_folder for recipe in RECIPES.values()}
     assert shipped == ours, "a recipe is shipped by `python -m pocket ship NAME`"
     table = tmp_path / "models.json"
     shutil.copy(ship.TABLE, table)
@@ -159,6 +159,30 @@ def test_the_shipped_folders_and_their_table_are_those_of_the_recipes(tmp_path):
     ship.note(dataclasses.replace(RECIPES["small"], name="new", stands_for="google/new"), table)
     new = {"pocket-new": {"stands_for": "google/new"}}
     assert json.loads(table.read_text(encoding="utf-8")) == known | new
+
+
+def test_a_model_of_the_family_is_shipped_outside_the_package_with_its_hashes(
+    tmp_path, monkeypatch
+):
+    """Only what is read is announced; the catalog's own fields stay as they are for the others."""
+    monkeypatch.setattr("pocket.recipe.FAMILY", tmp_path / "family")
+    code = dataclasses.replace(
+        RECIPES["small"], name="code", stands_for="google/codegemma-2b", is_family=True
+    )
+    folder = tmp_path / "family" / "pocket-code"
+    assert code.shipped_folder == folder
+    assert RECIPES["small"].shipped_folder == CHECKPOINTS / "pocket-small"
+    folder.mkdir(parents=True)
+    for name in ("model.safetensors", "config.json", "README.md", "training_log.jsonl"):
+        (folder / name).write_bytes(b"abc")
+    ship.note(code, tmp_path / "models.json")
+    ship.note(RECIPES["small"], tmp_path / "models.json")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    files = {"config.json": [3, abc], "model.safetensors": [3, abc]}
+    assert json.loads((tmp_path / "models.json").read_text(encoding="utf-8")) == {
+        "pocket-code": {"stands_for": "google/codegemma-2b", "files": files},
+        "pocket-small": {"stands_for": "google/gemma-2b"},
+    }
 
 
 def test_a_new_file_in_recipes_is_a_new_model(tmp_path):
@@ -594,8 +618,7 @@ def test_a_curve_goes_through_the_log_and_on_from_the_model_before():
     recipe = RECIPES["small-it"]
     slots, shares = curves.curve(recipe, "sum")
     own, before = (
-        train.log_of(CHECKPOINTS / one.shipped_name / train.LOG_NAME)
-        for one in (recipe, recipe.begins_from)
+        train.log_of(one.shipped_folder / train.LOG_NAME) for one in (recipe, recipe.begins_from)
     )
     assert shares == [0.0] + [100 * row["sum"] for row in before + own if "sum" in row]
     steps = [row["step"] for row in before if "sum" in row]
@@ -619,7 +642,7 @@ def test_the_picture_has_every_skill_and_a_line_for_every_trained_model():
 
 def test_a_watched_models_loss_is_drawn_from_its_log_with_the_steps_that_are_kept():
     recipe = RECIPES["nano"]
-    log = train.log_of(CHECKPOINTS / recipe.shipped_name / train.LOG_NAME)
+    log = train.log_of(recipe.shipped_folder / train.LOG_NAME)
     with curves.plt.rc_context():
         figure = curves.draw_loss(recipe)
     curves.plt.close(figure)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gemma_lab import scores
-from pocket import data, exam, measures, precision, ship, tuning, watch
+from pocket import data, exam, measures, precision, tuning, watch
 from pocket.recipes import RECIPES
 
 CHAT = [name for name, recipe in RECIPES.items() if recipe.is_chat]
@@ -24,7 +24,7 @@ ASK, RIGHT = "What is the capital of Japan?", "The capital of Japan is Tokyo."
 
 
 def folder_of(name: str):
-    return ship.CHECKPOINTS / RECIPES[name].shipped_name
+    return RECIPES[name].shipped_folder
 
 
 def on_card(name: str) -> dict[str, float]:

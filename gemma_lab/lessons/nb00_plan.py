@@ -107,8 +107,8 @@ def _loads(number: str, world: profile.Profile, where: Machine, found) -> dict[s
         return is_hub and (world.uses_mirror or found[hub_id].status in ("ok", "no-network"))
 
     def fitting(hub_id: str, *precisions: str) -> str:
-        pocket = profile.CHECKPOINTS / catalog.find(hub_id).pocket
-        model = pocket if world.name == "pocket" else hub_id
+        pocket = catalog.find(hub_id).pocket
+        model = profile.pocket_folder(pocket) if world.name == "pocket" else hub_id
         plans = [loading.plan_loading(model, precision, where) for precision in precisions]
         names = [_as_computed(one) for one in plans if one.fits]
         return " ".join(dict.fromkeys(names)) or f"{_as_computed(plans[-1])} (does not fit)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from gemma_lab import finetune, gemma3
+from gemma_lab import finetune, gemma3, profile
 from gemma_lab.lessons.nb05_keep import CARD, config_of, is_pocket
 from gemma_lab.lessons.nb05_verdict import digest
 
@@ -80,6 +80,8 @@ def write_card(
         datasets=[data] if is_on_hub else None,
         tags=["lora"],
     )
+    is_with_package = (profile.CHECKPOINTS / base).is_dir()
+    home = "gemma_lab/checkpoints" if is_with_package else "pocket/family"  # in a clone
     name = data if is_on_hub else Path(data).name
     name = "the talk's data set, or Dolly where that is gone" if data == "talk" else f"`{name}`"
     text = PAGE.format(
@@ -87,7 +89,7 @@ def write_card(
         r=config["r"],
         alpha=config["lora_alpha"],
         modules=", ".join(sorted(config["target_modules"])),
-        load=f"gemma_lab/checkpoints/{base}" if is_pocket(base) else base,
+        load=f"{home}/{base}" if is_pocket(base) else base,
         warning="\nThe answers are general information, **not medical advice**.\n" * is_ours,
         layout=finetune.PROMPT.rstrip(),
         data=COURSE_ROWS if is_ours else name,

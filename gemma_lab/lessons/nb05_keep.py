@@ -20,7 +20,7 @@ def base_name(path: str | Path, model: str) -> str:
         path: what was loaded, from `checkpoint(model)`.
         model: the id that was asked for; a folder's or a pocket model's own name takes its place.
     """
-    is_ours = Path(path).parent == profile.CHECKPOINTS
+    is_ours = Path(path).parent in profile.pocket_homes()
     return Path(path).name if is_ours or Path(model).is_dir() else model
 
 
@@ -56,7 +56,8 @@ def config_of(folder: str | Path) -> dict:
 
 def is_pocket(base: str) -> bool:
     """Whether that is the name, not the path, of one of this course's own small models."""
-    return base == Path(base).name and (profile.CHECKPOINTS / base / "config.json").is_file()
+    configs = [home / base / "config.json" for home in profile.pocket_homes()]
+    return base == Path(base).name and any(config.is_file() for config in configs)
 
 
 def check_base(folder: str | Path, base: str, path: str | Path) -> None:
