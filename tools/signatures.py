@@ -19,8 +19,10 @@ from tools import ROOT, find_notebooks, run_main
 
 # A file does not say whose method `x.y()` is: one of these must have it, and take the arguments.
 CLASSES = """
-    datasets.Dataset httpx.Client huggingface_hub.ModelCardData IPython.display.DisplayHandle
-    ipywidgets.Button ipywidgets.Output matplotlib.axes.Axes matplotlib.axis.XAxis
+    datasets.Dataset httpx.Client httpx.Response huggingface_hub.ModelCardData
+    IPython.display.DisplayHandle ipywidgets.Button ipywidgets.Output matplotlib.axes.Axes
+    matplotlib.axis.XAxis matplotlib.text.Text
+    matplotlib.ticker.MaxNLocator
     matplotlib.figure.Figure packaging.requirements.SpecifierSet packaging.version.Version
     pandas.core.groupby.SeriesGroupBy pandas.DataFrame pandas.io.formats.style.Styler pandas.Series
     peft.PeftModelForCausalLM tokenizers.Tokenizer torch.autograd.profiler.profile torch.cuda
@@ -32,6 +34,7 @@ CLASSES = """
 """.split()
 PYTHONS = """
     str bytes list dict set int float complex argparse.ArgumentParser collections.Counter
+    email.message.Message
     _hashlib.HASH functools._lru_cache_wrapper http.client.HTTPResponse io.BytesIO io.TextIOWrapper
     logging.Logger pathlib.Path re.Match re.Pattern struct.Struct subprocess.Popen
     types.MethodType warnings.catch_warnings

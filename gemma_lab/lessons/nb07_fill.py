@@ -148,7 +148,9 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
         before, after = _split(model, tokenizer, box.value)
         wrote = _write(model, tokenizer, before, after)
         num = len(tokenizer(wrote, add_special_tokens=False)["input_ids"])
-        marked = f'<mark style="color:black;background:{PARTS["hole"][0]}">{html.escape(wrote)}</mark>'
+        marked = (
+            f'<mark style="color:black;background:{PARTS["hole"][0]}">{html.escape(wrote)}</mark>'
+        )
         filled.value = f"{CODE}{html.escape(before)}{marked}{html.escape(after)}</pre>"
         count = {0: "nothing", 1: "1 token"}.get(num, f"{num} tokens")
         note = "" if coding.has_hole_tokens(tokenizer) else NO_TOKENS
