@@ -2,14 +2,16 @@
 
 This file is both sides: `run` starts it as a script, without any package and with no variable of
 the environment. There, Python's audit hook refuses files, the network and other processes.
-It is a seat belt for what a small model writes by accident, and no prison for an attacker.
-Linux limits memory; macOS and Windows do not, and there the time alone ends a greedy loop.
+It is a seat belt for what a small model writes by accident, and no prison for an attacker, who
+could change the test. Linux limits memory; macOS and Windows do not, and there the time alone
+ends a greedy loop.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import json
 import os
 import reprlib
@@ -21,13 +23,15 @@ import tempfile
 from dataclasses import dataclass
 
 MODULES = (
-    "bisect collections dataclasses datetime decimal enum fractions functools heapq itertools math "
-    "operator random re statistics string typing"
-).split()  # what the code may import
+    "__future__ _strptime bisect collections copy dataclasses datetime decimal enum fractions "
+    "functools heapq itertools math operator random re statistics string textwrap time typing "
+    "unicodedata"
+).split()  # what the code may import; datetime asks for _strptime and time
 HARMLESS = {"builtins.id", "code.__new__", "compile", "exec", "function.__new__", "import"}
-HARMLESS |= {"marshal.loads", "object.__setattr__"}  # what ordinary code makes Python do
+HARMLESS |= {"marshal.loads", "object.__setattr__", "sys._getframemodulename"}  # of ordinary code
 FORBIDDEN = {"open": "a file", "os": "the system", "shutil": "a file", "socket": "the network"}
 FORBIDDEN |= {"subprocess": "another process", "ctypes": "the system"}
+FORBIDDEN |= {"builtins": "somebody who types"}
 
 
 class Refused(ValueError):
@@ -47,47 +51,63 @@ def run(code: str, tests: str, seconds: float = 2, memory_mb: int = 256) -> Outc
 
     Raises: ValueError for tests without an assert or that are no Python; for what is no text.
     """
-    if not isinstance(code, str) or not isinstance(tests, str):
-        raise ValueError(f"Code and tests are texts, not {type(code).__name__}.")
+    for text in (code, tests):
+        if not isinstance(text, str):
+            raise ValueError(f"Code and tests are texts, not {type(text).__name__}.")
+    for limit, most in ((seconds, 60), (memory_mb, 8192)):
+        if not isinstance(limit, (int, float)) or not 0 < limit <= most:
+            raise ValueError(
+                f"A limit is a number above 0, at most 60 s or 8192 MB; not {limit!r}."
+            )
     try:
         has_assert = any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(tests)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"Python cannot read the tests: {_line(error)}.") from None
+        raise ValueError(_line(f"Python cannot read the tests: {error}")) from None
     if not has_assert:
         raise ValueError("The tests hold no assert: whatever the code does would pass.")
     word = secrets.token_hex()  # which the code cannot know, so it cannot say that it passed
     asked = json.dumps([code, tests, word, seconds, memory_mb]).encode()
-    command = [sys.executable, "-I", "-S", __file__]
-    with tempfile.TemporaryDirectory() as folder:
-        child = subprocess.Popen(
-            command,
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
             env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
             start_new_session=True,
-        )
+        ) as child,
+    ):
         try:
-            said = child.communicate(asked, timeout=seconds + 0.5)[0].decode().partition(" ")
+            child.stdin.write(asked)
+            child.stdin.close()
+            child.stdout.read(1)  # it has started, however slow the machine: now the time runs
+            child.wait(seconds)
         except subprocess.TimeoutExpired:
             return Outcome(False, f"It is still running after {seconds:g} s.")
         finally:
             _end(child)
-    if said[0] != word:
-        late = child.returncode == -getattr(signal, "SIGXCPU", 0)
-        why = f"is still running after {seconds:g} s" if late else "ends before its tests do"
-        return Outcome(False, f"It {why}.")
-    return Outcome(said[2] == "passed", "It passes." if said[2] == "passed" else said[2])
+        said = child.stdout.read1(4096).decode(errors="replace")  # and never waits
+    if said == f"{word}+":
+        return Outcome(True, "It passes.")
+    if said.startswith(f"{word}-"):
+        return Outcome(False, _line(said.removeprefix(f"{word}-")))
+    return Outcome(False, "It ends before its tests do.")
 
 
 def _end(child: subprocess.Popen) -> None:
-    """Ends the process, and on POSIX all that it started."""
-    if child.poll() is None:
-        if hasattr(os, "killpg"):
+    """Ends the process, and on POSIX all that it started, also where itself is gone."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: not for the dead
             os.killpg(child.pid, signal.SIGKILL)
-        child.kill()
-    child.communicate()
+    child.kill()
+
+
+def _line(text: str) -> str:
+    """One line that any screen can show, not too long, with a period."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(shown.split())[:250].rstrip(".") + "."
 
 
 def _serve() -> None:
@@ -99,13 +119,14 @@ def _serve() -> None:
         os.dup2(nothing, stream)
     for name in MODULES:
         __import__(name)
-    _limit(seconds, memory_mb << 20)
+    _limit(seconds, int(memory_mb * 2**20))
     sys.addaudithook(_refuse)
+    answer.write(b".")
     try:
         why = _try(code, tests)
     except MemoryError:
-        why = f"It needs more than {memory_mb} MB."
-    answer.write(f"{word} {why}".encode("utf-8", "replace"))
+        why = f"It needs more than {memory_mb:g} MB."
+    answer.write((word + ("+" if why is None else f"-{why}"[:900])).encode("utf-8", "replace"))
     os._exit(0)
 
 
@@ -114,35 +135,28 @@ def _limit(seconds: float, num_bytes: int) -> None:
         import resource
     except ModuleNotFoundError:  # Windows
         return
-    limits = {"AS": num_bytes, "CPU": int(seconds) + 1, "FSIZE": 0, "CORE": 0}
+    limits = {"AS": num_bytes, "FSIZE": 0, "NOFILE": 0, "NPROC": 0, "CORE": 0}
+    limits["CPU"] = int(seconds) + 2  # should nobody be there any more who ends it
     for name, limit in limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+        with contextlib.suppress(ValueError, OSError):  # macOS takes no limit on memory
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
 
 
 def _refuse(event: str, given: tuple) -> None:
-    if event not in HARMLESS:
-        raise Refused(f"It wants {FORBIDDEN.get(event.split('.')[0], event)}.")
+    is_of_function = event == "object.__getattr__" and not given[1].endswith("_frame")
+    if event not in HARMLESS and not is_of_function:  # dataclasses read functions
+        raise Refused(f"It wants {FORBIDDEN.get(event.split('.')[0], event)}")
 
 
 def _import(name: str, *given, **named):
     if name.split(".")[0] not in MODULES:
-        raise Refused(f"It wants the module {name}.")
+        raise Refused(f"It wants the module {name}")
     return __import__(name, *given, **named)
 
 
-def _no_file(*given, **named):
-    raise Refused("It wants a file.")
-
-
-def _line(error: BaseException) -> str:
-    """An exception in one line, not too long."""
-    return " ".join(str(error).split())[:200].rstrip(".")
-
-
-def _try(code: str, tests: str) -> str:
-    """ "passed", or a sentence on what is wrong."""
-    tools = vars(builtins) | {"__import__": _import, "open": _no_file}
-    room = {"__builtins__": tools, "__name__": "__main__"}
+def _try(code: str, tests: str) -> str | None:
+    """None if it passes, or what is wrong."""
+    room = {"__builtins__": vars(builtins) | {"__import__": _import}, "__name__": "__main__"}
     try:
         exec(compile(code, "code", "exec"), room)
         for node in ast.parse(tests).body:
@@ -152,11 +166,11 @@ def _try(code: str, tests: str) -> str:
     except MemoryError:
         raise
     except SyntaxError as error:
-        return f"Python cannot read line {error.lineno or 1}: {error.msg}."
+        return f"Python cannot read line {error.lineno or 1}: {error.msg}"
     except BaseException as error:  # also SystemExit: whatever it raises, it did not pass
         name = "" if isinstance(error, Refused) else type(error).__name__
-        return ": ".join(filter(None, (name, _line(error)))) + "."
-    return "passed"
+        return ": ".join(filter(None, (name, str(error))))
+    return None
 
 
 def _check(node: ast.stmt, room: dict) -> str | None:
@@ -168,15 +182,15 @@ def _check(node: ast.stmt, room: dict) -> str | None:
             eval(compile(ast.Expression(side), "test", "eval"), room)
             for side in (test.left, test.comparators[0])
         )
-        is_number = isinstance(left, (int, float)) and isinstance(right, (int, float))
-        if (is_number or type(left) is type(right)) and left == right:  # no class that is all
+        is_own = type(left).__module__ == "__main__"  # a class of the code may equal everything
+        if (isinstance(left, type(right)) or not is_own) and left == right:
             return None
         wanted = ast.unparse(test.comparators[0])
-        return f"{ast.unparse(test.left)} gives {reprlib.repr(left)}, not {wanted}."
+        return f"{ast.unparse(test.left)} gives {reprlib.repr(left)}, not {wanted}"
     try:
         exec(compile(ast.Module([node], []), "test", "exec"), room)
     except AssertionError:
-        return f"This does not hold: {ast.unparse(node)}."
+        return f"This does not hold: {ast.unparse(node)}"
     return None
 
 
