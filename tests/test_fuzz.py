@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import course
 import tools
-from gemma_lab import access, bench, catalog, loading, memory, profile, tokens
+from gemma_lab import access, bench, catalog, loading, memory, profile, sandbox, tokens
 from gemma_lab.lessons import (
     nb01,
     nb01_game,
@@ -310,6 +310,12 @@ TABLE = {
         lambda x: profile.checkpoint(*x),
     ),
     "profile.choose_profile": (TEXT, lambda x: profile.choose_profile(x, LAPTOP, None)),
+    "sandbox.run": (
+        st.tuples(
+            TEXT | ANYTHING, TEXT | st.just("assert f(2) == 4"), st.just(1) | NUMBER, st.just(256)
+        ),
+        lambda x: Said(sandbox.run(*x).why),
+    ),
     "tokens.clean": (TEXT | NAME, token_said),
     "tools.find_notebooks": (st.lists(WORD), tools.find_notebooks),
     "tools.fork": (WORD, forked),
