@@ -43,6 +43,9 @@ from gemma_lab.lessons import (
     nb05_verdict,
     nb05_views,
     nb06,
+    nb07,
+    nb07_fill,
+    nb07_views,
     views,
 )
 
@@ -123,7 +126,9 @@ def quick():
         def __call__(self, ids, **_):
             return types.SimpleNamespace(logits=torch.zeros(*ids.shape, 8))
 
-    return Quick(device="cpu", generate=lambda input_ids, **_: input_ids), model()[1]
+    about = types.SimpleNamespace(max_position_embeddings=512)
+    asked = {"device": "cpu", "config": about, "generate": lambda input_ids, **_: input_ids}
+    return Quick(**asked), model()[1]
 
 
 def saved(data: bytes, name: str) -> str:
@@ -198,7 +203,7 @@ CONFIG = st.dictionaries(
     st.sampled_from(["gemma", "gemma3_text", "llama"]) | SMALL | PLAIN,
 ).map(lambda row: json.dumps(row).encode())
 ANSWER = ANYTHING | ANYTHING.map(lambda result: lambda *_: result)
-LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06
+LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06, nb07
 CHECKS = {
     f"{lesson.__name__.split('.')[-1]}.{name}": (ANSWER, check)
     for lesson in LESSONS
@@ -305,6 +310,20 @@ TABLE = {
         ),
         lambda x: nb05_views.budget(TWO_B, *x),
     ),
+    "nb07_fill.fill_in": (
+        TEXT | st.none() | st.just("___"),
+        lambda x: typed(nb07_fill.fill_in(*quick(), x or 5, ""), "x = ___"),
+    ),
+    "nb07_fill.picture": (TYPED, lambda x: nb07_fill.picture(*quick(), str(x))),
+    "nb07_views.half_lives": (
+        st.tuples(st.lists(st.floats(), max_size=4), TEXT, st.integers(1, 99)),
+        lambda x: nb07_views.half_lives(*x),
+    ),
+    "nb07_views.layer_map": (
+        st.dictionaries(st.sampled_from(["a model", "đ"]), st.lists(st.sampled_from("rag?"))),
+        nb07_views.layer_map,
+    ),
+    "nb07_views.window_mask": (st.tuples(SMALL, SMALL), lambda x: nb07_views.window_mask(*x)),
     "profile.checkpoint": (
         st.tuples(WORD, st.sampled_from([None, "pocket", "laptop", "hub"]) | TEXT),
         lambda x: profile.checkpoint(*x),
@@ -385,10 +404,11 @@ OTHERS = {  # functions that document an error, and are not in TABLE
     "nb04_language.interval nb04_probe.llama_cpp nb04_quality.read nb05_keep.save "
     "nb05_keep.check_base nb05_live.refuse_trained nb05_live.resume_point "
     "nb05_live.refuse_second_adapters nb05_views_rows.loss_tokens scores.token_kl "
-    "memory.layer_bytes gemma.check_built lora.add_lora lora.merge quantize.quantize_int8 "
-    "quantize.quantize_blocks quantize.round_weights to_gguf.named to_gguf.write",
+    "memory.layer_bytes gemma.check_built griffin.check_built lora.add_lora lora.merge "
+    "quantize.quantize_int8 quantize.quantize_blocks quantize.round_weights to_gguf.named to_gguf.write",
     "others of TABLE call them": "exercises.number exercises.text exercises.members "
-    "exercises.returned nb05_check.check nb05_check.split catalog.read_config download.fetch",
+    "exercises.returned nb05_check.check nb05_check.split catalog.read_config download.fetch "
+    "download.fetch_pocket profile.pocket_folder",
     "they hand on what others of TABLE say": "nb00_plan.plan nb02_learn.load",
     "they read what the course has written": "nb04_language.sums",
     "of a set-up, with tests of their own": "gemma3.convert install.install "
