@@ -405,7 +405,8 @@ OTHERS = {  # functions that document an error, and are not in TABLE
     "nb05_keep.check_base nb05_live.refuse_trained nb05_live.resume_point "
     "nb05_live.refuse_second_adapters nb05_views_rows.loss_tokens scores.token_kl "
     "memory.layer_bytes gemma.check_built griffin.check_built lora.add_lora lora.merge "
-    "quantize.quantize_int8 quantize.quantize_blocks quantize.round_weights to_gguf.named to_gguf.write",
+    "quantize.quantize_int8 quantize.quantize_blocks quantize.round_weights to_gguf.named "
+    "to_gguf.write",
     "others of TABLE call them": "exercises.number exercises.text exercises.members "
     "exercises.returned nb05_check.check nb05_check.split catalog.read_config download.fetch "
     "download.fetch_pocket profile.pocket_folder",

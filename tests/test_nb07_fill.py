@@ -101,6 +101,8 @@ def test_the_prompt_is_shown_on_request_as_it_will_be_read(tokenizer):
     view.wish.value = True
     prompt = "<|fim_prefix|>def add(a, b):\n    return <|fim_suffix|>\n<|fim_middle|>"
     assert seen(view.prompt) == prompt
+    bold = re.findall("<b>(.*?)</b>", view.prompt.value)
+    assert [html.unescape(token) for token in bold] == [*coding.HOLE_TOKENS[:3]]
     view.boxes[0].value = "a < ___"
     assert seen(view.prompt) == "<|fim_prefix|>a < <|fim_suffix|><|fim_middle|>"
     view.boxes[0].value = "a < 1"
@@ -216,7 +218,7 @@ def test_html_stays_text(tokenizer):
     view = pressed(writer(tokenizer, "'<b>'"), tokenizer, code)
     view.wish.value = True
     for widget in (view.filled, view.prompt):
-        assert "<script" not in widget.value and "<b>" not in widget.value
+        assert "<script" not in widget.value and "<b>'" not in widget.value
     assert seen(view.filled) == "page = '<script>alert(1)</script> &amp;' + '<b>'"
 
 

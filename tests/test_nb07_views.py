@@ -57,7 +57,7 @@ def test_the_hole_stands_in_its_place_and_is_read_last():
     shown = words(nb07_views.hole_order(BEFORE, HOLE, AFTER))
     at = shown.index("As CodeGemma reads it: the hole comes last")
     indented = ["def add(a, b):", '    """Add $a$ to $b$."""', "    return ", "a + b"]
-    assert shown[:at] == ["In the editor", *indented]  # nothing is left of the last line break
+    assert shown[:at] == ["In the editor", *indented]
     read = [text for text in shown[at + 1 : -3] if text]
     assert read == [
         *("<|fim_prefix|>", "def add(a, b):⏎", '    """Add $a$ to $b$."""⏎', "    return "),
@@ -66,6 +66,11 @@ def test_the_hole_stands_in_its_place_and_is_read_last():
         "<|file_separator|>",
     ]
     assert shown[-3:] == ["before the hole", "the hole", "after the hole"]
+
+
+def test_the_last_line_break_takes_no_room_in_the_editor():
+    heights = [nb07_views.hole_order(BEFORE, HOLE, end).get_figheight() for end in ("\n", "")]
+    assert heights[0] == heights[1]
 
 
 def test_code_has_the_colour_of_its_part_and_fits_it():
@@ -80,7 +85,7 @@ def test_code_has_the_colour_of_its_part_and_fits_it():
     code = [text for text in code if text.get_text() and text.get_color() == "black"]
     for box, text in zip(areas, code, strict=True):
         area, letters = box.get_window_extent(), text.get_window_extent()
-        assert abs(area.x0 - letters.x0) <= 2 and letters.x1 <= area.x1 + 2, text.get_text()
+        assert abs(area.x0 - letters.x0) <= 2 and abs(letters.x1 - area.x1) <= 2, text.get_text()
 
 
 def test_of_a_long_line_the_middle_is_left_out_and_never_the_hole():

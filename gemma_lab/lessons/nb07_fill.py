@@ -19,7 +19,10 @@ def largest_even(numbers):
 '''
 TESTS = "assert largest_even([3, 8, 5, 2]) == 8\nassert largest_even([7, -4]) == -4\n"
 STYLE = "<style>.course-code textarea {font-family: monospace !important; tab-size: 4}</style>"
-CODE = '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4;line-height:1.4">'
+CODE = (
+    '<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;tab-size:4;'
+    'line-height:1.4">'
+)
 NO_TOKENS = (
     "It has no control tokens: it read only what is before the hole, and one line of its answer "
     "counts. "
@@ -119,7 +122,9 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
             raise ValueError(f"The {name} must be a text in quotes, not {type(text).__name__}.")
     box, checks = _area("Your code", code), _area("Your tests", tests)
     button = ipywidgets.Button(description="Fill the hole")
-    wish = ipywidgets.Checkbox(False, description="show the prompt", indent=False)
+    wish = ipywidgets.Checkbox(
+        False, description="show the prompt", indent=False, layout={"width": "auto"}
+    )
     said, filled, prompt = (ipywidgets.HTML() for _ in range(3))
 
     def say(sentence: str) -> None:
@@ -129,8 +134,9 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
         prompt.value = ""
         if wish.value:
             try:
-                text = _prompt(tokenizer, *_split(model, tokenizer, box.value))
-                prompt.value = f"{CODE}{html.escape(text)}</pre>"
+                text = html.escape(_prompt(tokenizer, *_split(model, tokenizer, box.value)))
+                bold = re.sub(r"&lt;\|\w+\|&gt;", r"<b>\g<0></b>", text)  # the control tokens
+                prompt.value = f"{CODE}{bold}</pre>"
             except ValueError as error:
                 say(str(error))
 

@@ -65,8 +65,7 @@ def hole_order(before: str, hole: str, after: str):
         read += [(token if at == 0 else "", part, line) for at, line in enumerate(lines or [""])]
     read.append((coding.HOLE_TOKENS[-1], "hole", ""))
     figure, axis = canvas(1.1 + LINE * 1.08 * (len(shown) + len(read)))
-    figure.set_layout_engine("none")  # it would shrink the boxes, and not the letters in them
-    axis.set_position((0, 0, 1, 1))
+    axis.set_position((0, 0, 1, 1))  # a layout would shrink the boxes, and not the letters in them
     y = axis.get_ylim()[1] - 0.12
     write(axis, 0.02, y, "In the editor", ha="left", fontsize=10)
     for segments in shown:
