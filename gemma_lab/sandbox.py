@@ -56,9 +56,8 @@ def run(code: str, tests: str, seconds: float = 2, memory_mb: int = 256) -> Outc
             raise ValueError(f"Code and tests are texts, not {type(text).__name__}.")
     for limit, most in ((seconds, 60), (memory_mb, 8192)):
         if not isinstance(limit, (int, float)) or not 0 < limit <= most:
-            raise ValueError(
-                f"A limit is a number above 0, at most 60 s or 8192 MB; not {limit!r}."
-            )
+            wrong = reprlib.repr(limit)
+            raise ValueError(f"A limit is a number above 0, at most 60 s or 8192 MB; not {wrong}.")
     try:
         has_assert = any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(tests)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -323,7 +323,10 @@ TABLE = {
         st.dictionaries(st.sampled_from(["a model", "đ"]), st.lists(st.sampled_from("rag?"))),
         nb07_views.layer_map,
     ),
-    "nb07_views.window_mask": (st.tuples(SMALL, SMALL), lambda x: nb07_views.window_mask(*x)),
+    "nb07_views.window_mask": (
+        st.tuples(st.integers(-3, 24), st.integers(-3, 24)),
+        lambda x: nb07_views.window_mask(*x),
+    ),
     "profile.checkpoint": (
         st.tuples(WORD, st.sampled_from([None, "pocket", "laptop", "hub"]) | TEXT),
         lambda x: profile.checkpoint(*x),

@@ -123,6 +123,11 @@ def half_lives(ours, input_ids: torch.Tensor) -> list[float]:
     return torch.cat(found).tolist()
 
 
+def plain_texts() -> list[str]:
+    """Forty new texts of the kinds that `pocket-small` and `pocket-recurrent` read."""
+    return [row["text"] for row in catalog.json_lines("plain_texts.jsonl")]
+
+
 def recorded() -> dict:
     """What `python -m gemma_lab.bench --record family` measured."""
     file = catalog.DATA / "recorded" / "family" / "cpu.json"

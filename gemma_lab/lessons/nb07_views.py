@@ -144,10 +144,10 @@ def half_lives(tokens, title: str, window: int):
 
     Args: tokens: after how many tokens half of an input is gone, a number for each channel.
     Returns: the matplotlib figure.
-    Raises: ValueError for no channel, and for a number that is not above 0, inf or nan.
+    Raises: ValueError for no channel, and for a number that is not above 0, huge or nan.
     """
     tokens = [float(one) for one in tokens]
-    odd = [one for one in tokens if not 0 < one < math.inf]
+    odd = [one for one in tokens if not 1e-9 < one < 1e15]  # inf and nan as well
     if odd or not tokens:
         found = odd[0] if odd else "none"
         raise ValueError(f"Give each channel's half-life in tokens, a number above 0, not {found}.")
