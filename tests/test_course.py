@@ -335,14 +335,14 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     assert colab == "python -m tools.colab"
     calls, status = commands_of(monkeypatch, "--full")
     orders = [call for call in calls if "--random-order-bucket=global" in call]
-    alone = [call for call in calls if call.endswith(".py")]
+    alone = [call for call in orders if "seed=3" in call]
     assert status == 0 and colab in calls
     assert "-m pytest -q -p no:cacheprovider -m  " in calls[2]  # no marker is left out
-    assert len(orders) == 3 and not any("notebooks" in call for call in orders)
+    assert len(orders) == 2 + len(alone) and not any("notebooks" in call for call in orders)
     assert not any(" -m  " in call for call in alone)  # a slow test runs once
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
     assert "python -m tools.colab --laptop" in calls
-    assert len(calls) == 5 + len(orders) + len(alone)
+    assert all(call.endswith(".py") for call in alone) and len(calls) == 5 + len(orders)
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
