@@ -42,14 +42,13 @@ def on_code(tokenizer, model) -> dict:
 
 def main() -> None:
     """Measure, and write the file."""
-    began = time.monotonic()
-    folder = gemma3.convert()
-    tokenizer, model = load(folder)
-    code = on_code(tokenizer, model)
-    kept = {}
+    began, kept = time.monotonic(), {}
     stand_ins = {"pocket-small": "google/gemma-2b", "pocket-recurrent": "google/recurrentgemma-2b"}
+    folders = {name: profile.checkpoint(one, "pocket") for name, one in stand_ins.items()}
+    tokenizer, model = load(gemma3.convert())
+    code = on_code(tokenizer, model)
     models = {"gemma-3-270m": (tokenizer, model)}
-    models |= {name: load(profile.checkpoint(one, "pocket")) for name, one in stand_ins.items()}
+    models |= {name: load(folder) for name, folder in folders.items()}
     for name, (words, one) in models.items():
         kept[name] = [nb07.after_reading(one, words, length) for length in LENGTHS]
         print(name, kept[name], flush=True)
