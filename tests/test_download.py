@@ -436,6 +436,8 @@ from gemma_lab import download
 try:
     download.fetch({COPY!r})
 except KeyboardInterrupt as error:
+    assert error.__suppress_context__
+    error.__context__ = None  # shown nowhere; an object half built in there has no repr
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     print("".join(shown.format()))
 """
