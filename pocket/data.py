@@ -26,10 +26,13 @@ def code_rows(split: str) -> list[dict]:
 
 
 def plain_texts(num: int = 40) -> list[dict]:
-    """New texts of the kinds that the base models read, from another seed."""
-    rng = random.Random("plain texts")
-    drawn = (corpus.document(rng, small.KINDS) for _ in range(num))
-    return [{"text": corpus.text_of(document)} for document in drawn]
+    """New texts of the kinds that the base models learn whole, from another seed."""
+    rng, found = random.Random("plain texts"), []
+    while len(found) < num:
+        document = corpus.document(rng, small.KINDS)
+        if all(is_learned for _, is_learned in document):
+            found.append({"text": corpus.text_of(document)})
+    return found
 
 
 def files() -> dict[str, list[dict]]:

@@ -114,12 +114,16 @@ def test_a_recipe_has_the_architecture_of_what_it_stands_for(name):
 
     def kind(sizes) -> tuple:
         heads, kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
-        wide = heads * sizes.head_dim == sizes.hidden_size
+        head_dim = getattr(sizes, "head_dim", sizes.hidden_size // heads)  # RecurrentGemma's rule
+        wide = heads * head_dim == sizes.hidden_size
         return kv_heads == 1, kv_heads == heads, wide
 
     recipe = RECIPES[name]
     real, config = catalog.find(recipe.stands_for), recipe.config()
-    assert config.model_type == real.family and kind(config) == kind(real)
+    assert config.model_type == real.family
+    if name == "code-it":  # there is no CodeGemma 2B that chats: it goes on from `code`
+        real = catalog.find(recipe.begins_from.stands_for)
+    assert kind(config) == kind(real)
     assert kind(real) != kind(
         GemmaConfig(num_attention_heads=8, num_key_value_heads=4, head_dim=32, hidden_size=256)
     )
