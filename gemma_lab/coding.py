@@ -6,6 +6,7 @@ The functions are of `data/functions.jsonl`: 120 that no pocket model saw in tra
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gemma_lab import catalog, sandbox
@@ -41,14 +42,21 @@ def hole_prompt(before: str, after: str) -> str:
     return f"{prefix}{before}{suffix}{after}{middle}"
 
 
-def write(model, tokenizer, text: str, max_new_tokens: int = LONGEST) -> str:
-    """What the model writes after `text`, the likeliest token each time, up to a control token."""
+def write(model, tokenizer, text: str, is_enough=None) -> str:
+    """What the model writes after `text`, the likeliest token each time, up to a control token.
+
+    Args: is_enough: of what it wrote so far, whether it may stop there; by default at LONGEST only.
+    """
     inputs = tokenizer(text, return_tensors="pt").to(model.device)
     ends = [tokenizer.eos_token_id]
     if has_hole_tokens(tokenizer):
         ends += tokenizer.convert_tokens_to_ids([*HOLE_TOKENS])
-    asked = dict(max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends)
-    new = model.generate(**inputs, **asked)[0, inputs["input_ids"].shape[1] :].tolist()
+    asked, begin = dict(do_sample=False, eos_token_id=ends), inputs["input_ids"].shape[1]
+    if is_enough:
+        asked["stopping_criteria"] = [
+            lambda ids, _: bool(is_enough(tokenizer.decode(ids[0, begin:])))
+        ]
+    new = model.generate(**inputs, max_new_tokens=LONGEST, **asked)[0, begin:].tolist()
     end = next((at for at, token in enumerate(new) if token in ends), None)
     return tokenizer.decode(new[:end])  # CodeGemma's four are no special tokens to the tokenizer
 
@@ -65,7 +73,7 @@ def body_of(text: str) -> str:
 
 def write_body(model, tokenizer, row: dict) -> Answer:
     """The body of a function, written after its head and docstring."""
-    wrote = body_of(write(model, tokenizer, row["given"]))
+    wrote = body_of(write(model, tokenizer, row["given"], re.compile(r"(^|\n)\S").search))
     return Answer(row["name"], wrote, sandbox.run(row["given"] + wrote, row["tests"]))
 
 
@@ -78,8 +86,9 @@ def fill_hole(model, tokenizer, row: dict) -> Answer:
     if has_hole_tokens(tokenizer):
         wrote = write(model, tokenizer, hole_prompt(row["before"], row["after"]))
     else:
-        lines = write(model, tokenizer, row["before"]).split("\n")
-        wrote = "\n".join(lines[: row["hole"].count("\n") + 1])
+        num = row["hole"].count("\n") + 1
+        lines = write(model, tokenizer, row["before"], lambda text: text.count("\n") >= num)
+        wrote = "\n".join(lines.split("\n")[:num])
     code = row["before"] + wrote + row["after"]
     return Answer(row["name"], wrote, sandbox.run(code, row["tests"]))
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import coding, profile
 from pocket import tokenizer as tokenizers_of_ours
@@ -38,6 +38,16 @@ def test_a_hole_is_asked_for_as_codegemma_s_model_card_does(tokenizer):
         ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_separator|>", "<eos>"]
     )
     assert sorted(options["eos_token_id"]) == sorted(ends) and options["do_sample"] is False
+
+
+def test_it_stops_where_the_answer_is_enough_and_writes_the_same_up_to_there():
+    folder = profile.CHECKPOINTS / "pocket-small"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = "Write me a haiku about rain."
+    whole = coding.write(model, tokenizer, text)
+    short = coding.write(model, tokenizer, text, lambda said: said.count("\n") >= 2)
+    assert whole.startswith(short) and short.count("\n") == 2 and len(short) < len(whole) / 2
 
 
 @pytest.mark.parametrize(
