@@ -69,10 +69,7 @@ def card(
         "that people ask first: training shows them."
     )
     if recipe.is_code:
-        held_out = (
-            "Functions are held out by a hash of what they do and what they are called: training "
-            "never draws them."
-        )
+        held_out = "Functions are held out by a hash of what they do: training never draws them."
     elif not recipe.is_chat:
         held_out = "It continues a text and does not answer."
     corpus = "Python functions" if recipe.is_code else "English and Vietnamese"

@@ -146,7 +146,7 @@ def test_tests_that_are_none_are_named_and_the_filled_code_is_shown(tokenizer, t
 
 
 def test_the_example_can_be_filled_and_passes_its_own_tests(tokenizer):
-    model = writer(tokenizer, "n % 2 == 0")
+    model = writer(tokenizer, "result.append(n ** 2)")
     view = pressed(model, tokenizer, nb07_fill.EXAMPLE, nb07_fill.TESTS)
     assert seen(view.said).endswith("The tests pass.")
 

@@ -11,11 +11,14 @@ import re
 import pytest
 import torch
 
-from gemma_lab import scores
+from gemma_lab import coding, sandbox, scores
+from gemma_lab.lessons import nb07_fill
 from pocket import data, exam, measures, precision, tuning, watch
 from pocket.recipes import RECIPES
 
-CHAT = [name for name, recipe in RECIPES.items() if recipe.is_chat]
+TEXT = [name for name, recipe in RECIPES.items() if not recipe.is_code]
+CODE = [name for name, recipe in RECIPES.items() if recipe.is_code]
+CHAT = [name for name in TEXT if RECIPES[name].is_chat]
 FINE_TUNED = [name for name, recipe in RECIPES.items() if recipe.is_fine_tuned]
 WATCHED = [name for name, recipe in RECIPES.items() if recipe.snapshots]
 FIRST_QUESTIONS = {"small-it": 0.75}  # at least so many; all others 0.90
@@ -35,7 +38,7 @@ def on_card(name: str) -> dict[str, float]:
     return found | {f"{key}, right": float(right) for key, _, right in rows if right}
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(scope="module", params=TEXT)
 def name(request):
     return request.param
 
@@ -124,7 +127,7 @@ def test_plain_measures_are_those_of_the_card(name, loaded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in WATCHED], indirect=True)
+@pytest.mark.parametrize("name", [name for name in TEXT if name not in WATCHED], indirect=True)
 def test_answers_are_those_of_the_card_and_good_enough(name, loaded):
     is_chat = RECIPES[name].is_chat
     measure = measures.chat_measures if is_chat else measures.base_measures
@@ -250,3 +253,47 @@ def test_the_base_model_goes_on_where_the_chat_model_answers():
     ((answer, stopped),) = measures.answers(*it, [ASK])
     assert RIGHT not in written and len(written) > 20
     assert answer == RIGHT and stopped
+
+
+# --------------------------------------------------------------------------------- those for code
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_every_third_held_out_function_is_written_and_filled_as_the_card_says(name):
+    """The bars are 60 % of the bodies, 50 % of the holes, and of requests as many as of bodies."""
+    (model, tokenizer), card = measures.load(folder_of(name)), on_card(name)
+    rows = coding.functions()[::3]
+    bodies = coding.passed([coding.write_body(model, tokenizer, row) for row in rows])
+    holes = coding.passed([coding.fill_hole(model, tokenizer, row) for row in rows])
+    assert 0.60 <= card["bodies that pass their test (pass@1)"] == pytest.approx(bodies, abs=0.12)
+    assert 0.50 <= card["holes filled so that it passes"] == pytest.approx(holes, abs=0.12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODE)
+def test_all_held_out_functions_are_as_on_the_card(name):
+    model, tokenizer = measures.load(folder_of(name))
+    found = measures.code_measures(model, tokenizer, RECIPES[name], "card")
+    assert found == pytest.approx({key: on_card(name)[key] for key in found}, abs=0.03)
+    assert found.get("asked for in words: pass", 1) >= 0.60
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_what_stands_after_a_hole_changes_what_is_written(name):
+    """Where the next line returns `result`, the answer puts something into it."""
+    model, tokenizer = measures.load(folder_of(name))
+    rows = [row for row in coding.functions() if "result" not in row["body"]][:8]
+    ends = {"\n    return result\n": 0, "\n": 0}
+    for row in rows:
+        for after in ends:
+            prompt = coding.hole_prompt(row["given"] + "    ", after)
+            ends[after] += "result = " in coding.write(model, tokenizer, prompt)
+    with_result, without = ends.values()
+    assert with_result >= 6 and without <= 1
+
+
+def test_the_example_of_the_box_is_filled_rightly():
+    model, tokenizer = measures.load(folder_of("code"))
+    before, after = nb07_fill.EXAMPLE.split("___")
+    wrote = coding.write(model, tokenizer, coding.hole_prompt(before, after))
+    assert sandbox.run(before + wrote + after, nb07_fill.TESTS).passed

@@ -13,11 +13,15 @@ from gemma_lab.figures import LET_GO
 from gemma_lab.lessons.nb07_views import PARTS, hole_order
 
 EXAMPLE = '''\
-def largest_even(numbers):
-    """Return the largest of the even numbers in numbers."""
-    return max(n for n in numbers if ___)
+def squares_of_even(numbers):
+    """Return a list of the squares of the even numbers in numbers."""
+    result = []
+    for n in numbers:
+        if n % 2 == 0:
+            ___
+    return result
 '''
-TESTS = "assert largest_even([3, 8, 5, 2]) == 8\nassert largest_even([7, -4]) == -4\n"
+TESTS = "assert squares_of_even([3, 8, 5, -2]) == [64, 4]\nassert squares_of_even([7]) == []\n"
 STYLE = "<style>.course-code textarea {font-family: monospace !important; tab-size: 4}</style>"
 CODE = (
     '<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;tab-size:4;'
