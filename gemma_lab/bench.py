@@ -22,7 +22,7 @@ RECORDS = {"precision": "nb04_record", "finetune": "nb05_record", "family": "nb0
 def prompt_ids(tokenizer, num_tokens: int) -> torch.Tensor:
     """Token ids (1, num_tokens): <bos> and ordinary English, from its start again if too short."""
     texts = json.loads((catalog.DATA / "paragraphs.json").read_text(encoding="utf-8"))["English"]
-    ids = tokenizer("\n\n".join(texts), add_special_tokens=False)["input_ids"]
+    ids = tokenizer("\n\n".join(texts), add_special_tokens=False, verbose=False)["input_ids"]
     times = num_tokens // len(ids) + 1
     return torch.tensor([[tokenizer.bos_token_id, *ids * times][:num_tokens]])
 

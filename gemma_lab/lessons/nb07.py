@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import DynamicCache
 
 from gemma_lab import bench, catalog, coding, hardware, loading, profile
-from gemma_lab.lessons.exercises import Verdict, compared, exercise, right, wrong
+from gemma_lab.lessons.exercises import Verdict, compared, exercise, returned, right, wrong
 
 LENGTHS = (128, 512, 2048, 8192)
 STEPS = 8  # tokens that are read one by one
@@ -22,7 +22,7 @@ STEPS = 8  # tokens that are read one by one
 def check_hole_prompt(function) -> Verdict:
     """A function of the text before and after a hole: the prompt that asks for what is in it."""
     before, after = "def add(a, b):\n    return ", "\n"
-    got, wanted = function(before, after), coding.hole_prompt(before, after)
+    got, wanted = returned(function, before, after), coding.hole_prompt(before, after)
     if got == wanted:
         return right("The model goes on after <|fim_middle|>, so with what the hole lacks.")
     if not isinstance(got, str):

@@ -1,0 +1,159 @@
+"""Notebook 07: what its text says of the models' answers, of their states and of the record."""
+
+import json
+import math
+import re
+
+import pytest
+import torch
+from notebook_cells import ROOT, minutes, numbers, run_cells, shown, tagged
+
+from gemma_lab import catalog, coding, memory, profile
+from gemma_lab.lessons import nb07, nb07_record
+
+NAME = "07_the_family"
+CELLS = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))["cells"]
+PROSE = "\n".join("".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "markdown")
+RECORD = nb07.recorded()
+
+
+def test_the_minutes_hold_that_the_header_states():
+    live, alone = map(int, re.search(r"Live: (\d+) .*?: (\d+)\.", PROSE).groups())
+    end = next(at for at, cell in enumerate(CELLS) if "## Recap" in "".join(cell["source"]))
+    assert minutes(CELLS[:end]) <= live and minutes(CELLS) <= alone
+
+
+# ---------------------------------------------------------------------------------------- CodeGemma
+
+
+def test_the_prompt_of_the_notebook_is_the_helpers_own():
+    told = {"before": "def f():\n    ", "after": "\n"}
+    line = next(one for one in tagged(NAME, "hole-ask").splitlines() if one.startswith("prompt"))
+    exec(line, told)
+    assert told["prompt"] == coding.hole_prompt(told["before"], told["after"])
+
+
+def test_the_answer_ends_with_the_token_that_ends_a_file():
+    tokens = shown(NAME, "hole-ask")
+    assert tokens.count("'<|file_separator|>']") == 1
+    assert "".join(re.findall(r"'▁?([^'<]*)'", tokens)).replace("▁", "") == "width*height"
+
+
+def test_what_stands_after_the_hole_changes_what_is_written():
+    first, second = re.findall(r"\[(.*)\]", shown(NAME, "hole-suffix"))
+    assert first.startswith("return ") and second.startswith("result = ")
+
+
+def test_the_shares_of_the_exam_are_those_that_the_text_reads():
+    body, hole = [int(numbers(line)[0]) for line in shown(NAME, "code-exam").splitlines()[:2]]
+    assert f"{body} of 20 bodies and {hole} of 20 holes" in PROSE
+
+
+def test_the_recorded_shares_of_the_270m_are_those_of_the_text():
+    assert len(coding.functions()) == 120
+    for kind, what in {"body": "bodies", "hole": "holes"}.items():
+        found = RECORD["code"]["gemma-3-270m"][kind]
+        assert found["share"] == pytest.approx(len(found["passed"]) / 120)
+        assert f"{len(found['passed'])} of the 120 {what}" in PROSE
+
+
+def test_what_the_chat_model_wrote_passes():
+    assert "Outcome(passed=True" in shown(NAME, "chat-run")
+
+
+# -------------------------------------------------------------------------------- RecurrentGemma
+
+
+def test_the_layers_of_the_picture_are_those_of_the_catalog():
+    import matplotlib.pyplot as plt
+
+    from gemma_lab.lessons import nb07_views
+
+    kinds = run_cells(NAME, "layer-map", plt=plt, nb07_views=nb07_views)["kinds"]
+    plt.close("all")
+    assert len(kinds["Gemma 2B"]) == catalog.find("google/gemma-2b").num_hidden_layers
+    real = catalog.find("google/recurrentgemma-2b")
+    every = (real.config["block_types"] * 9)[: real.num_hidden_layers]
+    assert kinds["RecurrentGemma 2B"] == [kind[0] for kind in every]
+    tiny = catalog.find("google/gemma-3-270m")
+    assert kinds["Gemma 3 270M"] == ["a" if layer.window else "g" for layer in tiny.layers]
+    assert (real.attention_window_size, real.lru_width) == (2048, 2560)
+    assert "the last 2,048 tokens" in PROSE and "its 2,560 channels" in PROSE
+
+
+def test_half_of_an_input_is_gone_after_as_many_tokens_as_the_formula_says():
+    for line in shown(NAME, "fade").splitlines():
+        a, num_tokens, exact = numbers(line)
+        assert num_tokens == math.ceil(math.log(0.5) / math.log(a) - 1e-9)
+        assert exact == pytest.approx(math.log(0.5) / math.log(a), abs=0.06)
+    assert "At 0.99 half is gone after 69 tokens, at 0.999 after 693" in PROSE
+
+
+def test_griffin_equals_transformers_nearly():
+    largest, apart = numbers(shown(NAME, "griffin").splitlines()[-1])
+    assert largest > 10 and apart < 1e-4
+
+
+def test_half_of_the_channels_forget_within_two_tokens_and_one_in_a_hundred_outlasts_the_window():
+    from transformers import AutoTokenizer
+
+    from gemma_lab.scratch.griffin import RecurrentGemma
+
+    folder = profile.checkpoint("google/recurrentgemma-2b", "pocket")
+    words, ours = AutoTokenizer.from_pretrained(folder), RecurrentGemma.from_folder(folder)
+    story = re.search(r'story = "(.+)"', tagged(NAME, "half-lives"))[1]
+    for text in (story, *nb07.plain_texts()[:5]):
+        lives = torch.tensor(nb07.half_lives(ours, words(text, return_tensors="pt")["input_ids"]))
+        assert len(lives) == 384 and 1.5 < lives.median() < 2.5
+        assert 0.005 < (lives > ours.config.attention_window_size).float().mean() < 0.025
+
+
+# ------------------------------------------------------------------------------------- what is kept
+
+
+def test_kept_bytes_are_those_of_the_arithmetic():
+    """The record's, of fp32: keys and values by hand, and RecurrentGemma's the same at each."""
+    lengths = [row["tokens"] for row in RECORD["kept"]["pocket-small"]]
+    assert tuple(lengths) == nb07_record.LENGTHS
+    small = [row["bytes"] for row in RECORD["kept"]["pocket-small"]]
+    assert small == [4 * 2 * 64 * 4 * length for length in lengths]  # layers, k and v, width, fp32
+    assert {row["bytes"] for row in RECORD["kept"]["pocket-recurrent"]} == {38400}
+    tiny = catalog.find("google/gemma-3-270m")
+    for row in RECORD["kept"]["gemma-3-270m"]:
+        by_rule = memory.kv_cache_bytes(tiny, row["tokens"], bytes_per_number=4)
+        assert row["bytes"] == pytest.approx(by_rule, rel=0.02)
+
+
+def test_the_text_reads_the_three_lines_as_they_are():
+    grown = {}
+    for line in shown(NAME, "kept-ms").splitlines():
+        name, rest = line.split(":", 1)
+        grown[name] = numbers(rest.replace("8,192", ""))[0]
+    assert grown["pocket-code"] == 64 and grown["pocket-recurrent"] == 1
+    assert f"The 270M keeps {grown['gemma-3-270m']:.0f} times as much" in PROSE
+
+
+def test_the_real_ones_by_arithmetic():
+    said = shown(NAME, "kept-of-2b")
+    by_hand = {  # layers x (k, v) x width x bf16, of 2,048 tokens at most; state: fp32, and conv
+        "Gemma 2B": lambda n: 18 * 2 * 256 * 2 * n,
+        "RecurrentGemma 2B": lambda n: 8 * 2 * 256 * 2 * min(n, 2047) + 18 * 2560 * (4 + 3 * 2),
+    }
+    for line in said.splitlines():
+        name, num, megabytes, _ = re.match(
+            r"(.+?), ([\d,]+) tokens: ([\d.,]+) MB, of that ([\d.]+)", line
+        ).groups()
+        expected = by_hand[name](int(num.replace(",", ""))) / 1e6
+        assert float(megabytes.replace(",", "")) == pytest.approx(expected, abs=0.06)
+
+
+def test_both_small_models_are_as_sure_of_plain_text():
+    lines = shown(NAME, "same-corpus").splitlines()[-2:]
+    (_, gemma), (_, recurrent) = [numbers(line.split(":")[1]) for line in lines]
+    assert gemma == pytest.approx(recurrent, rel=0.03) and round(gemma, 1) == round(recurrent, 1)
+    assert f"Both have about {gemma:.1f}" in PROSE
+
+
+def test_a_second_text_gets_into_the_first():
+    alone, mixed = shown(NAME, "two-at-once").splitlines()
+    assert alone.split("[")[1] != mixed.split("[")[1]
