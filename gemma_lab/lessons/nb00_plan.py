@@ -9,11 +9,17 @@ import ipywidgets
 from gemma_lab import catalog, figures, gemma3, hardware, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4, Machine
-from gemma_lab.lessons.nb00 import GEMMA_2, SEVEN, TWO, USED_IN, as_html
+from gemma_lab.lessons.nb00 import CODE, CODE_CHAT, GEMMA_2, RECURRENT, SEVEN, TWO, USED_IN, as_html
 
 TINY = gemma3.HUB_ID
-NOTEBOOKS = ("01", "02", "03", "04", "05", "06")
+NOTEBOOKS = ("01", "02", "03", "04", "05", "06", "07")
 CODELABS = ("04", "05")  # Colab opens these on a T4, and the others without a GPU
+# What a notebook also loads in hub, each in the first of its precisions that fits.
+ALSO = {
+    "04": {SEVEN: ("nf4",)},
+    "06": {GEMMA_2: ("bf16",)},
+    "07": {CODE: ("bf16", "nf4"), CODE_CHAT: ("nf4",), RECURRENT: ("bf16", "nf4")},
+}
 COLAB = Machine("Linux", True, 2, 12.7, "cpu")
 CARDS = {
     "Colab": COLAB,
@@ -63,7 +69,7 @@ def plan(
             if gb and not is_hosted:
                 todo += " Run it once, on a good network."
         todo = todo.strip()
-        uses_card = number in CODELABS or GEMMA_2 in loads
+        uses_card = number in (*CODELABS, "07") or GEMMA_2 in loads
         cards = {"cuda": where.gpu_name, "mps": "an Apple GPU"} if uses_card else {}
         names = [catalog.find(one).pocket if world.name == "pocket" else one for one in loads]
         row = {
@@ -104,26 +110,34 @@ def _loads(number: str, world: profile.Profile, where: Machine, found) -> dict[s
     is_hub, main = world.name == "hub", TINY if world.name == "laptop" else TWO
 
     def is_had(hub_id: str) -> bool:
-        return is_hub and (world.uses_mirror or found[hub_id].status in ("ok", "no-network"))
+        has_copy = world.uses_mirror and catalog.find(hub_id).mirror
+        return has_copy or found[hub_id].status in ("ok", "no-network")
 
-    def fitting(hub_id: str, *precisions: str) -> str:
-        pocket = catalog.find(hub_id).pocket
-        model = profile.pocket_folder(pocket) if world.name == "pocket" else hub_id
+    def fitting(*precisions: str) -> str:
+        pocket = catalog.find(main).pocket
+        model = profile.pocket_folder(pocket) if world.name == "pocket" else main
         plans = [loading.plan_loading(model, precision, where) for precision in precisions]
         names = [_as_computed(one) for one in plans if one.fits]
         return " ".join(dict.fromkeys(names)) or f"{_as_computed(plans[-1])} (does not fit)"
 
     if number == "04":
-        loads = {main: fitting(main, *memory.PRECISIONS)}
-        if is_had(SEVEN) and loading.plan_loading(SEVEN, "nf4", where).fits:
-            loads[SEVEN] = "nf4"
-        return loads
-    if number == "05":
-        return {main: fitting(main, "bf16" if main == TINY else "nf4")}
-    loads = {TINY: "fp32"}
-    if number == "06" and is_had(GEMMA_2) and loading.plan_loading(GEMMA_2, "bf16", where).fits:
-        loads[GEMMA_2] = fitting(GEMMA_2, "bf16")
-    return loads
+        loads = {main: fitting(*memory.PRECISIONS)}
+    elif number == "05":
+        loads = {main: fitting("bf16" if main == TINY else "nf4")}
+    else:
+        loads = {TINY: "fp32"}
+    also = _also(number, where) if is_hub else {}
+    return loads | {hub_id: precision for hub_id, precision in also.items() if is_had(hub_id)}
+
+
+def _also(number: str, where: Machine) -> dict[str, str]:
+    """Those of the notebook's `ALSO` that fit, each with its first precision that does."""
+    found = {}
+    for hub_id, precisions in ALSO.get(number, {}).items():
+        plans = [loading.plan_loading(hub_id, precision, where) for precision in precisions]
+        if fitting := [_as_computed(one) for one in plans if one.fits]:
+            found[hub_id] = fitting[0]
+    return found
 
 
 def _as_computed(one: loading.Plan) -> str:
@@ -142,13 +156,12 @@ def _licences(number: str, where: Machine, found: dict[str, Access]) -> str:
     """What to do about the models that a notebook would use on this card, if it got them."""
     if where.device != "cuda":
         return ""
-    large = [SEVEN] * loading.plan_loading(SEVEN, "nf4", where).fits
-    second = [GEMMA_2] * loading.plan_loading(GEMMA_2, "bf16", where).fits
-    wanted = {"04": [TWO, *large], "05": [TWO], "06": second}.get(number, [])
+    wanted = [TWO] * (number in CODELABS) + [*_also(number, where)]
     refused = [one.removeprefix("google/") for one in wanted if found[one].status != "ok"]
     if refused and found[TWO].status == "no-network":
         return "Run section 2 again, with a network."
-    return f"Get {' and '.join(refused)}: section 2 says how." if refused else ""
+    names = " and ".join(", ".join(refused).rsplit(", ", 1))
+    return f"Get {names}: section 2 says how." if refused else ""
 
 
 def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
