@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from tools import execute, find_notebooks
 
 # 05 in any order takes minutes, as each cell that trains can come twice; from the middle none does.
-IN_ANY_ORDER = find_notebooks(["00", "01", "02", "03", "04", "06"])
+IN_ANY_ORDER = find_notebooks(["00", "01", "02", "03", "04", "06", "07"])
 NEEDS_A_HUB = {"take-home"}  # tags of cells that ask it for a gated model where a name is missing
 MOST_LINES = 20  # of a traceback: a cell, one more frame, and the error
 KEEP = """def restart(names=dict(globals())):

@@ -13,26 +13,30 @@ from tools.execute import execute
 
 TOKEN = "hf_" + "x" * 34
 SMALL, LARGE = "google/gemma-2b-it", "google/gemma-7b-it"
+CHECKPOINTS, OF_07 = ROOT / "gemma_lab" / "checkpoints", ROOT / "pocket" / "family"
+FAMILY = {
+    "google/codegemma-2b": OF_07 / "pocket-code",
+    "google/codegemma-7b-it": OF_07 / "pocket-code-it",
+    "google/recurrentgemma-2b": OF_07 / "pocket-recurrent",
+}
 # Our weights under Google's names: what a cell does must not depend on whose they are.
 POCKETS = {
-    "google/gemma-2b": "pocket-small",
-    SMALL: "pocket-small-it",
-    LARGE: "pocket-large-it",
-    "google/gemma-2-2b-it": "pocket-gemma2-it",
-    "unsloth/gemma-3-270m-it": "pocket-small-it",
-}
+    "google/gemma-2b": CHECKPOINTS / "pocket-small",
+    SMALL: CHECKPOINTS / "pocket-small-it",
+    LARGE: CHECKPOINTS / "pocket-large-it",
+    "google/gemma-2-2b-it": CHECKPOINTS / "pocket-gemma2-it",
+    "unsloth/gemma-3-270m-it": CHECKPOINTS / "pocket-small-it",
+} | {name: folder for name, folder in FAMILY.items() if folder.is_dir()}
 BASE_270M = ("google/gemma-3-270m", "unsloth/gemma-3-270m")  # these are Google's own, where it is
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory, request):
-    checkpoints = ROOT / "gemma_lab" / "checkpoints"
     try:
         gemma = request.getfixturevalue("real_gemma")
     except pytest.skip.Exception:  # the notebooks run all the same
-        gemma = checkpoints / "pocket-small"
-    served = {name: checkpoints / pocket for name, pocket in POCKETS.items()}
-    served |= dict.fromkeys(BASE_270M, gemma)
+        gemma = CHECKPOINTS / "pocket-small"
+    served = POCKETS | dict.fromkeys(BASE_270M, gemma)
     root = tmp_path_factory.mktemp("hub")
     for name, folder in served.items():
         (root / name).parent.mkdir(exist_ok=True)
@@ -96,6 +100,7 @@ def test_hub_to_the_last_cell(path, learner, tmp_path):
         "04": {SMALL, LARGE},
         "05": {SMALL},
         "06": {"google/gemma-2-2b-it"},
+        "07": {*FAMILY},
     }
     assert loaded >= expected.get(number, set())
 
@@ -136,6 +141,20 @@ def test_codelab_1_without_the_licence_of_7b_loses_only_that_part(learner, tmp_p
     assert not any(path.startswith(f"/{LARGE}/") for path in learner.fetched)
     last = [cell for cell in result["notebook"].cells if cell.cell_type == "code"][-1]
     assert text_shown(last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("missing", [{"google/codegemma-7b-it"}, {*FAMILY}], ids=["one", "all"])
+def test_07_goes_on_with_our_small_model_for_each_that_is_refused(missing, learner, tmp_path):
+    learner.accepted[TOKEN] -= missing
+    name = "07_the_family"
+    result = executed(stored(name), tmp_path, name)
+    assert result["error"] == ""
+    for hub_id, folder in FAMILY.items():
+        is_fetched = f"/{hub_id}/model.safetensors" in learner.fetched
+        advice = f"Accept the licence on https://huggingface.co/{hub_id}"
+        assert (hub_id in missing) == (advice in said(result)) == (not is_fetched)
+        assert hub_id not in missing or f"{folder.name} (ours" in said(result)
 
 
 GPU = """
