@@ -77,18 +77,21 @@ def write_body(model, tokenizer, row: dict) -> Answer:
     return Answer(row["name"], wrote, sandbox.run(row["given"] + wrote, row["tests"]))
 
 
-def fill_hole(model, tokenizer, row: dict) -> Answer:
-    """What belongs into a function's hole.
+def fill(model, tokenizer, before: str, after: str, num_lines: int = 1) -> str:
+    """What a model writes into the hole between `before` and `after`.
 
-    A model without the control tokens reads only what stands before it; of what it writes, as many
-    lines count as the hole has.
+    One without the control tokens reads only `before`, and `num_lines` of what it writes count.
     """
     if has_hole_tokens(tokenizer):
-        wrote = write(model, tokenizer, hole_prompt(row["before"], row["after"]))
-    else:
-        num = row["hole"].count("\n") + 1
-        lines = write(model, tokenizer, row["before"], lambda text: text.count("\n") >= num)
-        wrote = "\n".join(lines.split("\n")[:num])
+        return write(model, tokenizer, hole_prompt(before, after))
+    lines = write(model, tokenizer, before, lambda text: text.count("\n") >= num_lines)
+    return "\n".join(lines.split("\n")[:num_lines])
+
+
+def fill_hole(model, tokenizer, row: dict) -> Answer:
+    """What belongs into a function's hole; without control tokens, as many lines as it has."""
+    num_lines = row["hole"].count("\n") + 1
+    wrote = fill(model, tokenizer, row["before"], row["after"], num_lines)
     code = row["before"] + wrote + row["after"]
     return Answer(row["name"], wrote, sandbox.run(code, row["tests"]))
 

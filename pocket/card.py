@@ -109,7 +109,7 @@ From these weights in float32, greedy decoding, by `python -m pocket measure {re
 {held_out}
 The measures are shares, if nothing else is said. \
 Perplexity is that of fresh documents of the training kinds; most of it is
-chance in the text itself, such as which line a poem takes. \
+chance in the text itself{"" if recipe.is_code else ", such as which line a poem takes"}. \
 `pocket/README.md` explains each measure.
 
 {tables(results)}

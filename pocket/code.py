@@ -1,16 +1,14 @@
 """Documents of code: functions as they stand, with a hole to fill, or asked for in a chat.
 
-The tokens that mark a hole are CodeGemma's (arXiv:2406.11409): what stands before the hole, then
-what stands after it, then what belongs into it, and the end of the file.
+The tokens that mark a hole are CodeGemma's, of `gemma_lab.coding`.
 """
 
 import random
 
+from gemma_lab import coding
 from pocket import functions
 from pocket.corpus import Document, chat
 
-PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
-END_OF_FILE = "<|file_separator|>"
 ASKS = (
     "Write a Python function that returns {says}.",
     "Write a function {name} that returns {says}.",
@@ -76,8 +74,8 @@ def with_hole(rng: random.Random) -> Document:
         after += "\n\n" + text_of(functions.draw(rng), rng)
     if rng.random() < 0.2:
         after = after.rstrip("\n")
-    given = PREFIX + before + SUFFIX + after + MIDDLE
-    return [(given, False), (text[begin:end] + END_OF_FILE, True)]
+    given = coding.hole_prompt(before, after)
+    return [(given, False), (text[begin:end] + coding.HOLE_TOKENS[-1], True)]
 
 
 def request(rng: random.Random) -> Document:

@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from gemma_lab import scores
+from gemma_lab import coding, scores
 from pocket import code, corpus, exam, functions, poems, titles
 
 TITLES = {
@@ -48,8 +48,8 @@ def code_rows() -> dict[str, list[tuple[str, str]]]:
     for one in functions.held_out("dev", 40):
         found["body"].append((one.head + one.docstring, one.body))
         begin, end = code.hole(rng, one.code)
-        given = code.PREFIX + one.code[:begin] + code.SUFFIX + one.code[end:] + code.MIDDLE
-        found["hole"].append((given, one.code[begin:end] + code.END_OF_FILE))
+        given = coding.hole_prompt(one.code[:begin], one.code[end:])
+        found["hole"].append((given, one.code[begin:end] + coding.HOLE_TOKENS[-1]))
     return found
 
 

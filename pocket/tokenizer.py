@@ -22,6 +22,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from gemma_lab import coding
 from pocket import code, corpus, functions, titles
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
@@ -30,7 +31,7 @@ BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 VOCAB_SIZE, CODE_VOCAB_SIZE = 2048, 1024
 WORD_OR_MARK = Regex(r"\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁")
 INDENT_OR_WORD = Regex(r"▁▁▁▁|\d|\n|▁?[^\s\d▁\p{P}\p{S}]+|▁?[^\w\s▁]|▁|_")
-HOLE = [code.PREFIX, code.SUFFIX, code.MIDDLE, code.END_OF_FILE]
+HOLE = [*coding.HOLE_TOKENS]
 # As published with google/gemma-2b-it: no system role, turns alternate, an assistant is called
 # "model".
 CHAT_TEMPLATE = (

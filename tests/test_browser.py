@@ -32,6 +32,8 @@ CELLS = [  # a notebook with a tag of its, or code in place of cells without a t
     ("03", "head-maps"),
     "from gemma_lab.lessons import nb04_fit",
     *(("04", tag) for tag in ("fit-weights", "fit-view")),
+    "from gemma_lab import figures\nfrom gemma_lab.lessons import nb07, nb07_fill",
+    *(("07", tag) for tag in ("code-model", "hole-widget")),
 ]
 ALL_RAN = """count => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
@@ -236,6 +238,20 @@ def test_04_whether_a_model_fits_is_chosen_by_keyboard_and_said(view):
     for name, words in {"card": "RTX 3050", "model": "google/gemma-7b"}.items():
         pictures_change(fit, lambda name=name, words=words: choose(fit, name, words))
     says(fit.get_by_role("status"), re.compile("^Does not fit: .* GiB, most for weights"))
+
+
+def test_07_a_hole_in_your_own_function_is_filled_and_tested(view):
+    box = view("hole-widget")
+    for name, words in {
+        "Your code": 'def double(x):\n    """Return twice x."""\n    return ___\n',
+        "Your tests": "assert double(4) == 8",
+    }.items():
+        box.get_by_role("textbox", name=name).fill(words)
+        box.get_by_role("textbox", name=name).press("Tab")
+    box.get_by_role("button", name="Fill the hole").press("Enter")
+    says(box.get_by_role("status"), "The tests pass.")
+    box.get_by_role("checkbox", name="show the prompt").press("Space")
+    says(box, "<|fim_prefix|>def double(x):")
 
 
 def test_every_control_has_a_name(view):

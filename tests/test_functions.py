@@ -90,10 +90,10 @@ def test_a_document_holds_whole_functions(kind):
     for _ in range(300):
         text = corpus.text_of(kind(rng))
         if kind is code.with_hole:
-            prefix, rest = text.removeprefix(code.PREFIX).split(code.SUFFIX)
-            suffix, middle = rest.split(code.MIDDLE)
-            assert middle.endswith(code.END_OF_FILE)
-            text = prefix + middle.removesuffix(code.END_OF_FILE) + suffix
+            prefix, rest = text.removeprefix("<|fim_prefix|>").split("<|fim_suffix|>")
+            suffix, middle = rest.split("<|fim_middle|>")
+            assert middle.endswith("<|file_separator|>")
+            text = prefix + middle.removesuffix("<|file_separator|>") + suffix
         elif kind is code.request:
             text = text.split("```python\n")[1].split("```")[0]
         elif kind is code.explained:

@@ -119,6 +119,7 @@ def model():
     return loaded, AutoTokenizer.from_pretrained(POCKET)
 
 
+@functools.cache  # boxes do not keep it
 def quick():
     """A model that writes nothing and thinks one thing, with the tokenizer."""
 

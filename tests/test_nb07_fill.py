@@ -1,8 +1,10 @@
 """The box for code with a hole: what a model is asked, what is shown, what a mistake says."""
 
+import gc
 import html
 import re
 import types
+import weakref
 
 import pytest
 import torch
@@ -30,6 +32,13 @@ def plain():
     return AutoModelForCausalLM.from_pretrained(FOLDER), AutoTokenizer.from_pretrained(FOLDER)
 
 
+class Writer(types.SimpleNamespace):
+    """Can be referred to weakly, as a model can."""
+
+
+LOADED = []  # the box keeps no model in memory
+
+
 def writer(tokenizer, text: str, context: int = 512):
     """A model that writes `text`, whatever it is asked; `asked` keeps the prompts."""
     asked = []
@@ -40,7 +49,8 @@ def writer(tokenizer, text: str, context: int = 512):
         return torch.cat([input_ids, new.to(input_ids)], 1)
 
     config = types.SimpleNamespace(max_position_embeddings=context)
-    return types.SimpleNamespace(generate=generate, device="cpu", asked=asked, config=config)
+    LOADED.append(Writer(generate=generate, device="cpu", asked=asked, config=config))
+    return LOADED[-1]
 
 
 def parts(view) -> types.SimpleNamespace:
@@ -276,3 +286,14 @@ def test_without_a_kernel_a_picture_shows_what_the_model_wrote(tokenizer):
     figure = nb07_fill.picture(writer(tokenizer, "a + b"), tokenizer, CODE)
     shown = [text.get_text() for text in figure.axes[0].texts]
     assert shown[1:4] == ["def add(a, b):", "    return ", "a + b"]
+
+
+def test_the_box_keeps_no_model_in_memory(tokenizer):
+    writer(tokenizer, "1")
+    model = weakref.ref(LOADED[-1])
+    view = parts(nb07_fill.fill_in(LOADED.pop(), tokenizer, "x = ___"))
+    gc.collect()
+    assert model() is None
+    view.button.click()
+    assert "The model is not loaded any more: run its cell" in seen(view.said)
+    assert not view.button.disabled

@@ -228,7 +228,7 @@ def test_the_shipped_cards_are_what_the_generator_writes(recipe, folder):
         for table in re.findall(r"(?:^\|.*\n)+", shipped, re.M)
     ]
     facts_of, found, *others = tables
-    assert len(others) == recipe.is_chat + recipe.is_fine_tuned + bool(recipe.snapshots)
+    assert len(others) == (recipe.is_chat and not recipe.is_code) + recipe.is_fine_tuned + bool(recipe.snapshots)
     bits, watched = {}, []
     if recipe.is_chat:
         bits = {key: (float(kl), float(right) if right else None) for key, kl, right in others[0]}
@@ -636,7 +636,7 @@ def test_the_picture_has_every_skill_and_a_line_for_every_trained_model():
         figure = curves.draw()
     curves.plt.close(figure)
     assert [axis.get_title(loc="left") for axis in figure.axes] == list(skills.TITLES.values())
-    chat_models = {recipe.name for recipe in RECIPES.values() if recipe.is_chat}
+    chat_models = {one.name for one in RECIPES.values() if one.is_chat and not one.is_code}
     for axis in figure.axes:
         lines = axis.get_lines()
         assert {line.get_label() for line in lines} == chat_models

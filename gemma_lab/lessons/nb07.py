@@ -55,7 +55,9 @@ def check_next_state(function) -> Verdict:
     ]
     got, is_right = compared(function, my_next_state, *trials)
     if is_right:
-        return right("What goes in is scaled down as much as the state is kept: it never grows.")
+        return right(
+            "The more is kept, the less comes in: with random inputs the state keeps its size."
+        )
     if got.shape != state.shape:
         return wrong(f"{tuple(state.shape)} went in, {tuple(got.shape)} came out.")
     if got.allclose(0.5 * state + 3.0):
@@ -90,10 +92,9 @@ def choose(hub_id: str, *precisions: str) -> tuple[str, loading.Plan]:
         try:
             if fitting:
                 return profile.checkpoint(hub_id), fitting[0]
-            print(plans[-1].sentence, end=" ")
+            print(plans[-1].sentence, "Our small model answers instead.", end=" ")
         except PermissionError as refused:  # each family has a licence of its own
-            print(refused, end=" ")
-        print("Until then our small model answers.")
+            print(refused, "Until then our small model answers.", end=" ")
     folder = profile.checkpoint(hub_id, "pocket")
     return folder, loading.plan_loading(folder, "fp32", machine)
 

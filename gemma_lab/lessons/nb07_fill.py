@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import warnings
+import weakref
 
 import ipywidgets
 
@@ -68,19 +69,13 @@ def _prompt(tokenizer, before: str, after: str) -> str:
     return coding.hole_prompt(before, after) if coding.has_hole_tokens(tokenizer) else before
 
 
-def _write(model, tokenizer, before: str, after: str) -> str:
-    """What the model writes into the hole; without control tokens, one line of it."""
-    wrote = coding.write(model, tokenizer, _prompt(tokenizer, before, after))
-    return wrote if coding.has_hole_tokens(tokenizer) else wrote.split("\n")[0]
-
-
 def picture(model, tokenizer, code: str = EXAMPLE):
     """The code and what the model writes into its hole, as a figure: for readers without a kernel.
 
     Raises: ValueError, one sentence, for a text that no model could fill.
     """
     before, after = _split(model, tokenizer, code)
-    return hole_order(before, _write(model, tokenizer, before, after), after)
+    return hole_order(before, coding.fill(model, tokenizer, before, after), after)
 
 
 def _verdict(code: str, tests: str) -> str:
@@ -118,6 +113,7 @@ def _area(label: str, text: str) -> ipywidgets.Textarea:
 def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidgets.VBox:
     """A box for code with a hole, ___; a button lets the model fill it, and Python judge it.
 
+    The box does not keep the model in memory, though ipywidgets keeps the box.
     Args: tests: asserts in a second box, such as `TESTS`, which then run; by default there is none.
     Raises: ValueError for code or tests that are no text.
     """
@@ -131,6 +127,16 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
     )
     said, filled, prompt = (ipywidgets.HTML() for _ in range(3))
 
+    loaded = weakref.ref(model)
+    del model
+
+    def read() -> tuple:
+        """The model, and what stands before and after the hole."""
+        model = loaded()
+        if model is None:
+            raise ValueError("The model is not loaded any more: run its cell and this one again.")
+        return model, *_split(model, tokenizer, box.value)
+
     def say(sentence: str) -> None:
         said.value = f'{STYLE}<p role="status">{html.escape(sentence)}</p>'
 
@@ -138,7 +144,7 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
         prompt.value = ""
         if wish.value:
             try:
-                text = html.escape(_prompt(tokenizer, *_split(model, tokenizer, box.value)))
+                text = html.escape(_prompt(tokenizer, *read()[1:]))
                 bold = re.sub(r"&lt;\|\w+\|&gt;", r"<b>\g<0></b>", text)  # the control tokens
                 prompt.value = f"{CODE}{bold}</pre>"
             except ValueError as error:
@@ -155,8 +161,8 @@ def fill_in(model, tokenizer, code: str = EXAMPLE, tests: str = "") -> ipywidget
             button.disabled = False
 
     def answer() -> None:
-        before, after = _split(model, tokenizer, box.value)
-        wrote = _write(model, tokenizer, before, after)
+        model, before, after = read()
+        wrote = coding.fill(model, tokenizer, before, after)
         num = len(tokenizer(wrote, add_special_tokens=False)["input_ids"])
         marked = (
             f'<mark style="color:black;background:{PARTS["hole"][0]}">{html.escape(wrote)}</mark>'
