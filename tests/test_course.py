@@ -313,13 +313,13 @@ def test_an_interrupted_tool_is_one_line():
         tools.run_main(main)
 
 
-def commands_of(monkeypatch, *words, fails="nothing"):
-    """The calls of `course.test`, as text, and its exit status; one with `fails` in it fails."""
+def commands_of(monkeypatch, *words, fails="nothing", status=1):
+    """The calls of `course.test`, as text, and its exit status; one with `fails` in it ends with `status`."""
     calls = []
 
     def call(command, **environment):
         calls.append(" ".join(map(str, command)))
-        return int(fails in calls[-1])
+        return status * (fails in calls[-1])
 
     monkeypatch.setattr(course, "call", call)
     monkeypatch.setattr(course, "ensure", lambda *arguments: Path("python"))
@@ -335,10 +335,10 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     assert colab == "python -m tools.colab"
     calls, status = commands_of(monkeypatch, "--full")
     orders = [call for call in calls if "--random-order-bucket=global" in call]
-    alone = [call for call in orders if "seed=3" in call]
+    alone = [call for call in orders if "seed=2" in call]
     assert status == 0 and colab in calls
     assert "-m pytest -q -p no:cacheprovider -m  " in calls[2]  # no marker is left out
-    assert len(orders) == 2 + len(alone) and not any("notebooks" in call for call in orders)
+    assert len(orders) == 1 + len(alone) and not any("notebooks" in call for call in orders)
     assert not any(" -m  " in call for call in alone)  # a slow test runs once
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
     assert "python -m tools.colab --laptop" in calls
@@ -346,9 +346,15 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
-    assert commands_of(monkeypatch, "--full", fails="seed=2")[1] == 1
-    assert "FAILED: Tests in random order 2" in capsys.readouterr().out
+    assert commands_of(monkeypatch, "--full", fails="seed=1")[1] == 1
+    assert "FAILED: Tests in random order" in capsys.readouterr().out
     assert commands_of(monkeypatch, "tests/test_start.py", fails="test_start")[1] == 1
+
+
+def test_a_file_of_slow_tests_alone_has_none_to_run_and_fails_nothing(monkeypatch):
+    """pytest ends with 5 where it finds no test."""
+    for fails, wanted in {"test_browser.py": 0, "notebooks tests": 1, "seed=1": 1}.items():
+        assert commands_of(monkeypatch, "--full", fails=fails, status=5)[1] == wanted
 
 
 def test_the_command_line_answers_mistakes_without_setting_up():

@@ -228,7 +228,8 @@ def test_the_shipped_cards_are_what_the_generator_writes(recipe, folder):
         for table in re.findall(r"(?:^\|.*\n)+", shipped, re.M)
     ]
     facts_of, found, *others = tables
-    assert len(others) == (recipe.is_chat and not recipe.is_code) + recipe.is_fine_tuned + bool(recipe.snapshots)
+    is_of_text = recipe.is_chat and not recipe.is_code
+    assert len(others) == is_of_text + recipe.is_fine_tuned + bool(recipe.snapshots)
     bits, watched = {}, []
     if recipe.is_chat:
         bits = {key: (float(kl), float(right) if right else None) for key, kl, right in others[0]}

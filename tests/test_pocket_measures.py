@@ -292,6 +292,17 @@ def test_what_stands_after_a_hole_changes_what_is_written(name):
     assert with_result >= 6 and without <= 1
 
 
+@pytest.mark.slow
+def test_without_what_stands_after_it_64_of_120_holes_are_filled():
+    """As notebook 07 and pocket/README.md say."""
+    model, tokenizer = measures.load(folder_of("code"))
+    num_right = 0
+    for row in coding.functions():
+        wrote = coding.fill(model, tokenizer, row["before"], "")
+        num_right += sandbox.run(row["before"] + wrote + row["after"], row["tests"]).passed
+    assert num_right == pytest.approx(64, abs=2)
+
+
 def test_the_example_of_the_box_is_filled_rightly():
     model, tokenizer = measures.load(folder_of("code"))
     before, after = nb07_fill.EXAMPLE.split("___")
