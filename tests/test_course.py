@@ -314,7 +314,10 @@ def test_an_interrupted_tool_is_one_line():
 
 
 def commands_of(monkeypatch, *words, fails="nothing", status=1):
-    """The calls of `course.test`, as text, and its exit status; one with `fails` in it ends with `status`."""
+    """The calls of `course.test`, as text, and its exit status.
+
+    A call with `fails` in it ends with `status`, all others with 0.
+    """
     calls = []
 
     def call(command, **environment):
