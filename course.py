@@ -7,7 +7,7 @@
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
     python3 course.py test                  the everyday tests, in two environments
-        --full                              also what is slow, random orders, each file alone
+        --full                              also what is slow, a random order, each file alone
         PYTEST ARG ...                      only pytest, with these
     python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
     python3 course.py clean                 list what the course has stored, and delete it
