@@ -35,8 +35,12 @@ def check_hole_prompt(function) -> Verdict:
         return wrong(f"{end} ends the file.", "The model writes it, after the hole's text.")
     if got.strip() == wanted.strip():
         return wrong("There are spaces or lines too many at an end.", "They would be code, too.")
+    if before not in got:
+        return wrong("The parts are missing.", "A text with {before} in it needs an f in front.")
+    if not got.startswith(prefix):
+        return wrong(f"The prompt does not begin with {prefix}.")
     if not got.startswith(prefix + before):
-        return wrong("The text before the hole is not behind <|fim_prefix|>.")
+        return wrong(f"Something stands between {prefix} and its part.", "It would be code, too.")
     if not got.endswith(middle):
         return wrong(f"The prompt does not end with {middle}.", "There the model goes on.")
     return wrong("The text after the hole is not between the last two tokens.")
@@ -51,7 +55,7 @@ def check_next_state(function) -> Verdict:
     """A function of the state, a gate and an input: the next state of the recurrence."""
     state = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
     trials = [
-        (state, gate, 3.0) for gate in (torch.tensor(0.5), torch.tensor(0.9), 0.25 + 0 * state)
+        (state, gate, 3.0) for gate in (torch.tensor(0.6), torch.tensor(0.9), 0.25 + 0 * state)
     ]
     got, is_right = compared(function, my_next_state, *trials)
     if is_right:
@@ -60,11 +64,11 @@ def check_next_state(function) -> Verdict:
         )
     if got.shape != state.shape:
         return wrong(f"{tuple(state.shape)} went in, {tuple(got.shape)} came out.")
-    if got.allclose(0.5 * state + 3.0):
+    if got.allclose(0.6 * state + 3.0):
         return wrong(
             "The input comes in whole.", "With a = 0.99 the state would grow to 100 times it."
         )
-    if got.allclose(0.5 * state + 0.5 * 3.0):
+    if got.allclose(0.6 * state + 0.4 * 3.0):
         why = "1 - a keeps the size of one number; sqrt(1 - a * a) that of random ones."
         return wrong("The input is scaled by 1 - a.", why)
     hint = "keep a times the state, and add sqrt(1 - a * a) times the input"

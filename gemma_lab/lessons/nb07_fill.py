@@ -14,15 +14,14 @@ from gemma_lab.figures import LET_GO
 from gemma_lab.lessons.nb07_views import PARTS, hole_order
 
 EXAMPLE = '''\
-def squares_of_even(numbers):
-    """Return a list of the squares of the even numbers in numbers."""
+def squares(numbers):
+    """Return a list of the squares of numbers."""
     result = []
     for n in numbers:
-        if n % 2 == 0:
-            ___
+        ___
     return result
 '''
-TESTS = "assert squares_of_even([3, 8, 5, -2]) == [64, 4]\nassert squares_of_even([7]) == []\n"
+TESTS = "assert squares([3, 0, -2]) == [9, 0, 4]\nassert squares([]) == []\n"
 STYLE = "<style>.course-code textarea {font-family: monospace !important; tab-size: 4}</style>"
 CODE = (
     '<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;tab-size:4;'
