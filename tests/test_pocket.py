@@ -231,7 +231,7 @@ def test_the_shipped_cards_are_what_the_generator_writes(recipe, folder):
     is_of_text = recipe.is_chat and not recipe.is_code
     assert len(others) == is_of_text + recipe.is_fine_tuned + bool(recipe.snapshots)
     bits, watched = {}, []
-    if recipe.is_chat:
+    if is_of_text:
         bits = {key: (float(kl), float(right) if right else None) for key, kl, right in others[0]}
     if recipe.snapshots:
         watched = [
@@ -265,16 +265,15 @@ def test_the_tokenizer_has_gemmas_conventions(tokenizer):
 
 
 @functools.cache
-def trained_tokenizer():
-    return tokenizers_of_ours.train()
+def trained_tokenizer(is_code: bool):
+    return tokenizers_of_ours.train(is_code)
 
 
 @pytest.mark.slow
-def test_the_corpus_makes_the_shipped_tokenizer_of_every_model(tokenizer):
-    assert tokenizer.get_vocab() == trained_tokenizer().get_vocab()
-    states = [
-        json.loads(one.backend_tokenizer.to_str()) for one in (tokenizer, trained_tokenizer())
-    ]
+def test_the_corpus_makes_the_shipped_tokenizer_of_every_model(tokenizer, recipe):
+    trained = trained_tokenizer(recipe.is_code)
+    assert tokenizer.get_vocab() == trained.get_vocab()
+    states = [json.loads(one.backend_tokenizer.to_str()) for one in (tokenizer, trained)]
     assert states[0]["model"] == states[1]["model"]
 
 

@@ -278,10 +278,9 @@ def test_all_held_out_functions_are_as_on_the_card(name):
     assert found.get("asked for in words: pass", 1) >= 0.60
 
 
-@pytest.mark.parametrize("name", CODE)
-def test_what_stands_after_a_hole_changes_what_is_written(name):
+def test_what_stands_after_a_hole_changes_what_is_written():
     """Where the next line returns `result`, the answer puts something into it."""
-    model, tokenizer = measures.load(folder_of(name))
+    model, tokenizer = measures.load(folder_of("code"))
     rows = [row for row in coding.functions() if "result" not in row["body"]][:8]
     ends = {"\n    return result\n": 0, "\n": 0}
     for row in rows:
