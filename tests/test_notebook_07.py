@@ -108,6 +108,24 @@ def test_half_of_an_input_is_gone_after_as_many_tokens_as_the_formula_says():
     assert "At 0.99 half is gone after 69 tokens, at 0.999 after 693" in PROSE
 
 
+def test_heads_that_are_turned_whole_are_mended_and_halves_stay():
+    """transformers 5.15 computed `inv_freq` of the whole head; `griffin.py` turns half of it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from gemma_lab.scratch.griffin import RecurrentGemma
+
+    folder = profile.FAMILY / "pocket-recurrent"
+    ids = AutoTokenizer.from_pretrained(folder)("A fox, once.", return_tensors="pt")["input_ids"]
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        right = RecurrentGemma.from_folder(folder)(ids)
+        for turns in (model.model.layers[2].temporal_block.rotary_emb.inv_freq, torch.ones(32)):
+            model.model.layers[2].temporal_block.rotary_emb.inv_freq = turns
+            assert torch.allclose(nb07.half_rope(model)(ids).logits, right, atol=1e-3)
+        model.model.layers[2].temporal_block.rotary_emb.inv_freq = torch.ones(32)
+        assert not torch.allclose(model(ids).logits, right, atol=0.1)
+
+
 def test_griffin_equals_transformers_nearly():
     largest, apart = numbers(shown(NAME, "griffin").splitlines()[-1])
     assert largest > 10 and apart < 1e-4

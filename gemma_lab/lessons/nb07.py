@@ -103,6 +103,20 @@ def choose(hub_id: str, *precisions: str) -> tuple[str, loading.Plan]:
     return folder, loading.plan_loading(folder, "fp32", machine)
 
 
+def half_rope(model):
+    """A RecurrentGemma of transformers whose RoPE turns half of each head, as in its training.
+
+    transformers 5.15, which Colab has, leaves `partial_rotary_factor` out and turns heads whole.
+    """
+    rope, dim = model.config.rope_parameters, model.config.head_dim
+    dim = int(dim * rope["partial_rotary_factor"])
+    turns = 1 / rope["rope_theta"] ** (torch.arange(0, dim, 2, dtype=torch.float) / dim)
+    for module in model.modules():
+        if hasattr(module, "rotary_emb"):
+            module.rotary_emb.inv_freq = turns.to(module.rotary_emb.inv_freq.device)
+    return model
+
+
 def half_lives(ours, input_ids: torch.Tensor) -> list[float]:
     """After how many tokens half of an input is gone, for each channel of each recurrent layer.
 
