@@ -260,7 +260,7 @@ def test_the_base_model_goes_on_where_the_chat_model_answers():
 
 @pytest.mark.parametrize("name", CODE)
 def test_every_third_held_out_function_is_written_and_filled_as_the_card_says(name):
-    """The bars are 60 % of the bodies, 50 % of the holes, and of requests as many as of bodies."""
+    """The bars are 60 % of the bodies and 50 % of the holes."""
     (model, tokenizer), card = measures.load(folder_of(name)), on_card(name)
     rows = coding.functions()[::3]
     bodies = coding.passed([coding.write_body(model, tokenizer, row) for row in rows])
