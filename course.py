@@ -10,6 +10,8 @@
         --full                              also what is slow, a random order, each file alone
         PYTEST ARG ...                      only pytest, with these
     python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
+    python3 course.py slides                build slides/deck.html and deck.pdf from deck.md; it
+                                            needs Node, and Chromium for the PDF
     python3 course.py clean                 list what the course has stored, and delete it
         --yes                               without a question
     python3 course.py fork OWNER/NAME       write your repository's name into the course
@@ -312,6 +314,8 @@ def main(words: list[str]) -> int:
         description="The everyday tests. --full: all tests, also the slow ones. "
         "PYTEST ARG ...: only pytest, with these, such as tests/test_start.py.",
     )
+    what = "build slides/deck.html and deck.pdf; needs Node and Chromium"
+    commands.add_parser("slides", help=what)
     commands.add_parser("fork", help="write your repository's name").add_argument("name")
     what = "list what the course has stored, and delete it; your own work stays"
     cleaner = commands.add_parser("clean", help=what)
@@ -340,6 +344,8 @@ def main(words: list[str]) -> int:
         options = ["--write"] * arguments.write
         options += ["--profile", arguments.profile] if arguments.profile else []
         return call([python, "-m", "tools.execute", *options, *names])
+    if arguments.command == "slides":
+        return call([python, "-m", "tools.deck"])
     return call([python, "-m", "tools.lab"])
 
 

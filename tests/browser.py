@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -12,20 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tools import OFFLINE, ROOT, lab
+from tools.deck import find_chromium
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 FLAGS += ("--disable-component-update", "--disable-sync")
-
-
-def find_chromium() -> str:
-    """The path of a Chromium or Chrome.    Raises: FileNotFoundError, with what to install."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        raise FileNotFoundError(
-            "No Chromium is on your PATH: install one, such as by `sudo apt install chromium`."
-        )
-    return found
 
 
 @contextlib.contextmanager

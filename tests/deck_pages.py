@@ -32,7 +32,10 @@ async (smallest) => {
   const texts = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const size = parseFloat(getComputedStyle(texts.currentNode.parentElement).fontSize);
-    if (texts.currentNode.data.trim() && size < smallest) say(`${size} px`, texts.currentNode);
+    if (!texts.currentNode.data.trim()) continue;
+    if (size < smallest) say(`${size} px`, texts.currentNode);
+    const ratio = contrast(texts.currentNode.parentElement);
+    if (ratio < 4.5) say(`contrast ${ratio.toFixed(2)}`, texts.currentNode);
   }
   const number = parseFloat(getComputedStyle(slide, "::after").fontSize);
   if (number < smallest) say(`${number} px in the page number`, slide);
@@ -41,6 +44,10 @@ async (smallest) => {
     if (at && box.top < boxes[at - 1].bottom - 1) say("overlaps", slide.children[at]);
   });
   for (const image of slide.querySelectorAll("img")) {
+    if (!image.src.startsWith("data:image/svg+xml;base64,")) {
+      say("a picture that is not inside", image);
+      continue;
+    }
     await image.decode();
     const [width, height] = [image.naturalWidth, image.naturalHeight];
     const scale = Math.min(image.clientWidth / width, image.clientHeight / height);
@@ -62,6 +69,22 @@ async (smallest) => {
     }
   }
   return wrong;
+  function contrast(node) {  // WCAG 2.2, "contrast ratio"
+    const parts = (colour) => colour.match(/[\d.]+/g).map(Number);
+    const light = (colour) => {
+      const linear = parts(colour).slice(0, 3).map((part) => part / 255).map(
+        (part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+      );
+      return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    let paper = "rgb(255, 255, 255)";
+    for (let at = node; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (parts(colour)[3] !== 0) { paper = colour; break; }
+    }
+    const both = [light(getComputedStyle(node).color), light(paper)];
+    return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+  }
   function getSize(node) {
     for (let at = node; at && at.getAttribute; at = at.parentNode) {
       const found = /font(?:-size)?:[^;]*?([\d.]+)px/.exec(at.getAttribute("style") || "");
@@ -74,25 +97,26 @@ async (smallest) => {
 """
 
 
-def slides(path: Path):
-    """Yields for each slide: its number, what is wrong on it, and a PNG of it.
+def slides(browser, path: Path, with_pictures: bool = False):
+    """Yields for each slide: its number, what is wrong on it, and a PNG of it if asked.
 
-    The last pair of the run is number 0 with what the page did that it must not: errors, requests.
+    The last has number 0, and what the page did that it must not: errors, requests.
     """
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
-        wrong = watch(page)
-        page.on("request", lambda one: _only(path, one.url, wrong))
-        page.goto(path.as_uri())
-        page.evaluate("document.fonts.ready")
-        page.add_style_tag(content=".bespoke-marp-osc { display: none !important }")
-        count = page.locator("svg[data-marpit-svg]").count()
-        for number in range(1, count + 1):
-            page.evaluate("(number) => { location.hash = number }", number)
-            place = f"svg.bespoke-marp-active section[data-marpit-pagination='{number}']"
-            page.locator(place).wait_for()
-            yield number, page.evaluate(LOOK, SMALLEST_PX), page.screenshot()
-        yield 0, wrong, b""
+    page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+    wrong = watch(page)
+    page.on("request", lambda one: _only(path, one.url, wrong))
+    page.goto(path.as_uri())
+    page.evaluate("document.fonts.ready")
+    page.add_style_tag(content=".bespoke-marp-osc { display: none !important }")
+    count = page.locator("svg[data-marpit-svg]").count()
+    for number in range(1, count + 1):
+        page.evaluate("(number) => { location.hash = number }", number)
+        place = f"svg.bespoke-marp-active section[data-marpit-pagination='{number}']"
+        page.locator(place).wait_for()
+        picture = page.screenshot() if with_pictures else b""
+        yield number, page.evaluate(LOOK, SMALLEST_PX), picture
+    page.close()
+    yield 0, wrong, b""
 
 
 def _only(path: Path, url: str, wrong: list[str]) -> None:
@@ -110,12 +134,13 @@ def main(names: list[str]) -> None:
     for old in folder.glob("*.png"):
         old.unlink()
     pages = []
-    for number, wrong, png in slides(path):
-        for fault in wrong:
-            print(f"slide {number}: {fault}")
-        if png:
-            small = Image.open(io.BytesIO(png)).resize((WIDTH_PX * 5 // 8, HEIGHT_PX * 5 // 8))
-            pages.append(small)
+    with chromium() as browser:
+        for number, wrong, png in slides(browser, path, with_pictures=True):
+            for fault in wrong:
+                print(f"slide {number}: {fault}")
+            if png:
+                small = Image.open(io.BytesIO(png)).resize((WIDTH_PX * 5 // 8, HEIGHT_PX * 5 // 8))
+                pages.append(small)
     width, height = pages[0].size
     for start in range(0, len(pages), 6):
         sheet = Image.new("RGB", (2 * width + 12, 3 * height + 24), "#888888")

@@ -8,10 +8,12 @@ from urllib.parse import urlencode
 
 import nbformat
 import pytest
-from browser import chromium, expect, find_chromium, jupyterlab, watch
+from browser import chromium, expect, jupyterlab, watch
 from notebook_cells import ROOT, made, tagged
 
 from gemma_lab.profile import CHECKPOINTS
+from tools import CourseError
+from tools.deck import find_chromium
 
 pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
@@ -339,5 +341,5 @@ def test_a_page_without_a_kernel_shows_pictures_and_fits_a_phone(browser, pages,
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(FileNotFoundError, match="install one, such as by `sudo apt install"):
+    with pytest.raises(CourseError, match="install one, such as by `sudo apt install"):
         find_chromium()

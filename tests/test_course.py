@@ -370,7 +370,9 @@ def test_help_shows_the_commands_and_no_hidden_one():
     command = [sys.executable, str(ROOT / "course.py"), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (
-        "{lab,run,lint,test,fork,clean}" in said and "_execute" not in said and "colab" not in said
+        "{lab,run,lint,test,slides,fork,clean}" in said
+        and "_execute" not in said
+        and "colab" not in said
     )
 
 
@@ -396,6 +398,7 @@ def test_help_on_the_tests_sets_nothing_up(monkeypatch, capsys, words):
         ("run 4 --check", "tools.compare 4"),
         ("lint", "tools.lint"),
         ("lint 3 4", "tools.lint 3 4"),
+        ("slides", "tools.deck"),
     ],
 )
 def test_each_command_is_one_call_inside_the_environment(monkeypatch, words, called):

@@ -89,8 +89,7 @@ def find_chromium() -> str:
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
         raise CourseError(
-            "No Chromium is on your PATH, and the PDF is printed by one: install it, such as by "
-            "`sudo apt install chromium`."
+            "No Chromium is on your PATH: install one, such as by `sudo apt install chromium`."
         )
     return found
 

@@ -7,6 +7,7 @@ import io
 
 import matplotlib.pyplot as plt
 import torch
+from transformers.utils import logging
 
 from gemma_lab import catalog, diagrams
 from gemma_lab.lessons import nb01_diagrams, nb02_learn, nb03, nb06
@@ -79,6 +80,7 @@ def svg(drawn) -> str:
 
 def write() -> None:
     """Draws everything anew into slides/figures/."""
+    logging.disable_progress_bar()
     for name, draw in drawings().items():
         (FIGURES / f"{name}.svg").write_text(svg(draw()), encoding="utf-8")
 

@@ -44,6 +44,10 @@ def fork(name: str) -> None:
         if new != text:
             path.write_text(new, encoding="utf-8")
             print(f"{path.relative_to(ROOT)}: {name}, version {version}")
+    if (ROOT / "slides" / "deck.html").exists():
+        print(
+            "The QR codes of the slides have the old name: `python3 course.py slides` mends them."
+        )
 
 
 def offer_fork() -> None:
