@@ -315,6 +315,9 @@ def test_without_node_or_chromium_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(deck.shutil, "which", lambda name: "/npx" if name == "npx" else None)
     with pytest.raises(CourseError, match="No Chromium .* apt install chromium"):
         deck.marp(SLIDES)
+    npm = "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo\n"
+    assert "connect this machine to a network" in deck.why_not(npm)
+    assert deck.why_not("[ INFO ] x\n[ ERROR ] No browser\n\n").endswith("[ ERROR ] No browser")
 
 
 # --------------------------------------------------------------------------------- in a browser

@@ -109,10 +109,18 @@ def marp(folder: Path, *options: str) -> None:
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
-        raise CourseError(
-            f"{MARP} failed; its first run has to download it. It says: {' '.join(last)}"
+        raise CourseError(why_not(done.stderr))
+
+
+def why_not(said: str) -> str:
+    """What Marp's or npm's last words mean, in one sentence."""
+    if "npm error" in said:
+        return (
+            f"npm could not get {MARP}, which it downloads once: connect this machine to a "
+            "network, and run the same command again."
         )
+    last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
+    return f"Marp could not build the slides. It says: {' '.join(last)}"
 
 
 def build(deck: Path, html: Path, pdf: Path | None = None) -> None:
