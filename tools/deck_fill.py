@@ -28,8 +28,8 @@ def parts(kind: str) -> dict:
     found: dict = {}
     for path in sorted(ROOT.glob("tools/deck_tables_*.py")):
         these = getattr(importlib.import_module(f"tools.{path.stem}"), kind, {})
-        if found.keys() & these:
-            raise CourseError(f"{path.name}: {kind} has a name that another file has already.")
+        if twice := found.keys() & these:
+            raise CourseError(f"{path.name}: {kind} has {[*twice]}, and so has another file.")
         found |= these
     return found
 
