@@ -57,7 +57,7 @@ async (smallest) => {
     const svg = new DOMParser().parseFromString(text, "image/svg+xml");
     const box = svg.documentElement.getAttribute("viewBox").split(" ");
     const unit = scale * width / parseFloat(box[2]);
-    for (const group of svg.querySelectorAll("[transform*='scale('], text, tspan")) {
+    for (const group of svg.querySelectorAll("g[transform*='scale('], text, tspan")) {
       const factor = /scale\((-?[\d.]+)/.exec(group.getAttribute("transform") || "");
       const size = group.localName === "g"
         ? 100 * Math.abs(parseFloat(factor[1])) * unit
