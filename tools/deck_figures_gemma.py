@@ -1,0 +1,210 @@
+"""Part A of the deck: its pictures of the Transformer, of Gemma, and of the benchmark tables."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import matplotlib.pyplot as plt
+
+from gemma_lab import catalog
+from gemma_lab.figures import BLUE, GREEN, GREY, ORANGE, PALE, VERMILION
+from tools.deck_figures_a import INK, LARGE, LIGHT, TEXT, WIDE, arrow, bars, box, canvas, write
+from tools.deck_stored import DATA, read_json
+
+GPT_3 = 175e9  # parameters; Brown et al. 2020, arXiv:2005.14165
+
+
+def fields():
+    """Where large language models sit among AI, machine learning and deep learning."""
+    from gemma_lab.lessons import nb01_diagrams
+
+    figure = nb01_diagrams.fields_of_ai()
+    for text in figure.axes[0].texts:
+        text.set_fontsize(11.6)  # 24 pixels where the picture is 500 high
+    return figure
+
+
+def transformer():
+    """The Transformer's encoder and decoder, and the decoder alone, which Gemma keeps."""
+    figure, axis = canvas(490)
+    masked = "masked\nself-attention"
+    columns = {
+        "encoder": ("the whole input", ["self-attention", "feed-forward"], GREY),
+        "decoder": ("the output so far", [masked, "attention\nto encoder", "feed-forward"], GREY),
+        "Gemma, decoder only": ("the text so far", [masked, "feed-forward"], ORANGE),
+    }
+    for at, (name, (below, parts, colour)) in enumerate(columns.items()):
+        x, top = 4 + 392 * at, 92 + 100 * len(parts)
+        middle = x + 164
+        box(axis, x, 70, 328, top - 70, "", "white", colour)
+        for row, part in enumerate(parts):
+            y = 82 + 100 * row
+            arrow(axis, (middle, y - 24 if row else 42), (middle, y))
+            box(axis, x + 34, y, 260, 76, part, fontsize=24, linespacing=1.1)
+        write(axis, middle, 20, below, color=GREY)
+        write(axis, x + 8, top + 22, "× N", ha="left", color=GREY, fontsize=24)
+        write(axis, min(middle, 948), 468, name, fontsize=TEXT, weight="bold", color=INK)
+        if at:
+            arrow(axis, (middle, top), (middle, 414))
+            write(axis, middle, 428, "next token", color=GREY, fontsize=24)
+    arrow(axis, (168, 292), (168, 344), (366, 344), (366, 220), (430, 220), colour=VERMILION)
+    return figure
+
+
+def attention():
+    """Causal attention over the riddle's five words, with two numbers for each word (notebook 01)."""
+    words = read_json("vietnamese.json")["words"]
+    points = [(2, 0), (1, 1), (0, 2), (0, 1), (2, 1)]  # as in the cell 6560d141 of notebook 01
+    figure, axis = canvas(490)
+    left, top, wide, high = 470, 420, 112, 78
+    for row, (a, b) in enumerate(points):
+        scores = [math.exp((a * c + b * d) / math.sqrt(2)) for c, d in points[: row + 1]]
+        y = top - high * (row + 1)
+        write(axis, left - 20, y + high / 2, words[row], ha="right", fontsize=28)
+        write(axis, left + wide * (row + 0.5), top + 30, words[row], fontsize=28)
+        for column in range(len(words)):
+            share = scores[column] / sum(scores) if column <= row else 0
+            colour = plt.get_cmap("Blues")(0.75 * share) if share else LIGHT
+            corner = (left + wide * column + 2, y + 2)
+            axis.add_patch(plt.Rectangle(corner, wide - 4, high - 4, color=colour))
+            if share:
+                ink = "white" if share > 0.65 else INK
+                write(axis, left + wide * (column + 0.5), y + high / 2, f"{share:.2f}", color=ink)
+    write(axis, 150, 240, "each row looks:\nthe weights add\nup to 1", color=GREY, linespacing=1.4)
+    return figure
+
+
+def sizes():
+    """Parameters of five models on a logarithmic line."""
+    models = {"pocket-small": "pocket-small", "Gemma 3 270M": "google/gemma-3-270m"}
+    models |= {"Gemma 2B": "google/gemma-2b", "Gemma 7B": "google/gemma-7b"}
+    counts = {name: catalog.find(_folder(model)).num_parameters for name, model in models.items()}
+    counts["GPT-3"] = GPT_3
+    figure, axis = canvas(400)
+    place = lambda count: 70 + 185 * (math.log10(count) - 6)  # noqa: E731
+    axis.plot([60, 1110], [150, 150], color=GREY, linewidth=2.5)
+    for power, word in ((6, "1 million"), (9, "1 billion"), (11, "100 billion")):
+        x = place(10**power)
+        axis.plot([x, x], [138, 162], color=GREY, linewidth=2.5)
+        write(axis, x, 100, word, color=GREY)
+    for at, (name, count) in enumerate(counts.items()):
+        x, y = place(count), 340 if at % 2 else 240
+        colour = ORANGE if name.startswith("Gemma") else BLUE
+        axis.plot([x, x], [150, y - 42], color=colour, linewidth=2.5)
+        axis.plot(x, 150, "o", color=colour, markersize=18)
+        write(axis, max(x, 100), y, f"{name}\n{_count(count)}", color=INK, linespacing=1.2)
+    write(axis, 560, 34, "parameters, on a logarithmic line", color=GREY)
+    return figure
+
+
+def _folder(model: str):
+    from gemma_lab.profile import CHECKPOINTS
+
+    return model if "/" in model else CHECKPOINTS / model
+
+
+def _count(number: float) -> str:
+    return f"{number / 1e9:.3g} B" if number >= 1e9 else f"{number / 1e6:.3g} M"
+
+
+def learning():
+    """The loss of pocket-nano over its training, and what it writes at six moments."""
+    from gemma_lab.lessons import nb02_learn
+
+    losses, (tokenizer, models) = nb02_learn.training_losses(), nb02_learn.load_nano()
+    figure, axis = canvas(490)
+    write(axis, 4, 462, "step", ha="left", color=GREY)
+    write(axis, 250, 462, "loss", ha="right", color=GREY)
+    write(axis, 480, 462, "“The capital of Japan is …”", ha="left", color=GREY)
+    for at, (step, model) in enumerate(models.items()):
+        y, loss = 400 - 74 * at, losses[step]
+        axis.add_patch(plt.Rectangle((270, y - 20), 22 * loss, 40, color=ORANGE if at else GREY))
+        write(axis, 4, y, f"{step:,}", ha="left", fontsize=30)
+        write(axis, 250, y, f"{loss:.1f}", ha="right", fontsize=30)
+        text = nb02_learn.go_on(model, tokenizer, "The capital of Japan is").strip().split("⏎")[0]
+        shown = text if len(text) <= 34 else f"{text[:33]}…"
+        colour = BLUE if text.startswith("Tokyo") else INK
+        write(axis, 480, y, shown, ha="left", fontsize=30, color=colour, parse_math=False)
+    return figure
+
+
+def one_step():
+    """Shares of three tokens before and after one step of training; the first one is right."""
+    names, scores = ["Tokyo", "Paris", "Rome"], [0.0, 0.0, 0.0]
+    before = _softmax(scores)
+    slopes = [share - (at == 0) for at, share in enumerate(before)]
+    after = _softmax([score - slope for score, slope in zip(scores, slopes)])
+    figure, axis = canvas(430)
+    for column, (title, shares) in enumerate({"before": before, "after": after}.items()):
+        left = 130 + 580 * column
+        words = f"{title}: loss {-math.log(shares[0]):.2f}"
+        write(axis, left, 390, words, ha="left", fontsize=LARGE, weight="bold", color=INK)
+        for row, (name, share) in enumerate(zip(names, shares)):
+            y, colour = 290 - 116 * row, BLUE if row == 0 else GREY
+            write(axis, left - 14, y, name, ha="right", fontsize=28)
+            axis.add_patch(plt.Rectangle((left, y - 38), 500 * share, 76, color=colour))
+            write(axis, left + 500 * share + 12, y, f"{share:.2f}", ha="left", fontsize=30)
+    arrow(axis, (480, 390), (680, 390), colour=VERMILION)
+    return figure
+
+
+def _softmax(scores: list[float]) -> list[float]:
+    total = sum(map(math.exp, scores))
+    return [math.exp(score) / total for score in scores]
+
+
+def scores(table: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """One of the talk's tables: benchmark -> model -> (score, mark), as benchmarks.csv has it."""
+    found: dict = {}
+    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["table"] == table:
+                found.setdefault(row["benchmark"], {})[row["model"]] = (row["score"], row["mark"])
+    return found
+
+
+def sums():
+    """GSM8K: the share of school sums that each of the talk's five models gets right."""
+    row = {model: float(score) for model, (score, _) in scores("full")["GSM8K"].items()}
+    ranked = dict(sorted(row.items(), key=lambda one: -one[1]))
+    gemmas = [model for model in ranked if model.startswith("Gemma")]
+    return bars(ranked, [f"{score} %" for score in ranked.values()], gemmas, left=230, step=84)
+
+
+def lead():
+    """In which tests Gemma 7B is ahead of LLaMA-2 13B, and by how many points, in two columns."""
+    rows, models = scores("full"), ("Gemma 7B", "LLaMA-2 13B")
+    pairs = {name: [float(row[model][0]) for model in models] for name, row in rows.items()}
+    ranked = sorted(((gemma - llama, name) for name, (gemma, llama) in pairs.items()), reverse=True)
+    figure, axis = canvas(490)
+    write(axis, 4, 468, "points; blue: Gemma 7B ahead, orange: behind", ha="left", color=GREY)
+    for at, (points, name) in enumerate(ranked):
+        column, row = divmod(at, -(-len(ranked) // 2))
+        zero, y = 180 + 660 * column, 412 - 47 * row  # ten pixels are one point
+        colour = BLUE if points > 0 else ORANGE
+        axis.add_patch(plt.Rectangle((zero, y - 15), 10 * points, 30, color=colour))
+        write(axis, zero - 14 + min(0, 10 * points), y, name, ha="right", fontsize=24)
+        write(axis, zero + max(0, 10 * points) + 12, y, f"{points:+.1f}", ha="left", color=GREY)
+    return figure
+
+
+def family():
+    """The five lines of Gemma that the talk shows, with the days on which they came."""
+    with open(DATA / "variants.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))[:5]
+    what = {"Gemma": "text", "CodeGemma": "code", "RecurrentGemma": "long text"}
+    what |= {"PaliGemma": "pictures", "Gemma 2": "text, newer"}
+    figure, axis = canvas(430)
+    arrow(axis, (10, 96), (1112, 96))
+    for at, row in enumerate(rows):
+        x, edge = 4 + 224 * at, GREEN if row["name"] == "PaliGemma" else BLUE
+        box(axis, x, 170, 214, 250, "", PALE, edge)
+        title = row["name"].replace("Recurrent", "Recurrent\n")
+        write(axis, x + 107, 364, title, fontsize=TEXT, weight="bold", color=INK, linespacing=1.1)
+        words = f"{row['sizes']}\n{what[row['name']]}"
+        write(axis, x + 107, 250, words, fontsize=TEXT, color=INK, linespacing=1.6)
+        axis.plot([x + 107, x + 107], [96, 170], color=edge, linewidth=2.5)
+        axis.plot(x + 107, 96, "o", color=edge, markersize=20)
+        write(axis, x + 107, 44, row["released"], fontsize=TEXT, color=INK)
+    return figure

@@ -1,0 +1,306 @@
+"""Part A of the deck: its tables and numbers, each read from a data file or a stored output."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+from gemma_lab import catalog
+from tools import deck_figures_a, deck_figures_gemma
+from tools.deck_figures_gemma import GPT_3, scores
+from tools.deck_stored import DATA, found, markdown, notebook, read_json, stored
+
+FIVE = ("LLaMA-2 7B", "LLaMA-2 13B", "Mistral 7B", "Gemma 2B", "Gemma 7B")  # as in the talk
+NO_METRIC = "–"  # the talk gives none for these rows
+WELCOME_MINUTES = 5
+CHECKPOINTS = {  # notebook -> what the room has by then; minutes are the notebook's own
+    "00": "every table has one answer from a Gemma",
+    "01": "the game is played; everybody saw tokens",
+    "02": "a model learned; base and tuned told apart",
+    "03": "one layer opened; a cache counted",
+    "04": "the ladder of bits, read together",
+    "05": "an adapter trained, before and after read",
+    "06": "Gemma 2's changes; questions",
+}
+
+
+def live_minutes(number: str) -> int:
+    """The minutes that a notebook's first cell gives for the workshop."""
+    first = "".join(notebook(number)["cells"][0]["source"])
+    return int(re.search(r"Live: (\d+) minutes", first)[1])
+
+
+def plan() -> str:
+    """The two hours: when each notebook ends, its minutes, and the checkpoint."""
+    clock = WELCOME_MINUTES
+    rows = [(_clock(clock), "welcome", WELCOME_MINUTES, "everybody has a seat and a badge")]
+    for number, checkpoint in CHECKPOINTS.items():
+        clock += live_minutes(number)
+        rows.append((_clock(clock), number, live_minutes(number), checkpoint))
+    return markdown(["until", "notebook", "minutes", "checkpoint"], rows, "llrl")
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def poems() -> str:
+    """The first verse of two of the talk's poems, side by side, without their names."""
+    verses = {row["precision"]: row["poem"] for row in read_json("talk_poems.json")["poems"]}
+    names = ("full precision", "4-bit")
+    both = (verses[_one(verses, name)].split("\n\n")[0].splitlines() for name in names)
+    return markdown(["Poem A", "Poem B"], list(zip(*both, strict=True)))
+
+
+def _one(rows: dict, start: str) -> str:
+    (name,) = (name for name in rows if name.startswith(start))
+    return name
+
+
+def orders() -> str:
+    """The talk's eight orders of five words, with what they say."""
+    rows = [(row["written"], row["gloss"]) for row in read_json("vietnamese.json")["orders"]]
+    return markdown(["Vietnamese", "what it says"], rows)
+
+
+def endings() -> str:
+    """The six words that the talk offers after hàng, with what they make of it."""
+    rows = [
+        (f"**{word}**", *gloss.split(": "))
+        for word, gloss in read_json("vietnamese.json")["endings"].items()
+    ]
+    return markdown(["word", "with *hàng*", "meaning"], rows)
+
+
+def contexts() -> str:
+    """What the 270M expects after three other sentences that end in hàng."""
+    glosses = ("this market sells …", "my mother exercises …", "she goes to work …")
+    heads = [line for line in stored("01", "d3ba03a9") if line.endswith(" …")]
+    tops = found("01", "d3ba03a9", r"^  270M +(.+)$")
+    rows = [
+        (head, gloss, *(_piece(top) for top in re.findall(r"(\S+) ([\d.]+%)", line)[:2]))
+        for head, gloss, line in zip(heads, glosses, tops, strict=True)
+    ]
+    return markdown(["sentence", "it says", "likeliest", "second"], rows)
+
+
+def _piece(top: tuple[str, str]) -> str:
+    return f"**{top[0].lstrip('▁')}** {top[1].replace('%', ' %')}"
+
+
+def merges() -> str:
+    """Five merges of byte-pair encoding on eight syllables."""
+    rows = found("01", "43a748b4", r"^(\S+) (\d+) times → (.+)$")
+    cut = [(f"**{made}**", times, " ".join(words.split()[:6])) for made, times, words in rows]
+    return markdown(["new piece", "times", "six of the eight syllables"], cut, "lrl")
+
+
+def work() -> str:
+    """Operations for one token, and the size of the weights in 16 bits, of three models."""
+    pattern = r"^(.+?) +([\d.]+) billion operations, +([\d.]+) GB$"
+    rows = [(name, f"{work} billion", f"{size} GB") for name, work, size in _found_work(pattern)]
+    return markdown(["model", "operations a token", "weights in 16 bits"], rows, "lrr")
+
+
+def _found_work(pattern: str) -> list:
+    return found("02", "b0e36035", pattern)
+
+
+def licences() -> str:
+    """Which members of the family stand under which licence."""
+    names: dict[str, list[str]] = {}
+    for row in variants():
+        names.setdefault(row["licence"], []).append(row["name"])
+    first, *others = names.pop("Gemma Terms of Use"), *names.items()
+    rows = [("Gemma Terms of Use", f"{', '.join(first[:5])} and {len(first) - 5} more")]
+    return markdown(["licence", "models"], rows + [(name, ", ".join(of)) for name, of in others])
+
+
+def variants() -> list[dict[str, str]]:
+    """The rows of variants.csv."""
+    with open(DATA / "variants.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def talks_variants() -> str:
+    """The lines of the family that the talk shows, as their sources give them."""
+    rows = [
+        (f"**{row['name']}**", row["sizes"], row["kinds"], row["inputs"].replace("+", ", "))
+        for row in variants()[:5]
+    ]
+    return markdown(["line", "sizes", "kinds", "reads"], rows)
+
+
+def fits() -> str:
+    """GiB that inference needs on a T4 in each precision, of five models; bold where it fits."""
+    from gemma_lab import loading
+    from gemma_lab.hardware import T4
+    from gemma_lab.memory import PRECISIONS
+
+    rows = []
+    for name in ("gemma-2b-it", "gemma-7b-it", "gemma-2-2b-it", "gemma-2-9b-it", "gemma-3-4b-it"):
+        needs = [loading.plan_loading(f"google/{name}", p, T4).needed_gib for p in PRECISIONS]
+        cells = (f"**{gib:.1f}**" if gib <= T4.free_gib else f"{gib:.1f}" for gib in needs)
+        rows.append((name, *cells))
+    return markdown(["GiB", *PRECISIONS], rows, "l" + "r" * len(PRECISIONS))
+
+
+def described() -> dict[str, str]:
+    """Benchmark -> what it asks, from the tables in notebook 02's text."""
+    asks: dict[str, str] = {}
+    for cell in notebook("02")["cells"]:
+        if cell.get("id") in ("bench-text", "bench-full"):
+            asks |= dict(re.findall(r"^\| ([\w-]+) \| (.+) \|$", "".join(cell["source"]), re.M))
+    return {name: text for name, text in asks.items() if name != "benchmark"}
+
+
+def benchmarks_1() -> str:
+    """The talk's first table: six benchmarks with capability and description, three models."""
+    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["table"] == "overview"]
+    capability = {row["benchmark"]: row["capability"] for row in rows}
+    asks, shown, last = described(), [], ""
+    for name, of_model in scores("overview").items():
+        group = capability[name] if capability[name] != last else ""
+        last = capability[name]
+        cells = (of_model[model][0] for model in ("Gemma 7B", "LLaMA-2 7B", "LLaMA-2 13B"))
+        shown.append((group, name, asks[name], *cells))
+    header = ["capability", "benchmark", "description", "Gemma 7B", "LLaMA-2 7B", "LLaMA-2 13B"]
+    return markdown(header, shown, "lllrrr")
+
+
+def metrics() -> dict[str, str]:
+    """Benchmark of the talk's second table -> how it was asked, – where the talk does not say."""
+    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["table"] == "full"]
+    return {row["benchmark"]: row["metric"] or NO_METRIC for row in rows}
+
+
+def _full(first: int, last: int, ends: list = ()) -> str:
+    asked = metrics()
+    rows = []
+    for name, of_model in list(scores("full").items())[first:last]:
+        cells = ("".join(of_model[model]).replace("*", r"\*") for model in FIVE)
+        rows.append((f"{name}†" if name == "MBPP" else name, asked[name], *cells))
+    header = ["benchmark", "metric", *FIVE]
+    return markdown(header, [*rows, *ends], "llrrrrr")
+
+
+def benchmarks_2a() -> str:
+    """The first nine rows of the talk's second table."""
+    return _full(0, 9)
+
+
+def benchmarks_2b() -> str:
+    """The last nine rows of the talk's second table, and the averages of all eighteen."""
+    means = (f"**{average(model):.1f}**" for model in FIVE)
+    return _full(9, 18, [("**Average**", "", *means)])
+
+
+def average(model: str, without: str = "") -> float:
+    """The mean of a model's scores in the second table; without the rows that carry a mark."""
+    rows = scores("full").values()
+    kept = [row for row in rows if not without or without not in (mark for _, mark in row.values())]
+    return sum(float(row[model][0]) for row in kept) / len(kept)
+
+
+def averages() -> str:
+    """The averages of all rows, and of the rows without a star."""
+    rows = [
+        ("all 18 rows", *(f"{average(model):.1f}" for model in FIVE)),
+        ("the 11 rows without a star", *(f"{average(model, '*'):.1f}" for model in FIVE)),
+    ]
+    return markdown(["average of", *FIVE], rows, "lrrrrr")
+
+
+def _asks(first: int, last: int) -> str:
+    rest = [name for name in scores("full") if name not in scores("overview")]
+    return markdown(["benchmark", "what it asks"], [(n, described()[n]) for n in rest[first:last]])
+
+
+def ahead(first: str, *others: str) -> int:
+    """In how many rows of the second table a model is strictly ahead of all the others named."""
+    return sum(
+        all(float(row[first][0]) > float(row[other][0]) for other in others)
+        for row in scores("full").values()
+    )
+
+
+def _score(benchmark: str, model: str):
+    return lambda: scores("full")[benchmark][model][0]
+
+
+def _billions(hub_id: str):
+    return lambda: f"{catalog.find(hub_id).num_parameters / 1e9:.1f}"
+
+
+def _ratio() -> str:
+    return f"{GPT_3 / catalog.find('google/gemma-2b').num_parameters:.0f}"
+
+
+def _times() -> str:
+    powers = [float(power) for power in found("01", "a6b5e1d0", r"10\^(-[\d.]+)$")]
+    return f"{round(10 ** (max(powers) - min(powers)), -3):,.0f}"
+
+
+def _leading() -> str:
+    (share,) = found("01", "real-next-word", r"#1 +([\d.]+)%")
+    return f"{float(share):.1f}"
+
+
+def _answer() -> str:
+    sentence = read_json("vietnamese.json")["sentence"]
+    return stored("00", "pre-answer")[0].removeprefix(sentence).strip()
+
+
+def _first(number: str, cell_id: str, pattern: str):
+    return lambda: found(number, cell_id, pattern)[0]
+
+
+TABLES = {
+    "plan": plan,
+    "poems": poems,
+    "orders": orders,
+    "endings": endings,
+    "contexts": contexts,
+    "merges": merges,
+    "work": work,
+    "licences": licences,
+    "talks_variants": talks_variants,
+    "fits": fits,
+    "benchmarks_1": benchmarks_1,
+    "benchmarks_2a": benchmarks_2a,
+    "benchmarks_2b": benchmarks_2b,
+    "averages": averages,
+    "asks_a": lambda: _asks(0, 6),
+    "asks_b": lambda: _asks(6, 12),
+}
+NUMBERS = {
+    "first_answer": _answer,
+    "likeliest_order": _times,
+    "leading": _leading,
+    "vocabulary": _first("02", "nearest", r"^([\d,]+) rows"),
+    "width": _first("02", "nearest", r"rows of (\d+)"),
+    "billions_2b": _billions("google/gemma-2b"),
+    "billions_7b": _billions("google/gemma-7b"),
+    "gpt3_ratio": _ratio,
+    "sums_gemma_7b": _score("GSM8K", "Gemma 7B"),
+    "trivia_gemma_7b": _score("TriviaQA", "Gemma 7B"),
+    "trivia_llama_13b": _score("TriviaQA", "LLaMA-2 13B"),
+    "ahead_of_13b": lambda: str(ahead("Gemma 7B", "LLaMA-2 13B")),
+    "ahead_of_all": lambda: str(ahead("Gemma 7B", *FIVE[:4])),
+    "average_2b": lambda: f"{average('Gemma 2B'):.1f}",
+    "average_llama_7b": lambda: f"{average('LLaMA-2 7B'):.1f}",
+}
+FIGURES = {
+    f"a_{draw.__name__}": draw
+    for draw in (
+        *(deck_figures_a.worlds, deck_figures_a.orders, deck_figures_a.horse),
+        *(deck_figures_a.tokens, deck_figures_a.languages, deck_figures_a.accents),
+        *(deck_figures_a.endings, deck_figures_a.temperatures, deck_figures_a.counting),
+        *(deck_figures_a.loop, deck_figures_a.ages, deck_figures_gemma.fields),
+        *(deck_figures_gemma.transformer, deck_figures_gemma.attention, deck_figures_gemma.sizes),
+        *(deck_figures_gemma.learning, deck_figures_gemma.one_step, deck_figures_gemma.sums),
+        *(deck_figures_gemma.lead, deck_figures_gemma.family),
+    )
+}
