@@ -131,12 +131,8 @@ def learning():
 
 def one_step():
     """Shares of three tokens before and after one step of training; the first one is right."""
-    names, scores = ["Tokyo", "Paris", "Rome"], [0.0, 0.0, 0.0]
-    before = _softmax(scores)
-    slopes = [share - (at == 0) for at, share in enumerate(before)]
-    after = _softmax([score - slope for score, slope in zip(scores, slopes)])
-    figure, axis = canvas(430)
-    for column, (title, shares) in enumerate({"before": before, "after": after}.items()):
+    names, figure, axis = ["Tokyo", "Paris", "Rome"], *canvas(430)
+    for column, (title, shares) in enumerate(zip(("before", "after"), step_shares())):
         left = 130 + 580 * column
         words = f"{title}: loss {-math.log(shares[0]):.2f}"
         write(axis, left, 390, words, ha="left", fontsize=LARGE, weight="bold", color=INK)
@@ -147,6 +143,19 @@ def one_step():
             write(axis, left + 500 * share + 12, y, f"{share:.2f}", ha="left", fontsize=30)
     arrow(axis, (480, 390), (680, 390), colour=VERMILION)
     return figure
+
+
+def step_shares() -> tuple[list[float], list[float]]:
+    """Three equal shares, and the shares after a step of size 1 where the first token is right."""
+    before = _softmax([0.0, 0.0, 0.0])
+    slopes = [share - (at == 0) for at, share in enumerate(before)]
+    return before, _softmax([-slope for slope in slopes])
+
+
+def losses() -> tuple[float, float]:
+    """The loss in nats before and after that step."""
+    before, after = step_shares()
+    return -math.log(before[0]), -math.log(after[0])
 
 
 def _softmax(scores: list[float]) -> list[float]:

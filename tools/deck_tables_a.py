@@ -33,7 +33,7 @@ def live_minutes(number: str) -> int:
 def plan() -> str:
     """The two hours: when each notebook ends, its minutes, and the checkpoint."""
     clock = WELCOME_MINUTES
-    rows = [(_clock(clock), "welcome", WELCOME_MINUTES, "everybody has a seat and a badge")]
+    rows = [(_clock(clock), "welcome", WELCOME_MINUTES, "everybody has the course open")]
     for number, checkpoint in CHECKPOINTS.items():
         clock += live_minutes(number)
         rows.append((_clock(clock), number, live_minutes(number), checkpoint))
@@ -206,9 +206,10 @@ def average(model: str, without: str = "") -> float:
 
 def averages() -> str:
     """The averages of all rows, and of the rows without a star."""
+    is_plain = [not any(mark for _, mark in row.values()) for row in scores("full").values()]
     rows = [
-        ("all 18 rows", *(f"{average(model):.1f}" for model in FIVE)),
-        ("the 11 rows without a star", *(f"{average(model, '*'):.1f}" for model in FIVE)),
+        (f"all {len(is_plain)} rows", *(f"{average(model):.1f}" for model in FIVE)),
+        (f"{sum(is_plain)} without a star", *(f"{average(model, '*'):.1f}" for model in FIVE)),
     ]
     return markdown(["average of", *FIVE], rows, "lrrrrr")
 
@@ -253,6 +254,20 @@ def _answer() -> str:
     return stored("00", "pre-answer")[0].removeprefix(sentence).strip()
 
 
+def _tokens(line: int):
+    return lambda: found("01", "5933a599", r"Gemma 3 +(\d+) tokens:")[line]
+
+
+def _counts() -> list[int]:
+    return sorted(read_json("tokens_by_language.json")["recorded"]["tokens"].values())
+
+
+def _t4() -> str:
+    from gemma_lab.hardware import T4
+
+    return f"{T4.free_gib:.1f}"
+
+
 def _first(number: str, cell_id: str, pattern: str):
     return lambda: found(number, cell_id, pattern)[0]
 
@@ -280,7 +295,14 @@ NUMBERS = {
     "likeliest_order": _times,
     "leading": _leading,
     "vocabulary": _first("02", "nearest", r"^([\d,]+) rows"),
-    "width": _first("02", "nearest", r"rows of (\d+)"),
+    "tokens_en": _tokens(0),
+    "tokens_vi": _tokens(1),
+    "fewest_tokens": lambda: str(_counts()[0]),
+    "most_tokens": lambda: str(_counts()[-1]),
+    "millions_270m": lambda: f"{catalog.find('google/gemma-3-270m').num_parameters / 1e6:.0f}",
+    "t4_gib": _t4,
+    "loss_before": lambda: f"{deck_figures_gemma.losses()[0]:.2f}",
+    "loss_after": lambda: f"{deck_figures_gemma.losses()[1]:.2f}",
     "billions_2b": _billions("google/gemma-2b"),
     "billions_7b": _billions("google/gemma-7b"),
     "gpt3_ratio": _ratio,
@@ -288,7 +310,6 @@ NUMBERS = {
     "trivia_gemma_7b": _score("TriviaQA", "Gemma 7B"),
     "trivia_llama_13b": _score("TriviaQA", "LLaMA-2 13B"),
     "ahead_of_13b": lambda: str(ahead("Gemma 7B", "LLaMA-2 13B")),
-    "ahead_of_all": lambda: str(ahead("Gemma 7B", *FIVE[:4])),
     "average_2b": lambda: f"{average('Gemma 2B'):.1f}",
     "average_llama_7b": lambda: f"{average('LLaMA-2 7B'):.1f}",
 }
