@@ -11,7 +11,7 @@ from tools.deck_stored import found, read_json, stored
 
 WIDE, TALL = 1120, 500  # pixels on the slide
 TEXT, LARGE = 26, 32  # pixels; the deck has no text below 24
-INK, LIGHT = "#1F2933", "#F4F6F8"
+INK, LIGHT, SAND = "#1F2933", "#F4F6F8", "#FFF6E0"
 
 
 def canvas(height: float = TALL, width: float = WIDE):
@@ -67,7 +67,7 @@ def worlds():
     """The three profiles: what each has, and what it needs."""
     figure, axis = canvas(420)
     columns = {
-        "pocket": (ORANGE, "#FFF6E0", "any computer", "our small models", "no network at all"),
+        "pocket": (ORANGE, SAND, "any computer", "our small models", "no network at all"),
         "laptop": (GREEN, "#E7F5EF", "two cores, 4 GB", "Google's Gemma 3 270M", "no account"),
         "hub": (BLUE, PALE, "a GPU, or Colab", "Google's Gemma 2B", "token and licence"),
     }
@@ -97,7 +97,11 @@ def horse():
     """Two readings of the same six words: one kick, or two."""
     figure, axis = canvas(400)
     readings = {
-        "one kick": [("Con ngựa", "the horse"), ("đá", "kicks"), ("con ngựa đá.", "the stone horse")],
+        "one kick": [
+            ("Con ngựa", "the horse"),
+            ("đá", "kicks"),
+            ("con ngựa đá.", "the stone horse"),
+        ],
         "two kicks": [
             ("Con ngựa", "the horse"),
             ("đá,", "kicks,"),
@@ -111,7 +115,7 @@ def horse():
         for words, gloss in parts:
             width = 44 + 25 * max(len(words), 0.72 * len(gloss))
             is_verb = words.startswith("đá")
-            fill, edge = ("#FFF6E0", ORANGE) if is_verb else (PALE, BLUE)
+            fill, edge = (SAND, ORANGE) if is_verb else (PALE, BLUE)
             box(axis, x, y + 60, width, 88, words, fill, edge, fontsize=42)
             write(axis, x + width / 2, y + 28, gloss, color=GREY, fontsize=28)
             x += width + 16
@@ -188,7 +192,7 @@ def loop():
     }
     for at, (name, words) in enumerate(steps.items()):
         x = 2 + 284 * at
-        fill, edge = ("#FFF6E0", ORANGE) if at == 3 else (PALE, BLUE)
+        fill, edge = (SAND, ORANGE) if at == 3 else (PALE, BLUE)
         box(axis, x, 150, 254, 200, "", fill, edge)
         write(axis, x + 127, 306, name, fontsize=LARGE, weight="bold", color=INK)
         write(axis, x + 127, 224, words, fontsize=24, color=INK, linespacing=1.3)
@@ -205,7 +209,7 @@ def ages():
     points = {
         "statistical": ("1948", "Shannon draws text\nfrom counts of\nneighbours", GREY, LIGHT),
         "neural": ("2003", "Bengio et al.: words\nbecome vectors, a\nnetwork predicts", BLUE, PALE),
-        "large": ("2017, 2020", "the Transformer;\nGPT-3: one model\nfor many tasks", ORANGE, "#FFF6E0"),
+        "large": ("2017, 2020", "the Transformer;\nGPT-3: one model\nfor many tasks", ORANGE, SAND),
     }
     arrow(axis, (10, 110), (1112, 110))
     for at, (name, (year, words, edge, fill)) in enumerate(points.items()):

@@ -1,16 +1,15 @@
-"""Part A of the deck: its pictures of the Transformer, of Gemma, and of the benchmark tables."""
+"""Part A of the deck: its pictures of the Transformer, of Gemma, and of how a model learns."""
 
 from __future__ import annotations
 
-import csv
 import math
 
 import matplotlib.pyplot as plt
 
 from gemma_lab import catalog
-from gemma_lab.figures import BLUE, GREEN, GREY, ORANGE, PALE, VERMILION
-from tools.deck_figures_a import INK, LARGE, LIGHT, TEXT, WIDE, arrow, bars, box, canvas, write
-from tools.deck_stored import DATA, read_json
+from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, VERMILION
+from tools.deck_figures_a import INK, LARGE, LIGHT, SAND, TEXT, arrow, box, canvas, write
+from tools.deck_stored import read_json
 
 GPT_3 = 175e9  # parameters; Brown et al. 2020, arXiv:2005.14165
 
@@ -53,7 +52,7 @@ def transformer():
 
 
 def attention():
-    """Causal attention over the riddle's five words, with two numbers for each word (notebook 01)."""
+    """Causal attention over the riddle's five words, two numbers for each word (notebook 01)."""
     words = read_json("vietnamese.json")["words"]
     points = [(2, 0), (1, 1), (0, 2), (0, 1), (2, 1)]  # as in the cell 6560d141 of notebook 01
     figure, axis = canvas(490)
@@ -72,6 +71,22 @@ def attention():
                 ink = "white" if share > 0.65 else INK
                 write(axis, left + wide * (column + 0.5), y + high / 2, f"{share:.2f}", color=ink)
     write(axis, 150, 240, "each row looks:\nthe weights add\nup to 1", color=GREY, linespacing=1.4)
+    return figure
+
+
+def gemma():
+    """Gemini and Gemma come from one research; only Gemma's weights come to you."""
+    figure, axis = canvas(430)
+    box(axis, 4, 150, 300, 130, "Google DeepMind:\nresearch, technology", LIGHT, GREY, fontsize=25)
+    box(axis, 420, 300, 290, 110, "Gemini", PALE, BLUE, fontsize=LARGE)
+    box(axis, 420, 20, 290, 110, "Gemma", SAND, ORANGE, fontsize=LARGE)
+    for y in (355, 75):
+        arrow(axis, (304, 215 + (y - 215) * 0.2), (420, y))
+        arrow(axis, (710, y), (816, y), colour=BLUE if y > 200 else ORANGE)
+    box(axis, 816, 300, 300, 110, "Google's service", LIGHT, BLUE)
+    box(axis, 816, 20, 300, 110, "your laptop, your\nserver, a cloud", LIGHT, ORANGE)
+    write(axis, 768, 256, "the weights stay", color=GREY)
+    write(axis, 768, 168, "the weights are yours to download", color=GREY)
     return figure
 
 
@@ -161,59 +176,3 @@ def losses() -> tuple[float, float]:
 def _softmax(scores: list[float]) -> list[float]:
     total = sum(map(math.exp, scores))
     return [math.exp(score) / total for score in scores]
-
-
-def scores(table: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """One of the talk's tables: benchmark -> model -> (score, mark), as benchmarks.csv has it."""
-    found: dict = {}
-    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["table"] == table:
-                found.setdefault(row["benchmark"], {})[row["model"]] = (row["score"], row["mark"])
-    return found
-
-
-def sums():
-    """GSM8K: the share of school sums that each of the talk's five models gets right."""
-    row = {model: float(score) for model, (score, _) in scores("full")["GSM8K"].items()}
-    ranked = dict(sorted(row.items(), key=lambda one: -one[1]))
-    gemmas = [model for model in ranked if model.startswith("Gemma")]
-    return bars(ranked, [f"{score} %" for score in ranked.values()], gemmas, left=230, step=84)
-
-
-def lead():
-    """In which tests Gemma 7B is ahead of LLaMA-2 13B, and by how many points, in two columns."""
-    rows, models = scores("full"), ("Gemma 7B", "LLaMA-2 13B")
-    pairs = {name: [float(row[model][0]) for model in models] for name, row in rows.items()}
-    ranked = sorted(((gemma - llama, name) for name, (gemma, llama) in pairs.items()), reverse=True)
-    figure, axis = canvas(490)
-    write(axis, 4, 468, "points; blue: Gemma 7B ahead, orange: behind", ha="left", color=GREY)
-    for at, (points, name) in enumerate(ranked):
-        column, row = divmod(at, -(-len(ranked) // 2))
-        zero, y = 180 + 660 * column, 412 - 47 * row  # ten pixels are one point
-        colour = BLUE if points > 0 else ORANGE
-        axis.add_patch(plt.Rectangle((zero, y - 15), 10 * points, 30, color=colour))
-        write(axis, zero - 14 + min(0, 10 * points), y, name, ha="right", fontsize=24)
-        write(axis, zero + max(0, 10 * points) + 12, y, f"{points:+.1f}", ha="left", color=GREY)
-    return figure
-
-
-def family():
-    """The five lines of Gemma that the talk shows, with the days on which they came."""
-    with open(DATA / "variants.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))[:5]
-    what = {"Gemma": "text", "CodeGemma": "code", "RecurrentGemma": "long text"}
-    what |= {"PaliGemma": "pictures", "Gemma 2": "text, newer"}
-    figure, axis = canvas(430)
-    arrow(axis, (10, 96), (1112, 96))
-    for at, row in enumerate(rows):
-        x, edge = 4 + 224 * at, GREEN if row["name"] == "PaliGemma" else BLUE
-        box(axis, x, 170, 214, 250, "", PALE, edge)
-        title = row["name"].replace("Recurrent", "Recurrent\n")
-        write(axis, x + 107, 364, title, fontsize=TEXT, weight="bold", color=INK, linespacing=1.1)
-        words = f"{row['sizes']}\n{what[row['name']]}"
-        write(axis, x + 107, 250, words, fontsize=TEXT, color=INK, linespacing=1.6)
-        axis.plot([x + 107, x + 107], [96, 170], color=edge, linewidth=2.5)
-        axis.plot(x + 107, 96, "o", color=edge, markersize=20)
-        write(axis, x + 107, 44, row["released"], fontsize=TEXT, color=INK)
-    return figure

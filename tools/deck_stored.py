@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from functools import cache
@@ -63,3 +64,33 @@ def markdown(header: list[str], rows: list, align: str = "") -> str:
     if {len(line) for line in lines} != {len(header)}:
         raise ValueError(f"A row of the table {header} has another number of cells.")
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file of gemma_lab/data."""
+    with open(DATA / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def scores(table: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """One of the talk's tables: benchmark -> model -> (score, mark), as benchmarks.csv has it."""
+    found: dict = {}
+    for row in read_csv("benchmarks.csv"):
+        if row["table"] == table:
+            found.setdefault(row["benchmark"], {})[row["model"]] = (row["score"], row["mark"])
+    return found
+
+
+def average(model: str, without: str = "") -> float:
+    """The mean of a model's scores in the second table; without the rows that carry a mark."""
+    full = scores("full").values()
+    kept = [row for row in full if not without or without not in (mark for _, mark in row.values())]
+    return sum(float(row[model][0]) for row in kept) / len(kept)
+
+
+def ahead(first: str, *others: str) -> int:
+    """In how many rows of the second table a model is strictly ahead of all the others named."""
+    return sum(
+        all(float(row[first][0]) > float(row[other][0]) for other in others)
+        for row in scores("full").values()
+    )

@@ -1,14 +1,21 @@
-"""Part A of the deck: its tables and numbers, each read from a data file or a stored output."""
+"""Part A of the deck: its tables, each read from a data file or a stored output."""
 
 from __future__ import annotations
 
-import csv
 import re
 
-from gemma_lab import catalog
-from tools import deck_figures_a, deck_figures_gemma
-from tools.deck_figures_gemma import GPT_3, scores
-from tools.deck_stored import DATA, found, markdown, notebook, read_json, stored
+from tools import deck_figures_a, deck_figures_gemma, deck_figures_scores
+from tools.deck_numbers_a import NUMBERS  # noqa: F401  # tools/deck_fill.py looks for it here
+from tools.deck_stored import (
+    average,
+    found,
+    markdown,
+    notebook,
+    read_csv,
+    read_json,
+    scores,
+    stored,
+)
 
 FIVE = ("LLaMA-2 7B", "LLaMA-2 13B", "Mistral 7B", "Gemma 2B", "Gemma 7B")  # as in the talk
 NO_METRIC = "–"  # the talk gives none for these rows
@@ -97,36 +104,26 @@ def merges() -> str:
 
 def work() -> str:
     """Operations for one token, and the size of the weights in 16 bits, of three models."""
-    pattern = r"^(.+?) +([\d.]+) billion operations, +([\d.]+) GB$"
-    rows = [(name, f"{work} billion", f"{size} GB") for name, work, size in _found_work(pattern)]
+    lines = found("02", "b0e36035", r"^(.+?) +([\d.]+) billion operations, +([\d.]+) GB$")
+    rows = [(name, f"{operations} billion", f"{size} GB") for name, operations, size in lines]
     return markdown(["model", "operations a token", "weights in 16 bits"], rows, "lrr")
-
-
-def _found_work(pattern: str) -> list:
-    return found("02", "b0e36035", pattern)
 
 
 def licences() -> str:
     """Which members of the family stand under which licence."""
     names: dict[str, list[str]] = {}
-    for row in variants():
+    for row in read_csv("variants.csv"):
         names.setdefault(row["licence"], []).append(row["name"])
     first, *others = names.pop("Gemma Terms of Use"), *names.items()
     rows = [("Gemma Terms of Use", f"{', '.join(first[:5])} and {len(first) - 5} more")]
     return markdown(["licence", "models"], rows + [(name, ", ".join(of)) for name, of in others])
 
 
-def variants() -> list[dict[str, str]]:
-    """The rows of variants.csv."""
-    with open(DATA / "variants.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def talks_variants() -> str:
     """The lines of the family that the talk shows, as their sources give them."""
     rows = [
         (f"**{row['name']}**", row["sizes"], row["kinds"], row["inputs"].replace("+", ", "))
-        for row in variants()[:5]
+        for row in read_csv("variants.csv")[:5]
     ]
     return markdown(["line", "sizes", "kinds", "reads"], rows)
 
@@ -156,9 +153,8 @@ def described() -> dict[str, str]:
 
 def benchmarks_1() -> str:
     """The talk's first table: six benchmarks with capability and description, three models."""
-    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["table"] == "overview"]
-    capability = {row["benchmark"]: row["capability"] for row in rows}
+    table = [row for row in read_csv("benchmarks.csv") if row["table"] == "overview"]
+    capability = {row["benchmark"]: row["capability"] for row in table}
     asks, shown, last = described(), [], ""
     for name, of_model in scores("overview").items():
         group = capability[name] if capability[name] != last else ""
@@ -171,9 +167,8 @@ def benchmarks_1() -> str:
 
 def metrics() -> dict[str, str]:
     """Benchmark of the talk's second table -> how it was asked, – where the talk does not say."""
-    with open(DATA / "benchmarks.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["table"] == "full"]
-    return {row["benchmark"]: row["metric"] or NO_METRIC for row in rows}
+    table = [row for row in read_csv("benchmarks.csv") if row["table"] == "full"]
+    return {row["benchmark"]: row["metric"] or NO_METRIC for row in table}
 
 
 def _full(first: int, last: int, ends: list = ()) -> str:
@@ -197,13 +192,6 @@ def benchmarks_2b() -> str:
     return _full(9, 18, [("**Average**", "", *means)])
 
 
-def average(model: str, without: str = "") -> float:
-    """The mean of a model's scores in the second table; without the rows that carry a mark."""
-    rows = scores("full").values()
-    kept = [row for row in rows if not without or without not in (mark for _, mark in row.values())]
-    return sum(float(row[model][0]) for row in kept) / len(kept)
-
-
 def averages() -> str:
     """The averages of all rows, and of the rows without a star."""
     is_plain = [not any(mark for _, mark in row.values()) for row in scores("full").values()]
@@ -214,62 +202,10 @@ def averages() -> str:
     return markdown(["average of", *FIVE], rows, "lrrrrr")
 
 
-def _asks(first: int, last: int) -> str:
+def asks() -> str:
+    """What the twelve tests ask that the talk does not describe, in our words."""
     rest = [name for name in scores("full") if name not in scores("overview")]
-    return markdown(["benchmark", "what it asks"], [(n, described()[n]) for n in rest[first:last]])
-
-
-def ahead(first: str, *others: str) -> int:
-    """In how many rows of the second table a model is strictly ahead of all the others named."""
-    return sum(
-        all(float(row[first][0]) > float(row[other][0]) for other in others)
-        for row in scores("full").values()
-    )
-
-
-def _score(benchmark: str, model: str):
-    return lambda: scores("full")[benchmark][model][0]
-
-
-def _billions(hub_id: str):
-    return lambda: f"{catalog.find(hub_id).num_parameters / 1e9:.1f}"
-
-
-def _ratio() -> str:
-    return f"{GPT_3 / catalog.find('google/gemma-2b').num_parameters:.0f}"
-
-
-def _times() -> str:
-    powers = [float(power) for power in found("01", "a6b5e1d0", r"10\^(-[\d.]+)$")]
-    return f"{round(10 ** (max(powers) - min(powers)), -3):,.0f}"
-
-
-def _leading() -> str:
-    (share,) = found("01", "real-next-word", r"#1 +([\d.]+)%")
-    return f"{float(share):.1f}"
-
-
-def _answer() -> str:
-    sentence = read_json("vietnamese.json")["sentence"]
-    return stored("00", "pre-answer")[0].removeprefix(sentence).strip()
-
-
-def _tokens(line: int):
-    return lambda: found("01", "5933a599", r"Gemma 3 +(\d+) tokens:")[line]
-
-
-def _counts() -> list[int]:
-    return sorted(read_json("tokens_by_language.json")["recorded"]["tokens"].values())
-
-
-def _t4() -> str:
-    from gemma_lab.hardware import T4
-
-    return f"{T4.free_gib:.1f}"
-
-
-def _first(number: str, cell_id: str, pattern: str):
-    return lambda: found(number, cell_id, pattern)[0]
+    return markdown(["benchmark", "what it asks"], [(name, described()[name]) for name in rest])
 
 
 TABLES = {
@@ -287,41 +223,15 @@ TABLES = {
     "benchmarks_2a": benchmarks_2a,
     "benchmarks_2b": benchmarks_2b,
     "averages": averages,
-    "asks_a": lambda: _asks(0, 6),
-    "asks_b": lambda: _asks(6, 12),
-}
-NUMBERS = {
-    "first_answer": _answer,
-    "likeliest_order": _times,
-    "leading": _leading,
-    "vocabulary": _first("02", "nearest", r"^([\d,]+) rows"),
-    "tokens_en": _tokens(0),
-    "tokens_vi": _tokens(1),
-    "fewest_tokens": lambda: str(_counts()[0]),
-    "most_tokens": lambda: str(_counts()[-1]),
-    "millions_270m": lambda: f"{catalog.find('google/gemma-3-270m').num_parameters / 1e6:.0f}",
-    "t4_gib": _t4,
-    "loss_before": lambda: f"{deck_figures_gemma.losses()[0]:.2f}",
-    "loss_after": lambda: f"{deck_figures_gemma.losses()[1]:.2f}",
-    "billions_2b": _billions("google/gemma-2b"),
-    "billions_7b": _billions("google/gemma-7b"),
-    "gpt3_ratio": _ratio,
-    "sums_gemma_7b": _score("GSM8K", "Gemma 7B"),
-    "trivia_gemma_7b": _score("TriviaQA", "Gemma 7B"),
-    "trivia_llama_13b": _score("TriviaQA", "LLaMA-2 13B"),
-    "ahead_of_13b": lambda: str(ahead("Gemma 7B", "LLaMA-2 13B")),
-    "average_2b": lambda: f"{average('Gemma 2B'):.1f}",
-    "average_llama_7b": lambda: f"{average('LLaMA-2 7B'):.1f}",
+    "asks": asks,
 }
 FIGURES = {
-    f"a_{draw.__name__}": draw
-    for draw in (
-        *(deck_figures_a.worlds, deck_figures_a.orders, deck_figures_a.horse),
-        *(deck_figures_a.tokens, deck_figures_a.languages, deck_figures_a.accents),
-        *(deck_figures_a.endings, deck_figures_a.temperatures, deck_figures_a.counting),
-        *(deck_figures_a.loop, deck_figures_a.ages, deck_figures_gemma.fields),
-        *(deck_figures_gemma.transformer, deck_figures_gemma.attention, deck_figures_gemma.sizes),
-        *(deck_figures_gemma.learning, deck_figures_gemma.one_step, deck_figures_gemma.sums),
-        *(deck_figures_gemma.lead, deck_figures_gemma.family),
-    )
+    f"a_{name}": getattr(module, name)
+    for module, names in {
+        deck_figures_a: "worlds orders horse tokens languages accents endings temperatures "
+        "counting loop ages",
+        deck_figures_gemma: "fields transformer attention gemma sizes learning one_step",
+        deck_figures_scores: "sums lead family recurrent",
+    }.items()
+    for name in names.split()
 }
