@@ -83,7 +83,7 @@ def gemma():
     for y in (355, 75):
         arrow(axis, (304, 215 + (y - 215) * 0.2), (420, y))
         arrow(axis, (710, y), (816, y), colour=BLUE if y > 200 else ORANGE)
-    box(axis, 816, 300, 300, 110, "Google's service", LIGHT, BLUE)
+    box(axis, 816, 300, 300, 110, "Google's products", LIGHT, BLUE)
     box(axis, 816, 20, 300, 110, "your laptop, your\nserver, a cloud", LIGHT, ORANGE)
     write(axis, 768, 256, "the weights stay", color=GREY)
     write(axis, 768, 168, "the weights are yours to download", color=GREY)
