@@ -212,7 +212,7 @@ TABLES = {
     "plan": plan,
     "poems": poems,
     "orders": orders,
-    "endings": endings,
+    "six_endings": endings,
     "contexts": contexts,
     "merges": merges,
     "work": work,
