@@ -26,7 +26,14 @@ def lead():
     }
     ranked = sorted(((gemma - llama, name) for name, (gemma, llama) in pairs.items()), reverse=True)
     figure, axis = canvas(490)
-    write(axis, 4, 468, "points; blue: Gemma 7B ahead, orange: behind", ha="left", color=GREY)
+    write(
+        axis,
+        4,
+        468,
+        "points; blue: Gemma 7B ahead of LLaMA-2 13B, orange: behind",
+        ha="left",
+        color=GREY,
+    )
     for at, (points, name) in enumerate(ranked):
         column, row = divmod(at, -(-len(ranked) // 2))
         zero, y = 180 + 660 * column, 412 - 47 * row  # ten pixels are one point

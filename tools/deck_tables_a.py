@@ -134,9 +134,11 @@ def fits() -> str:
     from gemma_lab.hardware import T4
     from gemma_lab.memory import PRECISIONS
 
+    names = {"Gemma 2B": "2b", "Gemma 7B": "7b", "Gemma 2 2B": "2-2b", "Gemma 2 9B": "2-9b"}
     rows = []
-    for name in ("gemma-2b-it", "gemma-7b-it", "gemma-2-2b-it", "gemma-2-9b-it", "gemma-3-4b-it"):
-        needs = [loading.plan_loading(f"google/{name}", p, T4).needed_gib for p in PRECISIONS]
+    for name, size in (names | {"Gemma 3 4B": "3-4b"}).items():
+        plans = (loading.plan_loading(f"google/gemma-{size}-it", p, T4) for p in PRECISIONS)
+        needs = [plan.needed_gib for plan in plans]
         cells = (f"**{gib:.1f}**" if gib <= T4.free_gib else f"{gib:.1f}" for gib in needs)
         rows.append((name, *cells))
     return markdown(["GiB", *PRECISIONS], rows, "l" + "r" * len(PRECISIONS))
