@@ -1,0 +1,218 @@
+"""Tables and numbers of the deck's second half, from the course's data, records and outputs."""
+
+from __future__ import annotations
+
+import csv
+import re
+import textwrap
+from functools import partial
+
+from gemma_lab import catalog, memory
+from gemma_lab.lessons import nb04_language, nb04_record, nb05_record, nb05_views, nb07
+from tools import deck_corrections, deck_figures_b
+from tools.deck_fill import find_cell, printed
+
+FIGURES = deck_figures_b.FIGURES
+TINY = deck_figures_b.TINY
+SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
+STANZA = "\n\n"
+LATER = 5  # rows of what came later on one slide
+COLUMN, COLUMN_LINES = 33, 9  # letters in a line and lines of code in half a slide
+
+
+def markdown(header: list, rows: list[list], left: int = 1) -> str:
+    """A Markdown table; its first `left` columns stand at the left, the others at the right."""
+    line = ["---" if at < left else "---:" for at in range(len(header))]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, line, *rows))
+
+
+def poem(precision: str) -> str:
+    """One of the talk's poems, a row for each stanza; a stroke ends a line."""
+    stanzas = deck_figures_b.poems()[precision].split(STANZA)
+    rows = [[at, " / ".join(text.splitlines())] for at, text in enumerate(stanzas, 1)]
+    return markdown(["", f"Gemma 7B-it, {precision}"], rows, left=9)
+
+
+def endings() -> str:
+    """The last two lines of each poem, ordered by the last word, as notebook 04 orders them."""
+    found = sorted(deck_figures_b.poems().values(), key=lambda text: text.split()[-1])
+    rows = [[letter, " / ".join(text.splitlines()[-2:])] for letter, text in zip("ABCDE", found)]
+    return markdown(["", "Its last two lines"], rows, left=9)
+
+
+def ladder() -> str:
+    """The recorded ladder of the 270M: megabytes, perplexity and KL in both languages."""
+    table = nb04_language.ladder(nb04_language.recorded(TINY))
+    loads = {
+        row["precision"]: row["weight_mb"]
+        for row in nb04_record.records("cpu")[0]["rows"]
+        if row["kind"] == "load"
+    }
+    rows = []
+    for precision, row in table.iterrows():
+        held = f"{loads[precision]:,.0f}" if precision in loads else ""
+        values = [f"{row['perplexity', of]:.1f}" for of in nb04_language.LANGUAGES]
+        values += [f"{row['KL', of]:.3f}" for of in nb04_language.LANGUAGES]
+        values += [f"{100 * row['top-1', of]:.0f} %" for of in nb04_language.LANGUAGES]
+        rows.append([precision, held, *values])
+    header = ["", "MB", "perplexity, EN", "VI", "KL, EN", "VI", "first choice kept, EN", "VI"]
+    return markdown(header, rows)
+
+
+def verdict() -> str:
+    """What Codelab 2 taught the 270M and what it cost: before, a good prompt, three seeds."""
+    runs = nb05_record.recorded(TINY)["runs"]
+    table = nb05_record.table(nb05_record.recorded(TINY))
+    low, high = table.loc["three seeds, least"], table.loc["three seeds, most"]
+    before, prompted = runs["before"], runs["before"]["three_examples"]
+
+    def span(column: str, form: str) -> str:
+        one, other = form.format(low[column]), form.format(high[column])
+        return one if one == other else f"{one} to {other}"
+
+    topics = f"{14 * prompted['exact']:.0f}"
+    rows = [
+        ["unseen topics right to the letter, of 14", "0", topics]
+        + [span("topics exact, of 14", "{:.0f}")],
+        ["held-out loss, nats a token", f"{before['target']['loss']:.2f}"]
+        + [f"{prompted['loss']:.2f} (14 rows)", span("loss", "{:.3f}")],
+    ]
+    for language in nb04_language.LANGUAGES:
+        rows.append(
+            [f"perplexity of {language} prose, + %", "0", "0"]
+            + [span(f"perplexity, {language}, + %", "{:.0f}")]
+        )
+    header = ["", "before", "three examples in the prompt", "trained, three seeds"]
+    return markdown(header, rows)
+
+
+def gemma_2() -> str:
+    """The talk's table on Gemma 2, whole."""
+    with (catalog.DATA / "benchmarks.csv").open(encoding="utf-8") as file:
+        found = [row for row in csv.DictReader(file) if row["table"] == "gemma2"]
+    models = dict.fromkeys(row["model"] for row in found)
+    scores = {
+        (row["benchmark"], row["model"]): f"{float(row['score']):.1f} {row['mark']}".strip()
+        for row in found
+    }
+    rows, last = [], ""
+    for row in {row["benchmark"]: row for row in found}.values():
+        kind, last = ("" if row["capability"] == last else row["capability"]), row["capability"]
+        values = [scores.get((row["benchmark"], model), "–") for model in models]
+        rows.append([kind, row["benchmark"], row["metric"], *values])
+    return markdown(["", "benchmark", "metric", *models], rows, left=3)
+
+
+def fenced(lines: list[str]) -> str:
+    """Lines as they came out, in a block of their own."""
+    return "\n".join(("```text", *lines, "```"))
+
+
+def asked(cell: str, num_lines: int) -> str:
+    """What notebook 05's 270M answered to the talk's question, `COLUMN` letters in a line."""
+    text = printed(find_cell("05", cell)).splitlines()[:num_lines]
+    wrapped = [part for line in text for part in textwrap.wrap(line, COLUMN) or [""]]
+    cut = wrapped[: COLUMN_LINES - 1] + ["…"] if len(wrapped) > COLUMN_LINES else wrapped
+    return fenced(cut)
+
+
+def forgotten() -> str:
+    """One text before training, after it, and after training with old rows, from the record."""
+    runs = nb05_record.recorded(TINY)["runs"]
+    plain, rehearsed = (runs[name]["examples"][1] for name in ("seed 0", "rehearsed, seed 0"))
+    texts = {"before": plain["before"], "new rows": plain["after"], "with old": rehearsed["after"]}
+    lines = [f"{plain['prompt']} …"]
+    for name, text in texts.items():
+        first, *rest = text.strip().splitlines()
+        lines += ["", *textwrap.wrap(f"{name + ':':10}{first}", 70, subsequent_indent=" " * 10)]
+        lines += [" " * 10 + line for line in rest]
+    return fenced(lines)
+
+
+def training_tokens() -> str:
+    """Tokens of training text of three Gemmas, as notebook 06 prints them."""
+    text = printed(find_cell("06", "cefaccdc"))
+    names = {"gemma-7b": "Gemma 7B", "gemma-2-9b": "Gemma 2 9B", "gemma-2-27b": "Gemma 2 27B"}
+    form = r"^(gemma\S+) +([\d.]+) B .*; +(\d+) T tokens, (\d+) a parameter$"
+    rows = [
+        [names[name], f"{billions} B", f"{tokens} T", each]
+        for name, billions, tokens, each in re.findall(form, text, re.MULTILINE)
+    ]
+    return markdown(["", "parameters", "tokens of text", "tokens for each parameter"], rows)
+
+
+def cap() -> str:
+    """What losing the cap did to our pocket Gemma 2, as notebook 06 prints it."""
+    (output,) = [one for one in find_cell("06", "258ed0f3")["outputs"] if "data" in one]
+    lines = "".join(output["data"]["text/plain"]).splitlines()[1:]
+    rows = []
+    for line in lines:
+        name, *numbers = re.split(r"\s{2,}", line.strip())
+        right, perplexity, kl = map(float, numbers)
+        rows.append([name, f"{round(120 * right)} of 120", f"{perplexity:.3f}", f"{kl:.4f}"])
+    return markdown(["", "right answers", "perplexity", "KL to eager, nats"], rows)
+
+
+def later(part: int) -> str:
+    """What came after the talk, `LATER` rows for each slide, the first part being 0."""
+    rows = deck_figures_b.later()[LATER * part : LATER * (part + 1)]
+    told = [[row["released"], row["name"], row["sizes"], row["note"]] for row in rows]
+    return markdown(["", "name", "sizes", "what it is"], told, left=9)
+
+
+def corrections(group: str) -> str:
+    """One slide of what the talk said and what holds."""
+    header = ["the talk, July 2024", "what holds", "where"]
+    return markdown(header, deck_corrections.CORRECTIONS[group], left=9)
+
+
+TABLES = {
+    "poem_fp32": partial(poem, "full precision"),
+    "poem_bf16": partial(poem, "bfloat16"),
+    "poem_int8": partial(poem, "int8"),
+    "poem_4bit": partial(poem, "4-bit"),
+    "poem_flash": partial(poem, "flash attention"),
+    "endings": endings,
+    "ladder": ladder,
+    "verdict": verdict,
+    "asked_before": partial(asked, "c16c6ded", 4),
+    "asked_after": partial(asked, "after", 5),
+    "forgotten": forgotten,
+    "gemma_2": gemma_2,
+    "training_tokens": training_tokens,
+    "cap": cap,
+    **{f"later_{part + 1}": partial(later, part) for part in range(3)},
+    **{f"corrections_{name}": partial(corrections, name) for name in deck_corrections.CORRECTIONS},
+}
+
+
+def _budget() -> dict:
+    seven = nb05_views.MODULES["all seven"]
+    return nb05_views.budget(catalog.find("google/gemma-2b-it"), 16, seven, "nf4", 8)
+
+
+def _kib(model: str) -> int:
+    return memory.kv_cache_bytes(catalog.find(model), 1) // 2**10
+
+
+def _kl(language: str) -> str:
+    table = nb04_language.ladder(nb04_language.recorded(TINY))
+    return f"{table.loc['nf4', ('KL', language)]:.2f}"
+
+
+def _passed(model: str, task: str) -> int:
+    return len(nb07.recorded()["code"][model][task]["passed"])
+
+
+NUMBERS = {
+    "kib_7b": partial(_kib, LARGE),
+    "kib_2b": partial(_kib, SMALL),
+    "kl_nf4_en": partial(_kl, "English"),
+    "kl_nf4_vi": partial(_kl, "Vietnamese"),
+    "lora_trained": lambda: f"{_budget()['trained_parameters'] / 1e6:.1f}",
+    "lora_percent": lambda: f"{_budget()['trained_percent']:.2f}",
+    "lora_frozen_gb": lambda: f"{_budget()['frozen_weights_gb']:.2f}",
+    "code_body_270m": partial(_passed, "gemma-3-270m", "body"),
+    "code_hole_270m": partial(_passed, "gemma-3-270m", "hole"),
+    "record_date": lambda: nb04_language.recorded(TINY)["date"],
+}
