@@ -53,7 +53,7 @@ def causal():
     """Which words each word of the talk's sentence may look at: itself, and those before it."""
     words = "Con ngựa đá con ngựa đá".split()
     figures.use_style()
-    figure, axis = plt.subplots(figsize=(HALF, 2.5))
+    figure, axis = plt.subplots(figsize=(HALF, 2.12))
     seen = causal_mask(len(words), len(words), None, torch.ones(1, len(words)))[0, 0]
     axis.pcolormesh(seen.float(), cmap="Blues", vmin=0, vmax=1.4, edgecolors="white", linewidth=2)
     places = [at + 0.5 for at in range(len(words))]
@@ -63,6 +63,28 @@ def causal():
     axis.tick_params(length=0, labelsize=NORMAL, labelcolor="black")
     axis.spines[:].set_visible(False)
     axis.set(aspect="equal", xlabel="is looked at", ylabel="looks")
+    return figure
+
+
+def cache():
+    """The KV cache of Gemma 7B and 2B for 8,192 tokens, in 16 bits."""
+    held = {
+        f"Gemma {size.upper()}": memory.kv_cache_bytes(catalog.find(f"google/gemma-{size}"), 8192)
+        for size in ("7b", "2b")
+    }
+    figure = bare(
+        figures.share_bars({name: size / 2**20 for name, size in held.items()}, "", unit="")
+    )
+    figure.set_size_inches(WIDTH, 1.5)
+    return relabelled(figure, [f"{size / 2**20:,.0f} MiB" for size in held.values()])
+
+
+def relabelled(figure, words: list[str]):
+    """Bars with other words at their ends, and letters of 10 points."""
+    for text, told in zip(figure.axes[0].texts, words):
+        text.set_text(told)
+    for text in (*figure.axes[0].texts, *figure.axes[0].get_yticklabels()):
+        text.set(fontsize=10, color="black")
     return figure
 
 
@@ -76,7 +98,7 @@ def gelu():
     line = torch.linspace(-4, 3, 141)
     both = {"ReLU": (line, line.relu())}
     both["GELU"] = (line, torch.nn.functional.gelu(line, approximate="tanh"))
-    return bare(figures.curves(both, "", "input", "output"), HALF, 2.3)
+    return bare(figures.curves(both, "", "input", "output"), HALF, 2.12)
 
 
 def norms():
@@ -200,12 +222,8 @@ def shared_words():
     for name, poem in others:
         pairs = zip(first.split(), poem.split())
         shared[name] = next(at for at, (one, other) in enumerate(pairs) if one != other)
-    figure = bare(figures.share_bars(shared, "", highlight=["4-bit"], unit="words"), height=1.9)
-    for text, count in zip(figure.axes[0].texts, shared.values()):
-        text.set_text(f"{count} words")
-    for text in (*figure.axes[0].texts, *figure.axes[0].get_yticklabels()):
-        text.set(fontsize=10, color="black")
-    return figure
+    bars = bare(figures.share_bars(shared, "", highlight=["4-bit"], unit="words"), height=1.9)
+    return relabelled(bars, [f"{count} words" for count in shared.values()])
 
 
 def levels():
@@ -418,23 +436,13 @@ def timeline():
 
 
 FIGURES = {
-    draw.__name__: draw
-    for draw in (causal, rope_wide, gelu, norms, two_gemmas, parameters, fit, shared_words, levels)
+    f"b_{draw.__name__}": draw
+    for draw in (
+        *(causal, cache, rope_wide, gelu, norms, two_gemmas, parameters, fit, shared_words),
+        *(levels, kl_by_language, speed, lora, lora_budget, loss_curve, forgot, gemma_2_leads),
+        *(masks_wide, window_cache, soft_cap, hole, layer_map, kept, timeline),
+    )
 } | {
-    "map": nb03_diagrams.the_map,
-    "heads_and_keys": lambda: bare(nb03_diagrams.heads_and_keys()),
-    "kl_by_language": kl_by_language,
-    "speed": speed,
-    "lora": lora,
-    "lora_budget": lora_budget,
-    "loss_curve": loss_curve,
-    "forgot": forgot,
-    "gemma_2_leads": gemma_2_leads,
-    "masks_wide": masks_wide,
-    "window_cache": window_cache,
-    "soft_cap": soft_cap,
-    "hole": hole,
-    "layer_map": layer_map,
-    "kept": kept,
-    "timeline": timeline,
+    "b_map": nb03_diagrams.the_map,
+    "b_heads_and_keys": lambda: bare(nb03_diagrams.heads_and_keys()),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import re
 import textwrap
 from functools import partial
@@ -15,9 +16,9 @@ from tools.deck_fill import find_cell, printed
 FIGURES = deck_figures_b.FIGURES
 TINY = deck_figures_b.TINY
 SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
-STANZA = "\n\n"
+STANZA, NBSP = "\n\n", "\N{NO-BREAK SPACE}"
 LATER = 5  # rows of what came later on one slide
-COLUMN, COLUMN_LINES = 33, 9  # letters in a line and lines of code in half a slide
+COLUMN, COLUMN_LINES = 32, 8  # letters in a line and lines of code in half a slide
 
 
 def markdown(header: list, rows: list[list], left: int = 1) -> str:
@@ -72,17 +73,17 @@ def verdict() -> str:
 
     topics = f"{14 * prompted['exact']:.0f}"
     rows = [
-        ["unseen topics right to the letter, of 14", "0", topics]
+        ["topics right to the letter, of 14", "0", topics]
         + [span("topics exact, of 14", "{:.0f}")],
         ["held-out loss, nats a token", f"{before['target']['loss']:.2f}"]
-        + [f"{prompted['loss']:.2f} (14 rows)", span("loss", "{:.3f}")],
+        + [f"{prompted['loss']:.2f}", span("loss", "{:.3f}")],
     ]
     for language in nb04_language.LANGUAGES:
         rows.append(
             [f"perplexity of {language} prose, + %", "0", "0"]
             + [span(f"perplexity, {language}, + %", "{:.0f}")]
         )
-    header = ["", "before", "three examples in the prompt", "trained, three seeds"]
+    header = ["", "before", "3 examples in the prompt", "trained, 3 seeds"]
     return markdown(header, rows)
 
 
@@ -92,7 +93,7 @@ def gemma_2() -> str:
         found = [row for row in csv.DictReader(file) if row["table"] == "gemma2"]
     models = dict.fromkeys(row["model"] for row in found)
     scores = {
-        (row["benchmark"], row["model"]): f"{float(row['score']):.1f} {row['mark']}".strip()
+        (row["benchmark"], row["model"]): f"{float(row['score']):.1f}{'*' * bool(row['mark'])}"
         for row in found
     }
     rows, last = [], ""
@@ -113,7 +114,7 @@ def asked(cell: str, num_lines: int) -> str:
     text = printed(find_cell("05", cell)).splitlines()[:num_lines]
     wrapped = [part for line in text for part in textwrap.wrap(line, COLUMN) or [""]]
     cut = wrapped[: COLUMN_LINES - 1] + ["…"] if len(wrapped) > COLUMN_LINES else wrapped
-    return fenced(cut)
+    return fenced(cut + [""] * (COLUMN_LINES - len(cut)))
 
 
 def forgotten() -> str:
@@ -127,6 +128,13 @@ def forgotten() -> str:
         lines += ["", *textwrap.wrap(f"{name + ':':10}{first}", 70, subsequent_indent=" " * 10)]
         lines += [" " * 10 + line for line in rest]
     return fenced(lines)
+
+
+def code(notebook: str, cell: str, first: int, last: int) -> str:
+    """Lines of a cell without the comments at their ends and what all are indented by."""
+    lines = "".join(find_cell(notebook, cell)["source"]).splitlines()[first - 1 : last]
+    kept = textwrap.dedent("\n".join(re.sub(r"\s+# .*$", "", line) for line in lines))
+    return f"```python\n{kept}\n```"
 
 
 def training_tokens() -> str:
@@ -153,17 +161,39 @@ def cap() -> str:
     return markdown(["", "right answers", "perplexity", "KL to eager, nats"], rows)
 
 
+def day(released: str) -> str:
+    """A date such as 31 Jul 2024, or without its day where that is not known."""
+    parts = released.split("-")
+    form = "%d %b %Y" if len(parts) == 3 else "%b %Y"
+    return datetime.date(*map(int, parts + ["1"] * (3 - len(parts)))).strftime(form)
+
+
 def later(part: int) -> str:
     """What came after the talk, `LATER` rows for each slide, the first part being 0."""
     rows = deck_figures_b.later()[LATER * part : LATER * (part + 1)]
-    told = [[row["released"], row["name"], row["sizes"], row["note"]] for row in rows]
+    told = [
+        [day(row["released"]).replace(" ", NBSP), row["name"], row["sizes"], row["note"]]
+        for row in rows
+    ]
     return markdown(["", "name", "sizes", "what it is"], told, left=9)
+
+
+def see_and_judge() -> str:
+    """PaliGemma and ShieldGemma, as the course's table of variants has them."""
+    with (catalog.DATA / "variants.csv").open(encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    told = []
+    for name in ("PaliGemma", "ShieldGemma"):
+        row = rows[name]
+        told.append([name, day(row["released"]).replace(" ", NBSP), row["sizes"], row["kinds"]])
+    return markdown(["", "came", "sizes", "kinds"], told, left=9)
 
 
 def corrections(group: str) -> str:
     """One slide of what the talk said and what holds."""
-    header = ["the talk, July 2024", "what holds", "where"]
-    return markdown(header, deck_corrections.CORRECTIONS[group], left=9)
+    header = ["the talk, July 2024", "what holds", "notebook"]
+    rows = [[*row[:2], row[2].replace(" ", NBSP)] for row in deck_corrections.CORRECTIONS[group]]
+    return markdown(header, rows, left=9)
 
 
 TABLES = {
@@ -175,12 +205,16 @@ TABLES = {
     "endings": endings,
     "ladder": ladder,
     "verdict": verdict,
+    "code_norm": partial(code, "03", "efa0f21e", 2, 2),
+    "code_nf4": partial(code, "04", "cde17086", 3, 6),
+    "code_load": partial(code, "05", "ca073a65", 11, 18),
     "asked_before": partial(asked, "c16c6ded", 4),
     "asked_after": partial(asked, "after", 5),
     "forgotten": forgotten,
     "gemma_2": gemma_2,
     "training_tokens": training_tokens,
     "cap": cap,
+    "see_and_judge": see_and_judge,
     **{f"later_{part + 1}": partial(later, part) for part in range(3)},
     **{f"corrections_{name}": partial(corrections, name) for name in deck_corrections.CORRECTIONS},
 }
