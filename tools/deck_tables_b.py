@@ -10,10 +10,9 @@ from functools import partial
 
 from gemma_lab import catalog, memory
 from gemma_lab.lessons import nb04_language, nb04_record, nb05_record, nb05_views, nb07
-from tools import deck_corrections, deck_figures_b
+from tools import deck_corrections, deck_figures_b, deck_figures_later
 from tools.deck_fill import find_cell, printed
 
-FIGURES = deck_figures_b.FIGURES
 TINY = deck_figures_b.TINY
 SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
 STANZA, NBSP = "\n\n", "\N{NO-BREAK SPACE}"
@@ -170,7 +169,7 @@ def day(released: str) -> str:
 
 def later(part: int) -> str:
     """What came after the talk, `LATER` rows for each slide, the first part being 0."""
-    rows = deck_figures_b.later()[LATER * part : LATER * (part + 1)]
+    rows = deck_figures_later.later()[LATER * part : LATER * (part + 1)]
     told = [
         [day(row["released"]).replace(" ", NBSP), row["name"], row["sizes"], row["note"]]
         for row in rows
@@ -249,4 +248,15 @@ NUMBERS = {
     "code_body_270m": partial(_passed, "gemma-3-270m", "body"),
     "code_hole_270m": partial(_passed, "gemma-3-270m", "hole"),
     "record_date": lambda: nb04_language.recorded(TINY)["date"],
+}
+
+FIGURES = {
+    f"b_{name}": getattr(module, name)
+    for module, names in {
+        deck_figures_b: "part_map causal heads_and_keys cache rope_wide gelu norms two_gemmas "
+        "parameters fit shared_words levels kl_by_language speed",
+        deck_figures_later: "lora lora_budget loss_curve forgot gemma_2_leads masks_wide "
+        "window_cache soft_cap hole layer_map kept timeline",
+    }.items()
+    for name in names.split()
 }
