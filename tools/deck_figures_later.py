@@ -1,4 +1,4 @@
-"""The deck's pictures of fine-tuning, Gemma 2, the family and what came later: as in deck_figures_b."""
+"""The deck's pictures of fine-tuning, Gemma 2, the family and what came later."""
 
 from __future__ import annotations
 

@@ -247,6 +247,7 @@ NUMBERS = {
     "lora_frozen_gb": lambda: f"{_budget()['frozen_weights_gb']:.2f}",
     "code_body_270m": partial(_passed, "gemma-3-270m", "body"),
     "code_hole_270m": partial(_passed, "gemma-3-270m", "hole"),
+    "num_later": lambda: len(deck_figures_later.later()),
     "record_date": lambda: nb04_language.recorded(TINY)["date"],
 }
 
