@@ -9,10 +9,9 @@ import unicodedata
 import pytest
 
 from tools import NOTEBOOKS, ROOT, CourseError, deck, deck_fill, draw, fork
-from tools.deck import DECK, META, SLIDES, THEME, source_hash
+from tools.deck import DECK, HTML, META, PDF, SLIDES, THEME, source_hash
 
 TEXT = DECK.read_text(encoding="utf-8")
-HTML, PDF = SLIDES / "deck.html", SLIDES / "deck.pdf"
 AGAIN = "run python3 course.py slides"
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)

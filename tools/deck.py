@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from tools import BUILD, ROOT, CourseError, run_main
@@ -22,6 +21,7 @@ from tools.deck_fill import fill
 
 SLIDES = ROOT / "slides"
 DECK, THEME = SLIDES / "deck.md", SLIDES / "theme.css"
+HTML, PDF = SLIDES / "deck.html", SLIDES / "deck.pdf"
 MARP = "@marp-team/marp-cli@4.5.1"
 OPTIONS = {  # no formulas, no emoji: both ask other machines; of HTML two columns alone
     "html": {"div": ["class"]},
@@ -32,15 +32,6 @@ PICTURE = re.compile(r"figures/([\w-]+\.svg)")
 MARK = re.compile(r"<!-- fill: .*? -->\n|<!-- /fill -->\n?|<!--n:\w+-->|<!--/n-->")
 SOURCE = re.compile(r"^(\*Sources?: .*\*)$", re.MULTILINE)
 META = "source-sha256"
-FRONT = """---
-marp: true
-theme: gemma-course
-paginate: true
-lang: en
-title: "Gemma: Gemini's twin, hands on"
----
-
-"""
 
 
 # ------------------------------------------------------------------------------- what it is made of
@@ -123,10 +114,9 @@ def why_not(said: str) -> str:
     return f"Marp could not build the slides. It says: {' '.join(last)}"
 
 
-def build(deck: Path, html: Path, pdf: Path | None = None) -> None:
-    """Writes a deck as one HTML file without any request, and as PDF if asked."""
-    text = deck.read_text(encoding="utf-8")
-    text = text if text.startswith("---\n") else FRONT + text
+def build() -> None:
+    """Writes the deck as one HTML file without any request, and as PDF."""
+    text = DECK.read_text(encoding="utf-8")
     folder, stamp = BUILD / "deck", source_hash(text)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "figures").mkdir(parents=True)
@@ -136,10 +126,10 @@ def build(deck: Path, html: Path, pdf: Path | None = None) -> None:
     (folder / "theme.css").write_text(theme(), encoding="utf-8")
     (folder / "marp.json").write_text(json.dumps(OPTIONS), encoding="utf-8")
     marp(folder, "--output", "deck.html")
-    html.write_text(one_file((folder / "deck.html").read_text("utf-8"), stamp), encoding="utf-8")
-    if pdf:
-        marp(folder, "--pdf", "--pdf-outlines", "--allow-local-files", "--output", "deck.pdf")
-        stamp_pdf(folder / "deck.pdf", pdf, stamp)
+    marp(folder, "--pdf", "--pdf-outlines", "--allow-local-files", "--output", "deck.pdf")
+    page = (folder / "deck.html").read_text(encoding="utf-8")
+    HTML.write_text(one_file(page, stamp), encoding="utf-8")
+    stamp_pdf(folder / "deck.pdf", PDF, stamp)
 
 
 def one_file(page: str, stamp: str) -> str:
@@ -160,19 +150,15 @@ def stamp_pdf(printed: Path, pdf: Path, stamp: str) -> None:
     writer.write(pdf)
 
 
-def main(names: list[str]) -> int:
-    from tools import draw
+def main() -> int:
+    from tools import draw  # imports torch
 
     draw.write()
-    deck = Path(names[0]) if names else DECK
-    deck.write_text(fill(deck.read_text(encoding="utf-8")), encoding="utf-8")
-    if names:  # a part that is being written
-        build(deck, BUILD / f"{deck.stem}.html")
-        return 0
-    build(DECK, SLIDES / "deck.html", SLIDES / "deck.pdf")
+    DECK.write_text(fill(DECK.read_text(encoding="utf-8")), encoding="utf-8")
+    build()
     print("slides/deck.html opens in any browser (P: notes); slides/deck.pdf is the same, printed.")
     return 0
 
 
 if __name__ == "__main__":
-    run_main(main, sys.argv[1:])
+    run_main(main)
