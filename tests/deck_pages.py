@@ -103,6 +103,7 @@ def slides(browser, path: Path, with_pictures: bool = False):
     The last has number 0, and what the page did that it must not: errors, requests.
     """
     page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+    page.set_default_timeout(120_000)  # a busy machine
     wrong = watch(page)
     page.on("request", lambda one: _only(path, one.url, wrong))
     page.goto(path.as_uri())

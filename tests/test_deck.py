@@ -84,8 +84,11 @@ def test_another_word_font_or_picture_makes_the_built_files_stale(tmp_path, monk
 
 
 def test_no_picture_lies_about_that_nothing_draws():
-    drawn = {f"{name}.svg" for name in draw.drawings()} | {"three_worlds.svg"}  # by hand, README
-    assert {path.name for path in (SLIDES / "figures").iterdir()} == drawn
+    drawn = {f"{name}.svg" for name in draw.drawings()}
+    by_hand = {"three_worlds.svg"}  # the README's
+    assert {path.name for path in (SLIDES / "figures").iterdir()} == drawn | by_hand
+    shown = {path.name for path in deck.pictures(TEXT)}
+    assert drawn - shown == {"learning.svg"}  # the README's, too
 
 
 # -------------------------------------------------------------------------- regions are filled
@@ -356,7 +359,10 @@ def test_every_slide_fits_and_can_be_read_from_the_back(browser):
         (RIGHT + '<p style="margin: 60px; width: 50px; overflow: hidden">longword</p>', "too wide"),
         (RIGHT + '<p style="margin: 60px; height: 9px; overflow: hidden">x</p>', "too high"),
         (RIGHT + '<p style="margin: -90px 60px">x</p>', "overlaps"),
-        (RIGHT + '<img style="margin: 60px; width: 300px" alt="x" src="{rope}">', "px in the pict"),
+        (
+            RIGHT + '<img style="margin: 60px; width: 300px" alt="x" src="{small}">',
+            "px in the pict",
+        ),
         (RIGHT + '<img style="margin: 60px" alt="x" src="http://127.0.0.1:9/x.png">', "asked for"),
     ],
 )
@@ -364,8 +370,8 @@ def test_a_slide_that_does_not_is_found(browser, inside, what, tmp_path):
     from deck_pages import slides as shown
 
     path = tmp_path / "wrong.html"
-    rope = deck.as_data(SLIDES / "figures" / "rope.svg")
-    path.write_text(WRONG.format(inside.replace("{rope}", rope)), encoding="utf-8")
+    small = deck.as_data(SLIDES / "figures" / "learning.svg")
+    path.write_text(WRONG.format(inside.replace("{small}", small)), encoding="utf-8")
     faults = [fault for _, wrong, _ in shown(browser, path) for fault in wrong]
     assert any(what in fault for fault in faults) if what else faults == []
 

@@ -1,4 +1,4 @@
-"""Draws the slides' pictures, some shared with notebooks: `python -m tools.draw` writes them."""
+"""Draws the pictures of the slides and the README: `python -m tools.draw` writes slides/figures/."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import functools
 import io
 
 import matplotlib.pyplot as plt
-import torch
 from transformers.utils import logging
 
-from gemma_lab import catalog, diagrams
-from gemma_lab.lessons import nb01_diagrams, nb02_learn, nb03, nb06
-from gemma_lab.scratch.gemma import causal_mask
+from gemma_lab.lessons import nb02_learn
 from tools import NOTEBOOKS, ROOT
 from tools.contract import BADGE
 from tools.deck_fill import parts
@@ -23,34 +20,15 @@ FIGURES = ROOT / "slides" / "figures"
 def drawings() -> dict:
     """Name -> a function that returns a matplotlib figure, or the text of an SVG file."""
 
-    def models(**names):
-        return {
-            name.replace("_", " "): catalog.find(f"google/gemma-{size}")
-            for name, size in names.items()
-        }
-
-    windows = {"global: all that came before": None, "sliding: a window of 4": 4}
-    masks = {
-        name: causal_mask(12, 12, window, torch.ones(1, 12))[0, 0]
-        for name, window in windows.items()
-    }
-    shared = {
-        "fields_of_ai": nb01_diagrams.fields_of_ai,
-        "transformer": nb01_diagrams.transformer,
-        "architecture": lambda: diagrams.architecture(models(Gemma_7B="7b", Gemma_2B="2b")),
-        "architecture_gemma_2": lambda: diagrams.architecture(
-            models(Gemma_2B="2b", Gemma_2_2B="2-2b")
-        ),
+    readme = {
         "learning": lambda: nb02_learn.written(*nb02_learn.load_nano(), "The capital of Japan is"),
-        "rope": lambda: nb03.rope_wheels(7, 3, [10_000 ** (-2 * pair / 64) for pair in range(32)]),
-        "masks": lambda: nb06.masks(masks, "The window counts the token itself"),
     }
     codes = {
         f"qr_{path.stem[:2]}": functools.partial(qr, colab_url(path.name))
         for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     }
     course = {"qr_course": functools.partial(qr, f"https://github.com/{repository()}")}
-    return shared | parts("FIGURES") | codes | course
+    return readme | parts("FIGURES") | codes | course
 
 
 def colab_url(name: str) -> str:

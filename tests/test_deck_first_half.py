@@ -14,7 +14,7 @@ from tools import deck_figures_scores as score_figures
 from tools import deck_tables_a as tables
 
 SLIDES = ROOT / "slides"
-DECK = SLIDES / "deck.md" if (SLIDES / "deck.md").exists() else SLIDES / "part_a.md"
+DECK = SLIDES / "deck.md"
 SCORES = pd.read_csv(ROOT / "gemma_lab" / "data" / "benchmarks.csv", dtype=str).fillna("")
 
 
@@ -31,7 +31,7 @@ def shown(figure) -> list[str]:
 
 
 def slides() -> list[str]:
-    return DECK.read_text(encoding="utf-8").split("\n---\n")
+    return DECK.read_text(encoding="utf-8").split("\n---\n")[1:]  # the first has settings
 
 
 def test_every_score_of_the_first_table_stands_under_its_model():
