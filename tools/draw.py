@@ -1,4 +1,4 @@
-"""Draws the pictures of the slides and the README: `python -m tools.draw` writes slides/figures/."""
+"""Draws the pictures of the slides and the README: `python -m tools.draw` writes them."""
 
 from __future__ import annotations
 
