@@ -95,7 +95,7 @@ def marp(folder: Path, *options: str) -> None:
         )
     environment = os.environ | {"CHROME_PATH": find_chromium(), "CHROME_NO_SANDBOX": "1"}
     command = [npx, "--yes", MARP, "deck.md", "--no-stdin", "--theme-set", "theme.css"]
-    command += ["--config-file", "marp.json", *options]
+    command += ["--config-file", "marp.json", "--browser-timeout", "180", *options]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

@@ -79,10 +79,10 @@ def verdict() -> str:
     ]
     for language in nb04_language.LANGUAGES:
         rows.append(
-            [f"perplexity of {language} prose, + %", "0", "0"]
+            [f"{language} perplexity, + %", "0", "0"]
             + [span(f"perplexity, {language}, + %", "{:.0f}")]
         )
-    header = ["", "before", "3 examples in the prompt", "trained, 3 seeds"]
+    header = ["", "before", "3 examples", "trained, 3 seeds"]
     return markdown(header, rows)
 
 
