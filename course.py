@@ -15,6 +15,10 @@
     python3 course.py clean                 list what the course has stored, and delete it
         --yes                               without a question
     python3 course.py fork OWNER/NAME       write your repository's name into the course
+    python3 course.py ready                 check this laptop for a workshop: one line and a code
+        --codes FILE                        count the codes that learners sent
+    python3 course.py kit DIR               put together what installs the course without a network
+        --for SYSTEM-PYTHON                 for other laptops than this one, such as windows-3.12
 
     python3 course.py --without-gemma       leave Google's Gemma 3 270M out, from now on
     python3 course.py --with-gemma          get it, again if need be; both work with a command, too
@@ -40,6 +44,8 @@ from gemma_lab import failures, gemma3, hardware, install
 from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
 from tools.clean import clean
 from tools.fork import fork, offer_fork
+from tools.kit_install import MINORS, SYSTEMS
+from tools.ready import count_codes, ready
 
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
@@ -59,9 +65,9 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
     Raises: CourseError, with one sentence that says what to do.
     """
     run, python = run or stream, python_in(folder)
-    stamp, wanted = folder / "course-stamp", digest(requirements)
-    if python.exists() and stamp.exists() and stamp.read_text() == wanted:
+    if is_complete(folder, requirements):
         return python
+    stamp, wanted = folder / "course-stamp", digest(requirements)
     print(f"Setting up {folder.name}: {failures.SIZE}. Once, some minutes.", flush=True)
     stamp.unlink(missing_ok=True)
     has_pip = [str(python), "-m", "pip", "--version"]
@@ -88,6 +94,13 @@ def ensure(folder: Path, requirements: Path = REQUIREMENTS, run=None) -> Path:
         install_with_pip(python, run)
     stamp.write_text(wanted)
     return python
+
+
+def is_complete(folder: Path, requirements: Path = REQUIREMENTS) -> bool:
+    """Whether an environment is there and was made, to its end, from what holds now."""
+    stamp = folder / "course-stamp"
+    is_there = python_in(folder).exists() and stamp.exists()
+    return is_there and stamp.read_text() == digest(requirements)
 
 
 def python_in(folder: Path) -> Path:
@@ -284,7 +297,18 @@ def test(arguments: list[str]) -> int:
     return bool(failed)
 
 
+def check() -> int:
+    """What `ready` says: also on a Python that is too old, and before there is an environment."""
+    try:
+        check_python()
+    except CourseError as error:
+        return ready(None, str(error))
+    return ready(python_in(VENV) if is_complete(VENV) else None)
+
+
 def main(words: list[str]) -> int:
+    if words == ["ready"]:
+        return check()
     check_python()
     flags = [word for word in words if word in ("--with-gemma", "--without-gemma")]
     words = [word for word in words if word not in flags]
@@ -320,7 +344,18 @@ def main(words: list[str]) -> int:
     what = "list what the course has stored, and delete it; your own work stays"
     cleaner = commands.add_parser("clean", help=what)
     cleaner.add_argument("--yes", action="store_true", help="delete without a question")
+    checker = commands.add_parser("ready", help="check this laptop: one line and a code")
+    what = "a text with the codes that learners sent: how many, and which kits they need"
+    checker.add_argument("--codes", metavar="FILE", required=True, help=what)
+    maker = commands.add_parser("kit", help="the course for a room without a network")
+    maker.add_argument("folder", metavar="DIR", help="on a stick, or a folder that you share")
+    kits = [f"{system}-{minor}" for system in SYSTEMS for minor in MINORS]
+    what = f"one of {', '.join(kits)}; by default for machines like this one"
+    maker.add_argument("--for", dest="kit", metavar="SYSTEM-PYTHON", choices=kits, help=what)
     arguments = parser.parse_args(words)
+    if arguments.command == "ready":
+        print(count_codes(Path(arguments.codes)))
+        return 0
     if arguments.command == "fork":
         fork(arguments.name)
         return 0
@@ -333,6 +368,11 @@ def main(words: list[str]) -> int:
     names = [Path(name).name for name in names]  # a path may start from another folder than ROOT
     choose_gemma(flags)
     python = set_up()
+    if arguments.command == "kit":
+        folder = Path(arguments.folder).expanduser().resolve()  # before the call changes folders
+        return call(
+            [python, "-m", "tools.kit", folder, *(["--for", arguments.kit] * bool(arguments.kit))]
+        )
     if flags and not words:
         return int(flags[-1] == "--with-gemma" and not gemma3.find())
     offer_fork()

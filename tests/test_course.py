@@ -370,7 +370,7 @@ def test_help_shows_the_commands_and_no_hidden_one():
     command = [sys.executable, str(ROOT / "course.py"), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert (
-        "{lab,run,lint,test,slides,fork,clean}" in said
+        "{lab,run,lint,test,slides,fork,clean,ready,kit}" in said
         and "_execute" not in said
         and "colab" not in said
     )

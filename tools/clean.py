@@ -14,6 +14,7 @@ from gemma_lab import gemma3
 from tools import ROOT, CourseError
 
 MADE = (".venv", ".venv-colab", "build", "unsloth_compiled_cache")  # the course makes them anew
+MADE += (".kit",)  # of a room kit whose installation did not end
 MADE += ("work/unsloth_compiled_cache", "notebooks/unsloth_compiled_cache")
 YOURS = ("work", "outputs", "notebooks/outputs", "pocket/work")  # notebooks, adapters, training
 SHARED = "Other projects use the caches of uv, pip and Hugging Face too: README.md says where."
