@@ -149,7 +149,7 @@ def git(*words: str) -> bytes:
 
 def pack_course(archive: Path) -> None:
     """The committed tree as a ZIP file, with the pocket models that git's archives leave out."""
-    archive.write_bytes(git("archive", "--format=zip", "HEAD"))
+    archive.write_bytes(git("archive", "--format=zip", "-1", "HEAD"))
     family = git("archive", "--format=zip", f"HEAD:{FAMILY}")
     with zipfile.ZipFile(io.BytesIO(family)) as models, zipfile.ZipFile(archive, "a") as course:
         for name in models.namelist():

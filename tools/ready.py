@@ -45,7 +45,7 @@ def ready(python: Path | None, problem: str = "") -> int:
 
     Args: python: of a complete environment, or None; problem: why there can be none.
     """
-    here = ask(python) if python else {"ram_gib": hardware.describe_machine().ram_gib}
+    here = ask(python) if python else {"ram_gib": memory_gib()}
     here["disk_gb"] = shutil.disk_usage(ROOT).free / 1e9
     if problem or not python:
         here["problem"] = problem or missing_venv() or NOT_INSTALLED
@@ -53,6 +53,11 @@ def ready(python: Path | None, problem: str = "") -> int:
     print(line)
     print(f"Send this code to your instructor: {code(colour, here)}")
     return int(colour != GREEN)
+
+
+def memory_gib() -> float:
+    """This machine's memory; 0 on Windows where psutil, which the set-up brings, is missing."""
+    return hardware._ram_bytes() / hardware.GIB
 
 
 def missing_venv() -> str:
@@ -100,7 +105,7 @@ def answer() -> dict:
     with torch.no_grad():
         best = model(**inputs).logits[0, -1].argmax()
     return {
-        "ram_gib": hardware.describe_machine().ram_gib,
+        "ram_gib": memory_gib(),
         "model": "gemma" if copy else "pocket",
         "word": tokenizer.decode(best).strip(),
     }
