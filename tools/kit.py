@@ -26,10 +26,8 @@ def write(folder: Path, name: str, files: dict[str, Path], commit: str, has_gemm
     """
     listed = {one: [path.stat().st_size, kit_install.hash_of(path)] for one, path in files.items()}
     manifest = {
-        "name": name,
         "course": gemma_lab.__version__,
         "commit": commit,
-        "made_on": kit_install.this_machine(),
         "has_gemma": has_gemma,
         "files": listed,
     }

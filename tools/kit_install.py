@@ -186,6 +186,7 @@ def install(kit: Path, folder: Path) -> int:
     manifest = find_manifest(kit, this_machine())
     num_bytes = sum(size for size, _ in manifest["files"].values())
     prepare(folder, manifest["commit"], num_bytes)
+    print(f"Version {manifest['course']} of the course ({manifest['commit']}).")
     print(f"Copying {num_bytes / 1e6:.0f} MB, and comparing each file with its sha256.", flush=True)
     packages = folder / COPY
     packages.mkdir(exist_ok=True)
