@@ -30,6 +30,9 @@ LIMIT_S = 300
 NOT_INSTALLED = "The course is not installed here: run `python3 course.py run`, then this again."
 NO_WORD = "The packages of the course do not start here ({}): run `python3 course.py clean`, then "
 NO_WORD += "`python3 course.py run`."
+SLOW = (
+    f"No model answered within {LIMIT_S // 60} minutes: close all other programs, then this again."
+)
 WRONG_WORD = "The model said {!r} where it says {!r}: run `python3 course.py clean`, then "
 WRONG_WORD += "`python3 course.py run`."
 NO_DLL = "Windows lacks Microsoft's Visual C++ Redistributable: install "
@@ -45,8 +48,8 @@ def ready(python: Path | None, problem: str = "") -> int:
 
     Args: python: of a complete environment, or None; problem: why there can be none.
     """
-    here = ask(python) if python else {"ram_gib": memory_gib()}
-    here["disk_gb"] = shutil.disk_usage(ROOT).free / 1e9
+    here = {"ram_gib": memory_gib(), "disk_gb": shutil.disk_usage(ROOT).free / 1e9}
+    here |= ask(python) if python else {}
     if problem or not python:
         here["problem"] = problem or missing_venv() or NOT_INSTALLED
     colour, line = judge(here)
@@ -80,8 +83,8 @@ def ask(python: Path) -> dict:
         )
         return json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {LIMIT_S} seconds"}
-    except (ValueError, IndexError):
+        return {"problem": SLOW}
+    except (ValueError, IndexError):  # it printed no answer
         return {"error": (done.stderr.strip().splitlines() or ["nothing was printed"])[-1]}
 
 
