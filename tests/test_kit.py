@@ -25,6 +25,12 @@ from tools import ROOT, CourseError, kit, kit_install, kit_parts, pages
 
 HERE = kit_install.this_machine()
 SYSTEM, _, MINOR = HERE.rpartition("-")
+# Without a network there is still the machine itself, by which Jupyter talks to a kernel.
+LOOPBACK_ALONE = """import fcntl, os, socket, struct, sys
+with socket.socket() as one:
+    fcntl.ioctl(one, 0x8914, struct.pack("16sh", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP of Linux
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 INSIDE = """import os, pathlib, sys
 print(sys.argv[1], os.environ["PIP_FIND_LINKS"], os.environ["PIP_NO_INDEX"])
 sys.exit(int(pathlib.Path(__file__).with_name("status").read_text()))
@@ -604,12 +610,14 @@ def learner(real_kit, tmp_path_factory):
 
     def run(*command):
         python = getattr(sys, "_base_executable", sys.executable)
-        words = [unshare, "-rn", python, *map(str, command)]
+        words = [unshare, "-rn", python, "-c", LOOPBACK_ALONE, python, *map(str, command)]
         done = subprocess.run(
             words, cwd=home, env=kept, capture_output=True, text=True, check=False
         )
         return done.returncode, done.stdout + done.stderr
 
+    outside = "import socket; socket.create_connection(('192.0.2.1', 443), 3)"
+    assert "Network is unreachable" in run("-c", outside)[1]
     status, output = run(real_kit / "install.py")
     assert status == 0, output[-3000:]
     yield types.SimpleNamespace(run=run, home=home, course=home / "gemma-course" / "course.py")
