@@ -116,6 +116,11 @@ def test_a_region_takes_lines_of_a_cell_and_of_its_stored_output(tmp_path, monke
             region(wrong)
 
 
+def test_each_table_and_number_stands_on_a_slide():
+    for kind, form in {"TABLES": "<!-- fill: table {} -->", "NUMBERS": "<!--n:{}-->"}.items():
+        assert [name for name in deck_fill.parts(kind) if form.format(name) not in TEXT] == []
+
+
 def test_filling_writes_anew_what_was_typed_and_nothing_else(monkeypatch):
     given = {"TABLES": {"t": lambda: "| a |\n|---|\n"}, "NUMBERS": {"n": lambda: 7}}
     monkeypatch.setattr(deck_fill, "parts", lambda kind: given[kind])

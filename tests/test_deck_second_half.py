@@ -18,9 +18,9 @@ WRITTEN = r"```.*?```|^\|.*?$|<!--n:.*?<!--/n-->|\]\([^)]*\)"  # regions, and ad
 
 @functools.cache
 def half() -> str:
-    """The text of the half, from the deck or, while it is being written, from its part."""
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "slides").glob("*.md")]
-    return next(text[text.index(FIRST) :] for text in texts if FIRST in text)
+    """The text of the half."""
+    text = (ROOT / "slides" / "deck.md").read_text(encoding="utf-8")
+    return text[text.index(FIRST) :]
 
 
 @functools.cache

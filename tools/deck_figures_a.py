@@ -68,7 +68,7 @@ def worlds():
     figure, axis = canvas(420)
     columns = {
         "pocket": (ORANGE, SAND, "any computer", "our small models", "no network at all"),
-        "laptop": (GREEN, "#E7F5EF", "two cores, 4 GB", "Google's Gemma 3 270M", "no account"),
+        "laptop": (GREEN, "#E7F5EF", "two cores, 8 GB RAM", "Google's Gemma 3 270M", "no account"),
         "hub": (BLUE, PALE, "a GPU, or Colab", "Google's Gemma 2B", "token and licence"),
     }
     box(axis, 260, 330, 600, 80, "the same cells", LIGHT, GREY, fontsize=LARGE)

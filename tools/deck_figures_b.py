@@ -7,8 +7,6 @@ picture that a notebook draws with a title loses it here.
 
 from __future__ import annotations
 
-import json
-
 import torch
 
 from gemma_lab import catalog, figures, memory
@@ -18,6 +16,7 @@ from gemma_lab.hardware import T4
 from gemma_lab.lessons import nb03, nb03_diagrams, nb04_bits, nb04_language, nb04_record, nb04_views
 from gemma_lab.scratch import quantize
 from gemma_lab.scratch.gemma import causal_mask
+from tools.deck_stored import read_json
 
 TALL = 2.4  # inches: what a slide has room for below its title and above a line, at full width
 HALF = 2.7  # inches: the width of a picture in one of two columns, 200 pixels each
@@ -195,9 +194,7 @@ def fit():
 
 def poems() -> dict[str, str]:
     """The talk's five poems by precision."""
-    path = catalog.DATA / "talk_poems.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["poems"]
-    return {row["precision"]: row["poem"] for row in rows}
+    return {row["precision"]: row["poem"] for row in read_json("talk_poems.json")["poems"]}
 
 
 def shared_words():

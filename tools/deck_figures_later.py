@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 
 import torch
@@ -13,6 +12,7 @@ from gemma_lab.figures import BLUE, GREY, NORMAL, VERMILION, WIDTH, plt
 from gemma_lab.lessons import nb05_record, nb05_views, nb06, nb07, nb07_views
 from gemma_lab.scratch.gemma import causal_mask
 from tools.deck_figures_b import TALL, TINY, YELLOW, bare
+from tools.deck_stored import read_csv
 
 TALK = "2024-07"  # year and month of the talk
 
@@ -89,10 +89,9 @@ def forgot():
 def gemma_2_leads():
     """By how many points Gemma 2 27B is ahead of, or behind, the two larger models."""
     scores = {}
-    with (catalog.DATA / "benchmarks.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["table"] == "gemma2":
-                scores[row["benchmark"], row["model"]] = float(row["score"])
+    for row in read_csv("benchmarks.csv"):
+        if row["table"] == "gemma2":
+            scores[row["benchmark"], row["model"]] = float(row["score"])
     leads = {}
     for benchmark in dict.fromkeys(name for name, _ in scores):
         for rival in ("Llama 3 70B", "Grok-1 314B"):
@@ -165,8 +164,7 @@ def kept():
 
 def later() -> list[dict]:
     """The variants of Gemma that came after the talk, the oldest first."""
-    with (catalog.DATA / "variants.csv").open(encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row["released"] >= TALK]
+    return [row for row in read_csv("variants.csv") if row["released"] >= TALK]
 
 
 def timeline():

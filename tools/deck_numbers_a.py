@@ -67,7 +67,6 @@ NUMBERS = {
     "loss_before": lambda: f"{deck_figures_gemma.losses()[0]:.2f}",
     "loss_after": lambda: f"{deck_figures_gemma.losses()[1]:.2f}",
     "billions_2b": _billions("google/gemma-2b"),
-    "billions_7b": _billions("google/gemma-7b"),
     "gpt3_ratio": _ratio,
     "sums_gemma_7b": _score("GSM8K", "Gemma 7B"),
     "trivia_gemma_7b": _score("TriviaQA", "Gemma 7B"),

@@ -7,33 +7,23 @@ import json
 import re
 from functools import cache
 
-from tools import ROOT
+from tools import ROOT, find_notebooks
+from tools.compare import read
+from tools.deck_fill import find_cell, printed
 
 DATA = ROOT / "gemma_lab" / "data"
 
 
 @cache
 def notebook(number: str) -> dict:
-    """The notebook whose name begins with `number`, such as "01", as its JSON says.
-
-    Raises: ValueError where there is no such notebook, or more than one.
-    """
-    found = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} notebooks begin with {number}_: name one that exists.")
-    return json.loads(found[0].read_text(encoding="utf-8"))
+    """The notebook whose name begins with `number`, such as "01".    Raises: CourseError."""
+    (path,) = find_notebooks([number])
+    return read(path)
 
 
 def stored(number: str, cell_id: str) -> list[str]:
-    """The lines of text that a code cell of a notebook printed when it was last stored.
-
-    Raises: ValueError where the notebook has no such cell.
-    """
-    for cell in notebook(number)["cells"]:
-        if cell.get("id") == cell_id:
-            texts = ("".join(output.get("text", [])) for output in cell["outputs"])
-            return "".join(texts).splitlines()
-    raise ValueError(f"Notebook {number} has no cell {cell_id}: correct its id.")
+    """The lines that a code cell printed when it was last stored.    Raises: CourseError."""
+    return printed(find_cell(number, cell_id)).splitlines()
 
 
 def found(number: str, cell_id: str, pattern: str) -> list:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import re
 import textwrap
@@ -12,6 +11,7 @@ from gemma_lab import catalog, memory
 from gemma_lab.lessons import nb04_language, nb04_record, nb05_record, nb05_views, nb07
 from tools import deck_corrections, deck_figures_b, deck_figures_later
 from tools.deck_fill import find_cell, printed
+from tools.deck_stored import markdown, read_csv
 
 TINY = deck_figures_b.TINY
 SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
@@ -20,24 +20,18 @@ LATER = 5  # rows of what came later on one slide
 COLUMN, COLUMN_LINES = 32, 8  # letters in a line and lines of code in half a slide
 
 
-def markdown(header: list, rows: list[list], left: int = 1) -> str:
-    """A Markdown table; its first `left` columns stand at the left, the others at the right."""
-    line = ["---" if at < left else "---:" for at in range(len(header))]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, line, *rows))
-
-
 def poem(precision: str) -> str:
     """One of the talk's poems, a row for each stanza; a stroke ends a line."""
     stanzas = deck_figures_b.poems()[precision].split(STANZA)
     rows = [[at, " / ".join(text.splitlines())] for at, text in enumerate(stanzas, 1)]
-    return markdown(["", f"Gemma 7B-it, {precision}"], rows, left=9)
+    return markdown(["", f"Gemma 7B-it, {precision}"], rows)
 
 
 def endings() -> str:
     """The last two lines of each poem, ordered by the last word, as notebook 04 orders them."""
     found = sorted(deck_figures_b.poems().values(), key=lambda text: text.split()[-1])
     rows = [[letter, " / ".join(text.splitlines()[-2:])] for letter, text in zip("ABCDE", found)]
-    return markdown(["", "Its last two lines"], rows, left=9)
+    return markdown(["", "Its last two lines"], rows)
 
 
 def ladder() -> str:
@@ -56,7 +50,7 @@ def ladder() -> str:
         values += [f"{100 * row['top-1', of]:.0f} %" for of in nb04_language.LANGUAGES]
         rows.append([precision, held, *values])
     header = ["", "MB", "perplexity, EN", "VI", "KL, EN", "VI", "first choice kept, EN", "VI"]
-    return markdown(header, rows)
+    return markdown(header, rows, "lrrrrrrr")
 
 
 def verdict() -> str:
@@ -83,13 +77,12 @@ def verdict() -> str:
             + [span(f"perplexity, {language}, + %", "{:.0f}")]
         )
     header = ["", "before", "3 examples", "trained, 3 seeds"]
-    return markdown(header, rows)
+    return markdown(header, rows, "lrrr")
 
 
 def gemma_2() -> str:
     """The talk's table on Gemma 2, whole."""
-    with (catalog.DATA / "benchmarks.csv").open(encoding="utf-8") as file:
-        found = [row for row in csv.DictReader(file) if row["table"] == "gemma2"]
+    found = [row for row in read_csv("benchmarks.csv") if row["table"] == "gemma2"]
     models = dict.fromkeys(row["model"] for row in found)
     scores = {
         (row["benchmark"], row["model"]): f"{float(row['score']):.1f}{'*' * bool(row['mark'])}"
@@ -100,7 +93,7 @@ def gemma_2() -> str:
         kind, last = ("" if row["capability"] == last else row["capability"]), row["capability"]
         values = [scores.get((row["benchmark"], model), "–") for model in models]
         rows.append([kind, row["benchmark"], row["metric"], *values])
-    return markdown(["", "benchmark", "metric", *models], rows, left=3)
+    return markdown(["", "benchmark", "metric", *models], rows, "lll" + "r" * len(models))
 
 
 def fenced(lines: list[str]) -> str:
@@ -145,7 +138,7 @@ def training_tokens() -> str:
         [names[name], f"{billions} B", f"{tokens} T", each]
         for name, billions, tokens, each in re.findall(form, text, re.MULTILINE)
     ]
-    return markdown(["", "parameters", "tokens of text", "tokens for each parameter"], rows)
+    return markdown(["", "parameters", "tokens of text", "tokens for each parameter"], rows, "lrrr")
 
 
 def cap() -> str:
@@ -157,7 +150,7 @@ def cap() -> str:
         name, *numbers = re.split(r"\s{2,}", line.strip())
         right, perplexity, kl = map(float, numbers)
         rows.append([name, f"{round(120 * right)} of 120", f"{perplexity:.3f}", f"{kl:.4f}"])
-    return markdown(["", "right answers", "perplexity", "KL to eager, nats"], rows)
+    return markdown(["", "right answers", "perplexity", "KL to eager, nats"], rows, "lrrr")
 
 
 def day(released: str) -> str:
@@ -174,25 +167,24 @@ def later(part: int) -> str:
         [day(row["released"]).replace(" ", NBSP), row["name"], row["sizes"], row["note"]]
         for row in rows
     ]
-    return markdown(["", "name", "sizes", "what it is"], told, left=9)
+    return markdown(["", "name", "sizes", "what it is"], told)
 
 
 def see_and_judge() -> str:
     """PaliGemma and ShieldGemma, as the course's table of variants has them."""
-    with (catalog.DATA / "variants.csv").open(encoding="utf-8") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file)}
+    rows = {row["name"]: row for row in read_csv("variants.csv")}
     told = []
     for name in ("PaliGemma", "ShieldGemma"):
         row = rows[name]
         told.append([name, day(row["released"]).replace(" ", NBSP), row["sizes"], row["kinds"]])
-    return markdown(["", "came", "sizes", "kinds"], told, left=9)
+    return markdown(["", "came", "sizes", "kinds"], told)
 
 
 def corrections(group: str) -> str:
     """One slide of what the talk said and what holds."""
     header = ["the talk, July 2024", "what holds", "notebook"]
     rows = [[*row[:2], row[2].replace(" ", NBSP)] for row in deck_corrections.CORRECTIONS[group]]
-    return markdown(header, rows, left=9)
+    return markdown(header, rows)
 
 
 TABLES = {
@@ -244,7 +236,6 @@ NUMBERS = {
     "kl_nf4_vi": partial(_kl, "Vietnamese"),
     "lora_trained": lambda: f"{_budget()['trained_parameters'] / 1e6:.1f}",
     "lora_percent": lambda: f"{_budget()['trained_percent']:.2f}",
-    "lora_frozen_gb": lambda: f"{_budget()['frozen_weights_gb']:.2f}",
     "code_body_270m": partial(_passed, "gemma-3-270m", "body"),
     "code_hole_270m": partial(_passed, "gemma-3-270m", "hole"),
     "num_later": lambda: len(deck_figures_later.later()),
