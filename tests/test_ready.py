@@ -180,6 +180,18 @@ def test_a_text_without_codes_is_one_sentence(tmp_path):
         path.write_text("hello")
 
 
+def test_a_machine_for_which_no_kit_is_made_is_told_apart(tmp_path, monkeypatch):
+    lines = []
+    for machine in ("windows-3.12", "windows-3.14", "macos-old-3.12", "linux-aarch64-3.11"):
+        monkeypatch.setattr(kit_install, "this_machine", lambda name=machine: name)
+        lines.append(ready.code("RED", {"disk_gb": 9.0}))
+    (tmp_path / "codes").write_text("\n".join(lines), encoding="utf-8")
+    assert ready.count_codes(tmp_path / "codes").splitlines()[1:] == [
+        "Kits for those that are not green: windows-3.12 (1).",
+        f"{ready.NO_KIT} linux-aarch64-3.11 (1), macos-old-3.12 (1), windows-3.14 (1).",
+    ]
+
+
 def test_its_own_code_is_read(tmp_path, shown, capsys):
     (tmp_path / "one").write_text(shown(python=None)[1][1])
     assert course.main(["ready", "--codes", str(tmp_path / "one")]) == 0

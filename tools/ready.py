@@ -40,6 +40,7 @@ NO_DLL += "https://aka.ms/vs/17/release/vc_redist.x64.exe, then this again."
 LITTLE_RAM = "This laptop has {:.0f} GiB of memory: close all other programs before 04 and 05."
 NO_RAM = "This laptop has {:.0f} GiB of memory, too little: use Google Colab."
 LITTLE_DISK = "The disk has {:.0f} GB free: make room for {} GB."
+NO_KIT = "No kit is made for these; let them install Python 3.12, or use Google Colab:"
 ALL_WELL = "Ready: Google's Gemma 3 270M has answered on this laptop."
 
 
@@ -170,12 +171,18 @@ def count_codes(path: Path) -> str:
     right = [hit for _, hit in found if check_digits(hit[0][:-5]) == hit[7]]
     wrong = [str(number) for number, hit in found if hit not in right]
     colours = Counter(hit[1] for hit in right)
-    kits = sorted(Counter(hit[3] for hit in right if hit[1] != GREEN).items())
+    machines = sorted(Counter(hit[3] for hit in right if hit[1] != GREEN).items())
+    named = {True: [], False: []}
+    for name, count in machines:
+        system, _, minor = name.rpartition("-")
+        has_kit = system in kit_install.SYSTEMS and minor in kit_install.MINORS
+        named[has_kit].append(f"{name} ({count})")
     versions = sorted({hit[2] for hit in right} - {gemma_lab.__version__})
     said = [", ".join(f"{colours[colour]} {colour}" for colour in (GREEN, YELLOW, RED)) + "."]
-    if kits:
-        kits = ", ".join(f"{name} ({count})" for name, count in kits)
-        said.append(f"Kits for those that are not green: {kits}.")
+    if named[True]:
+        said.append(f"Kits for those that are not green: {', '.join(named[True])}.")
+    if named[False]:
+        said.append(f"{NO_KIT} {', '.join(named[False])}.")
     if versions:
         said.append(f"Other versions of the course than yours: {', '.join(versions)}.")
     if wrong:
