@@ -27,8 +27,10 @@ class Recipe:
     rises: dict[int, float] = field(default_factory=dict)  # the steps at which the learning rate
     # rises again, and what a fall from the peak is multiplied by from there on
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
+    begins_shipped: bool = False  # from its shipped weights, which are not trained anew for it
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_code: bool = False  # it reads Python, and is asked to fill holes
+    is_judge: bool = False  # it reads a text and a rule, and says Yes or No
     is_family: bool = False  # its weights stay outside the wheel, and are fetched where they lack
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
     snapshots: tuple[int, ...] = ()  # steps whose weights are shipped too: a model to be watched

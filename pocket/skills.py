@@ -1,11 +1,11 @@
-"""What a model in training is asked, on texts that training never draws: six skills, or code."""
+"""What a model in training is asked, on texts that it never draws: six skills, code, or rules."""
 
 import random
 
 import torch
 
 from gemma_lab import coding, scores
-from pocket import code, corpus, exam, functions, poems, titles
+from pocket import code, corpus, exam, functions, poems, policies, titles
 
 TITLES = {
     "copying": "copying a new title",
@@ -17,10 +17,12 @@ TITLES = {
 }
 
 
-def rows(is_code: bool = False) -> dict[str, list[tuple[str, str]]]:
+def rows(is_code: bool = False, is_judge: bool = False) -> dict[str, list[tuple[str, str]]]:
     """For each skill, texts that training never draws: what is given, and its one right end."""
     if is_code:
         return code_rows()
+    if is_judge:
+        return judge_rows()
     rng = random.Random("curve")
     composed = [titles.composed(rng, "dev") for _ in range(40)]
     found = {
@@ -50,6 +52,14 @@ def code_rows() -> dict[str, list[tuple[str, str]]]:
         begin, end = code.hole(rng, one.code)
         given = coding.hole_prompt(one.code[:begin], one.code[end:])
         found["hole"].append((given, one.code[begin:end] + coding.HOLE_TOKENS[-1]))
+    return found
+
+
+def judge_rows() -> dict[str, list[tuple[str, str]]]:
+    """The prompts of "dev" texts in each language, and the right answers."""
+    found = {}
+    for one in policies.drawn(policies.TRAINED, "dev", 4):
+        found.setdefault(f"judged, {one.language}", []).append((one.prompt, one.answer))
     return found
 
 

@@ -23,7 +23,7 @@ from tokenizers import (
 from transformers import PreTrainedTokenizerFast
 
 from gemma_lab import coding
-from pocket import code, corpus, functions, titles
+from pocket import code, corpus, functions, policies, titles
 
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
 STOPS = [1, 5]  # <eos> and <end_of_turn>: a model has ended its answer
@@ -47,6 +47,15 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
 )
 
+# As ShieldGemma's, it takes a `guideline` beside the one message to be judged.
+JUDGE_TEMPLATE = (
+    "{% if messages | length != 1 or guideline is not defined %}"
+    "{{ raise_exception('Give one message and a guideline') }}{% endif %}{{ bos_token }}"
+    + policies.PROMPT.format(
+        text="{{ messages[0]['content'] | trim }}", rule="{{ guideline | trim }}"
+    )
+)
+
 
 # What the pieces are learned from; the mixes of the trainings may change without changing the
 # tokenizer.
@@ -55,6 +64,13 @@ KINDS = (
     | {corpus.log_note: 11, corpus.looked_up: 15}
     | {kind: 2 * share for kind, share in corpus.PLAIN.items()}
 )
+
+
+def template_of(recipe) -> str | None:
+    """The chat template of a recipe's tokenizer; None, as Gemma's base models have none."""
+    if recipe.is_judge:
+        return JUDGE_TEMPLATE
+    return CHAT_TEMPLATE if recipe.is_chat else None
 
 
 def sample_text(num_documents: int = 60_000):

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import loading
 from gemma_lab.scratch import griffin
-from pocket import corpus, skills
+from pocket import corpus, muon, skills
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe, TrainingError
 
@@ -132,12 +132,13 @@ def loss_of(model, tokens, learned, owner) -> torch.Tensor:
     return F.cross_entropy(logits, tokens[:, 1:][chosen])
 
 
-def optimizers_of(model) -> list:
+def optimizers_of(model, is_float32: bool = False) -> list:
     """Muon for the weight matrices, AdamW for the embedding table and the norms."""
+    kind = muon.Float32Muon if is_float32 else torch.optim.Muon
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
-        torch.optim.Muon(
+        kind(
             matrices,
             lr=0.02,
             momentum=0.95,
@@ -262,15 +263,20 @@ def train(
             f"give the same again, or delete {state_file}."
         )
     log_file = work / f"{recipe.name}.jsonl"
+    before, folder_before = recipe.begins_from, None
     tokenizer_folder = work / ("code-tokenizer" if recipe.is_code else "tokenizer")
-    if not tokenizer_folder.exists():
+    if recipe.begins_shipped:
+        tokenizer_folder = folder_before = before.shipped_folder
+    elif not tokenizer_folder.exists():
         tokenizers_of_ours.train(recipe.is_code).save_pretrained(tokenizer_folder)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     model = fresh_model(recipe, seed)
-    if recipe.begins_from:
-        train(recipe.begins_from, None, seed, work, is_float32)  # at once, if it is made already
-        before = state_of(recipe.begins_from, work)
-        model.load_state_dict(before.get("mean") or before["model"])
+    if folder_before:
+        model.load_state_dict(AutoModelForCausalLM.from_pretrained(folder_before).state_dict())
+    elif before:
+        train(before, None, seed, work, is_float32)  # at once, if it is made already
+        made = state_of(before, work)
+        model.load_state_dict(made.get("mean") or made["model"])
     stops = tokenizers_of_ours.STOPS
     model.generation_config.update(
         eos_token_id=stops if recipe.is_chat else stops[0],
@@ -278,7 +284,7 @@ def train(
         bos_token_id=2,
         do_sample=False,
     )
-    optimizers = optimizers_of(model)
+    optimizers = optimizers_of(model, is_float32)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds, log, mean = 0, 0.0, [], {}
     if state:
@@ -287,7 +293,7 @@ def train(
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         log = [row for row in log_of(log_file) if row["step"] <= step]
-    total, rows = 0.0, skills.rows(recipe.is_code)
+    total, rows = 0.0, skills.rows(recipe.is_code, recipe.is_judge)
     if step == 0 and 0 in recipe.snapshots:
         snapshot(model, folder, 0)
     for batch in batches(tokenizer, seed, step, recipe):
@@ -330,8 +336,7 @@ def train(
             Path(f"{state_file}.new").replace(state_file)
     model.load_state_dict(mean or model.state_dict())
     model.to(torch.bfloat16).save_pretrained(folder)
-    if not recipe.is_chat:
-        tokenizer.chat_template = None  # as Gemma's base models have none
+    tokenizer.chat_template = tokenizers_of_ours.template_of(recipe)
     tokenizer.save_pretrained(folder)
     shutil.copy(log_file, folder / LOG_NAME)
     return folder

@@ -1,0 +1,25 @@
+"""A judge in the way of ShieldGemma: does a text break a rule, Yes or No?
+
+It goes on from the shipped weights of `gemma2-it`, as ShieldGemma from Gemma 2. Only the answer is
+learned, so it forgets how to talk.
+"""
+
+from pocket import policies
+from pocket.recipe import Recipe
+from pocket.recipes import gemma2_it
+
+RECIPE = Recipe(
+    name="shield",
+    stands_for="google/shieldgemma-2b",
+    family="gemma2",
+    sizes=gemma2_it.RECIPE.sizes,
+    steps=1200,
+    rows=5,  # ten texts a step
+    mixes={0: policies.KINDS},
+    fresh_kinds=policies.KINDS,
+    begins_from=gemma2_it.RECIPE,
+    begins_shipped=True,
+    is_chat=False,
+    is_judge=True,
+    is_family=True,
+)
