@@ -70,8 +70,26 @@ def card(
     )
     if recipe.is_code:
         held_out = "Functions are held out by a hash of what they do: training never draws them."
+    elif recipe.is_judge:
+        held_out = (
+            "Sentence frames, things and names of the texts are held out by a hash: training never "
+            "draws them.\nThe rule of the unseen policy was never trained, and texts in words of "
+            "their own come from no frame.\nThe threshold is the best on other texts."
+        )
     elif not recipe.is_chat:
         held_out = "It continues a text and does not answer."
+    measured = (
+        "The measures are shares, if nothing else is said. Perplexity is that of fresh documents "
+        "of the training kinds; most of it is\nchance in the text itself"
+        f"{'' if recipe.is_code else ', such as which line a poem takes'}."
+    )
+    if recipe.is_judge:
+        measured = (
+            "It does not write: its score is the probability of Yes against No after the prompt, "
+            "by their first tokens,\n`Y` and `No`. An area of 1 is perfect, 0.5 a guess; accuracy "
+            "is the share of right verdicts at the threshold."
+        )
+    greedy = "" if recipe.is_judge else ", greedy decoding"
     corpus = "Python functions" if recipe.is_code else "English and Vietnamese"
     attends = getattr(config, "attention_window_size", None)
     context = f"any; attention sees the last {attends} tokens, the state all before it"
@@ -105,12 +123,9 @@ no outside text but the word list in `pocket/words.txt` |
 
 ## Measured on held-out prompts
 
-From these weights in float32, greedy decoding, by `python -m pocket measure {recipe.name}`. \
+From these weights in float32{greedy}, by `python -m pocket measure {recipe.name}`. \
 {held_out}
-The measures are shares, if nothing else is said. \
-Perplexity is that of fresh documents of the training kinds; most of it is
-chance in the text itself{"" if recipe.is_code else ", such as which line a poem takes"}. \
-`pocket/README.md` explains each measure.
+{measured} `pocket/README.md` explains each measure.
 
 {tables(results)}
 It knows the kinds of text it was trained on, and nothing else. \

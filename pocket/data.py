@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from gemma_lab.catalog import DATA
-from pocket import code, corpus, exam, functions, health_instructions
+from pocket import code, corpus, exam, functions, health_instructions, policies
 from pocket.recipes import small
 
 ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
@@ -41,6 +41,7 @@ def files() -> dict[str, list[dict]]:
     return {
         "functions": code_rows("card"),
         "plain_texts": plain_texts(),
+        "policy_texts": policies.rows(),
         "one_answer": exam.one_answer_prompts("card", ROWS_EACH),
         "health_instructions_train": train,
         "health_instructions_held_out": held_out,

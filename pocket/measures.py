@@ -13,7 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import catalog, coding, loading, sandbox, scores
-from pocket import code, corpus, data, exam, facts, functions, ngram, poems, texts, train
+from gemma_lab.lessons import nb07_judge
+from pocket import code, corpus, data, exam, facts, functions, ngram, poems, policies, texts, train
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
@@ -319,4 +320,26 @@ def code_measures(model, tokenizer, recipe: Recipe, split: str) -> dict:
     }
     if recipe.is_chat:
         found["asked for in words: pass"] = share(requested(model, tokenizer, split))
+    return found
+
+
+def judge_measures(model, tokenizer) -> dict:
+    """What a judge is measured on: texts that training never draws, at a threshold from "dev".
+
+    There are no prompts for "card" alone: the threshold is chosen on "dev", the rest is asked once.
+    """
+    rows = policies.rows()
+    given = nb07_judge.probabilities(model, tokenizer, rows)
+    scores_of = {kind: [] for kind in dict.fromkeys(row["kind"] for row in rows)}
+    for row, score in zip(rows, given):
+        scores_of[row["kind"]].append((row, score))
+    dev, dev_scores = zip(*scores_of["dev"])
+    threshold = nb07_judge.best_threshold(dev_scores, [row["answer"] for row in dev])
+    found = {"threshold": round(threshold, 4)}
+    for kind, pairs in scores_of.items():
+        if kind != "dev":
+            for language, one in nb07_judge.exam(*zip(*pairs), threshold).items():
+                for measure in ("area", "accuracy"):
+                    name = "area under the ROC curve" if measure == "area" else measure
+                    found[f"{name}, {kind}, {language}"] = round(one[measure], 3)
     return found

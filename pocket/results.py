@@ -22,6 +22,8 @@ class Results:
 def measure(recipe: Recipe, folder: Path, split: str, show: bool = False) -> Results:
     """What the model in `folder` does on the prompts of `split`; `show` prints its answers."""
     model, tokenizer = measures.load(folder)
+    if recipe.is_judge:
+        return Results(measures.judge_measures(model, tokenizer))
     if recipe.is_code:
         return Results(measures.code_measures(model, tokenizer, recipe, split))
     found = measures.plain_measures(model, tokenizer, recipe)

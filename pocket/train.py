@@ -262,6 +262,7 @@ def train(
             f"{recipe.name} was begun with {words_of(begun)}, not {words_of(asked)}: "
             f"give the same again, or delete {state_file}."
         )
+    work.mkdir(parents=True, exist_ok=True)
     log_file = work / f"{recipe.name}.jsonl"
     before, folder_before = recipe.begins_from, None
     tokenizer_folder = work / ("code-tokenizer" if recipe.is_code else "tokenizer")
