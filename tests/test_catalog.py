@@ -32,6 +32,7 @@ GEMMA_3 = {"Gemma 3 270M": 100, "Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3
 BILLIONS = {"Gemma 3n E4B": (6.5, 7.5), "Gemma 4 E4B": (7, 8), "Gemma 4 31B": (30, 31.5)}
 # CodeGemma has "the same architectures as the Gemma model family": arXiv:2406.11409, section 1.
 SAME_AS = {"CodeGemma 2B": "Gemma 2B", "CodeGemma 7B": "Gemma 7B"}
+SAME_AS["ShieldGemma 2B"] = "Gemma 2 2B"  # "built upon Gemma2": arXiv:2407.21772
 # Billions of parameters without and in the table; layers, heads, widths of model and recurrence,
 # window: arXiv:2404.07839, table 1, which cuts 0.655 to 0.65.
 RECURRENT = {
@@ -95,7 +96,7 @@ def test_gemma_3_has_the_reported_parameters(name):
 
 
 @pytest.mark.parametrize("name", SAME_AS)
-def test_codegemma_has_the_sizes_of_gemma(name):
+def test_what_goes_on_from_gemma_has_its_sizes(name):
     assert BY_NAME[name].config == BY_NAME[SAME_AS[name]].config
 
 
@@ -153,7 +154,7 @@ def test_every_row_says_where_it_is_from_and_each_repository_stands_once():
 
 def test_variants_are_known_and_found_but_are_no_generation():
     families = {info.name.split()[0] for info in catalog.VARIANTS.values()}
-    assert families == {"CodeGemma", "RecurrentGemma"}
+    assert families == {"CodeGemma", "ShieldGemma", "RecurrentGemma"}
     assert {info.name.split()[0] for info in catalog.CATALOG.values()} == {"Gemma"}
     for hub_id, info in catalog.VARIANTS.items():
         assert catalog.find(hub_id) is info and info.is_variant

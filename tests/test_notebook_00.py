@@ -128,7 +128,7 @@ def answers(token: str | None, monkeypatch) -> tuple[dict, list[dict]]:
 )
 def test_each_model_has_a_row_with_what_to_do(course_hub, monkeypatch, token, may, says):
     found, rows = answers(token, monkeypatch)
-    every = may.split() + ["no"] * (7 - len(may.split()))
+    every = may.split() + ["no"] * (len(nb00.USED_IN) - len(may.split()))
     assert [row["may be downloaded"] for row in rows] == every
     assert any(says in row["what to do"] for row in rows)
     assert "Nothing" in rows[-1]["what to do"]  # the 270M needs no licence
@@ -148,7 +148,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(course_hub, monkeypatch):
     course_hub.faults = [status(503)]
     found, rows = answers(None, monkeypatch)
     assert len(course_hub.asked) == 1 and {one.status for one in found.values()} == {"no-network"}
-    assert [row["may be downloaded"] for row in rows] == ["not known"] * 7
+    assert [row["may be downloaded"] for row in rows] == ["not known"] * len(nb00.USED_IN)
     assert "wait a minute" in rows[0]["what to do"] and rows[1]["what to do"] == "As above."
 
 
@@ -196,6 +196,7 @@ def test_the_plan_of_each_world(name):
 
 # Parameters by arXiv:2406.11409 (Gemma's own) and arXiv:2404.07839; a file has 2 bytes for each.
 CODE_GB, CODE_7B_GB, RECURRENT_GB, TINY_GB = 5.01, 17.08, 5.37, 0.54
+SHIELD_GB = 5.23  # Gemma 2 2B's parameters: tests/models.py
 PACKAGE_GB = 0.27  # of the 270M, where a notebook starts on a new machine
 WORLDS_OF_07 = {
     "laptop, all granted": (machines.LAPTOP, ALL, False, "fp32", 0),
@@ -205,17 +206,23 @@ WORLDS_OF_07 = {
         machines.TWO_T4,
         ALL,
         True,
-        "fp32; fp16; nf4; fp16",
-        TINY_GB + CODE_GB + CODE_7B_GB + RECURRENT_GB,
+        "fp32; fp16; nf4; fp16; fp16",
+        TINY_GB + CODE_GB + CODE_7B_GB + SHIELD_GB + RECURRENT_GB,
     ),
     "8 GB, all": (
         machines.CARD_8_GB,
         ALL,
         False,
-        "fp32; bf16; nf4; bf16",
-        CODE_GB + CODE_7B_GB + RECURRENT_GB,
+        "fp32; bf16; nf4; bf16; bf16",
+        CODE_GB + CODE_7B_GB + SHIELD_GB + RECURRENT_GB,
     ),
-    "4 GB, all": (machines.CARD_4_GB, ALL, False, "fp32; nf4; nf4", CODE_GB + RECURRENT_GB),
+    "4 GB, all": (
+        machines.CARD_4_GB,
+        ALL,
+        False,
+        "fp32; nf4; nf4; nf4",
+        CODE_GB + SHIELD_GB + RECURRENT_GB,
+    ),
     "2 GB, all": (machines.CARD_2_GB, ALL, False, "fp32", 0),
 }
 
@@ -235,7 +242,7 @@ def test_one_of_the_family_may_be_granted_alone_and_one_has_no_public_copy():
     alone = planned(machines.CARD_8_GB, ONE | {FAMILY[-1]: nb00_plan.YES})["07"]
     assert alone["models"] == "gemma-3-270m, recurrentgemma-2b"
     assert alone["GB"] == pytest.approx(RECURRENT_GB, abs=0.01)
-    assert alone["tonight"].startswith("Get codegemma-2b and codegemma-7b-it: section 2 says how.")
+    assert alone["tonight"].startswith("Get codegemma-2b, codegemma-7b-it and shieldgemma-2b: ")
     copies = planned(machines.CARD_8_GB, NONE, requested="mirror")["07"]
     assert copies["models"] == "gemma-3-270m, codegemma-2b, codegemma-7b-it"
 
@@ -277,9 +284,15 @@ def test_a_notebook_downloads_what_an_earlier_one_has_not():
             NONE,
             True,
             "07",
-            "Get codegemma-2b, codegemma-7b-it and recurrentgemma-2b: section 2 says how.",
+            "Get codegemma-2b, codegemma-7b-it, shieldgemma-2b and recurrentgemma-2b: section 2",
         ),
-        (machines.CARD_4_GB, ONE, False, "07", "Get codegemma-2b and recurrentgemma-2b:"),
+        (
+            machines.CARD_4_GB,
+            ONE,
+            False,
+            "07",
+            "Get codegemma-2b, shieldgemma-2b and recurrentgemma-2b:",
+        ),
         (machines.CARD_4_GB, ALL, False, "07", "Run it once, on a good network."),  # not 7B
         (T4, NONE, True, "07", "Nothing."),  # Colab opens it without a GPU
         (machines.CARD_8_GB, ALL, False, "05", "Nothing."),

@@ -15,9 +15,9 @@ from gemma_lab.access import Access
 HUB = "https://huggingface.co/"
 TWO, SEVEN, GEMMA_2 = profile.FIRST_MODEL, "google/gemma-7b-it", "google/gemma-2-2b-it"
 CODE, CODE_CHAT = "google/codegemma-2b", "google/codegemma-7b-it"
-RECURRENT = "google/recurrentgemma-2b"
+RECURRENT, SHIELD = "google/recurrentgemma-2b", "google/shieldgemma-2b"
 USED_IN = {TWO: "04, 05", SEVEN: "04", GEMMA_2: "06"}
-USED_IN |= {CODE: "07", CODE_CHAT: "07", RECURRENT: "07", gemma3.HUB_ID: "all"}
+USED_IN |= {CODE: "07", CODE_CHAT: "07", SHIELD: "07", RECURRENT: "07", gemma3.HUB_ID: "all"}
 
 
 @contextlib.contextmanager

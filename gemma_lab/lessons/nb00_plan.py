@@ -9,7 +9,8 @@ import ipywidgets
 from gemma_lab import catalog, figures, gemma3, hardware, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4, Machine
-from gemma_lab.lessons.nb00 import CODE, CODE_CHAT, GEMMA_2, RECURRENT, SEVEN, TWO, USED_IN, as_html
+from gemma_lab.lessons.nb00 import CODE, CODE_CHAT, GEMMA_2, RECURRENT, SEVEN, SHIELD, TWO
+from gemma_lab.lessons.nb00 import USED_IN, as_html
 
 TINY = gemma3.HUB_ID
 NOTEBOOKS = ("01", "02", "03", "04", "05", "06", "07")
@@ -18,7 +19,8 @@ CODELABS = ("04", "05")  # Colab opens these on a T4, and the others without a G
 ALSO = {
     "04": {SEVEN: ("nf4",)},
     "06": {GEMMA_2: ("bf16",)},
-    "07": {CODE: ("bf16", "nf4"), CODE_CHAT: ("nf4",), RECURRENT: ("bf16", "nf4")},
+    "07": {CODE: ("bf16", "nf4"), CODE_CHAT: ("nf4",)}
+    | dict.fromkeys((SHIELD, RECURRENT), ("bf16", "nf4")),
 }
 COLAB = Machine("Linux", True, 2, 12.7, "cpu")
 CARDS = {
