@@ -51,9 +51,10 @@ CHAT_TEMPLATE = (
 JUDGE_TEMPLATE = (
     "{% if messages | length != 1 or guideline is not defined %}"
     "{{ raise_exception('Give one message and a guideline') }}{% endif %}{{ bos_token }}"
-    + policies.PROMPT.format(
+    + policies.PROMPT.rstrip().format(
         text="{{ messages[0]['content'] | trim }}", rule="{{ guideline | trim }}"
     )
+    + "{{ '\n\n' }}"  # Jinja leaves out a line break at a template's end
 )
 
 

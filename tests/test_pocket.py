@@ -34,6 +34,7 @@ from pocket import (
     exam,
     facts,
     measures,
+    muon,
     ngram,
     poems,
     precision,
@@ -75,11 +76,10 @@ def tokenizer(folder):
 
 @pytest.fixture(scope="module")
 def corpus_text():
-    """A hundred and fifty documents of each kind, in lower case."""
+    """A hundred and fifty documents of each kind, in lower case; of rules: test_policies.py."""
     rng = random.Random(5)
-    kinds = {
-        kind: None for recipe in RECIPES.values() for mix in recipe.mixes.values() for kind in mix
-    }
+    read = [recipe for recipe in RECIPES.values() if not recipe.is_judge]
+    kinds = {kind: None for recipe in read for mix in recipe.mixes.values() for kind in mix}
     return "\n".join(corpus.text_of(kind(rng)) for kind in kinds for _ in range(150)).lower()
 
 
@@ -309,8 +309,9 @@ def chat_tokenizer():
 
 def test_a_model_has_a_chat_template_if_what_it_stands_for_has_one(recipe, folder, tokenizer):
     template = tokenizers_of_ours.CHAT_TEMPLATE if recipe.is_chat else None
+    template = tokenizers_of_ours.JUDGE_TEMPLATE if recipe.is_judge else template
     assert tokenizer.chat_template == template
-    assert (folder / "chat_template.jinja").exists() == recipe.is_chat
+    assert (folder / "chat_template.jinja").exists() == (recipe.is_chat or recipe.is_judge)
     assert recipe.is_chat == (recipe.stands_for or "").endswith("-it")
     settings = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
     stops = tokenizers_of_ours.STOPS
@@ -664,7 +665,7 @@ def work(tmp_path, monkeypatch):
     )
     for name, value in {"ROWS": 2, "BLOCK": 3, "LOG_EVERY": 1, "SAVE_EVERY": 2}.items():
         monkeypatch.setattr(train, name, value)
-    monkeypatch.setattr(skills, "rows", lambda is_code: {"copying": [("a |", " a |")]})
+    monkeypatch.setattr(skills, "rows", lambda *_: {"copying": [("a |", " a |")]})
     return tmp_path
 
 
@@ -728,6 +729,61 @@ def test_a_training_first_makes_the_model_that_it_begins_from(work, monkeypatch)
     assert len(seen) == 2 + 1 and made.keys() == seen[2].keys()
     assert all(torch.equal(seen[2][name], made[name]) for name in made)
     assert not all(torch.equal(seen[0][name], made[name]) for name in made)
+
+
+def test_a_judge_begins_from_shipped_weights_and_needs_no_other_training(work, monkeypatch):
+    """Equal to the file's, in float32; nothing of its predecessor is made in the folder."""
+    real, seen = train.loss_of, []
+
+    def looks(model, *batch):
+        seen.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        return real(model, *batch)
+
+    monkeypatch.setattr(train, "loss_of", looks)
+    folder = train.train(RECIPES["shield"], 1, work=work / "new", is_float32=True)
+    shipped = weights_of(CHECKPOINTS / "pocket-gemma2-it")
+    assert {one.name for one in (work / "new").iterdir()} == {
+        "shield",
+        "shield.pt",
+        "shield.jsonl",
+    }
+    assert seen[0].keys() == shipped.keys()
+    assert all(torch.equal(seen[0][name], weight.float()) for name, weight in shipped.items())
+    trained = weights_of(folder)
+    assert not all(torch.equal(trained[name], weight) for name, weight in shipped.items())
+
+
+def test_muon_in_float32_moves_singular_values_by_the_polynomial_and_keeps_directions():
+    """Of torch's own coefficients, by a singular value decomposition in float64."""
+    torch.manual_seed(0)
+    a, b, c = coefficients = (3.4445, -4.775, 2.0315)
+    for shape in ((24, 40), (40, 24)):
+        matrix = torch.randn(shape)
+        found = muon.orthogonalized(matrix, coefficients, 5, 1e-7)
+        left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
+        values = values / values.square().sum().sqrt()
+        for _ in range(5):
+            values = a * values + b * values**3 + c * values**5
+        assert found.dtype == torch.float32
+        assert torch.allclose(found.double(), left @ values.diag() @ right, atol=1e-4)
+        half = torch.optim._muon._zeropower_via_newtonschulz(matrix, coefficients, 5, 1e-7)
+        assert not torch.allclose(half.double(), left @ values.diag() @ right, atol=1e-4)
+
+
+def test_the_optimizer_in_float32_steps_as_torchs_own_but_for_rounding(monkeypatch):
+    used, real = [], muon.orthogonalized
+    monkeypatch.setattr(muon, "orthogonalized", lambda *given: used.append(1) or real(*given))
+    moved = {}
+    for kind in (torch.optim.Muon, muon.Float32Muon):
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(16, 24))
+        (weight.square().sum() / 2).backward()
+        before = weight.detach().clone()
+        kind([weight], lr=0.02, momentum=0.95, adjust_lr_fn="original").step()
+        moved[kind] = weight.detach() - before
+    assert len(used) == 1
+    half, whole = moved.values()
+    assert 0 < (half - whole).abs().max() < 0.02 * whole.abs().max()
 
 
 @pytest.mark.parametrize(

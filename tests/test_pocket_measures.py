@@ -16,7 +16,7 @@ from gemma_lab.lessons import nb07_fill
 from pocket import data, exam, measures, precision, tuning, watch
 from pocket.recipes import RECIPES
 
-TEXT = [name for name, recipe in RECIPES.items() if not recipe.is_code]
+TEXT = [name for name, recipe in RECIPES.items() if not (recipe.is_code or recipe.is_judge)]
 CODE = [name for name, recipe in RECIPES.items() if recipe.is_code]
 CHAT = [name for name in TEXT if RECIPES[name].is_chat]
 FINE_TUNED = [name for name, recipe in RECIPES.items() if recipe.is_fine_tuned]

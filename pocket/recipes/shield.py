@@ -14,6 +14,7 @@ RECIPE = Recipe(
     family="gemma2",
     sizes=gemma2_it.RECIPE.sizes,
     steps=1000,
+    rises={0: 0.25},  # at the full rate, after 150 steps the loss was that of a guess
     rows=5,  # ten texts a step
     mixes={0: policies.KINDS},
     fresh_kinds=policies.KINDS,
