@@ -51,6 +51,7 @@ class Case:
     rule: str
     text: str
     answer: str
+    written_for: str  # the policy whose rule the text breaks or nearly breaks
 
     @property
     def prompt(self) -> str:
@@ -176,14 +177,10 @@ def case(rng: random.Random, policy: str, split: str, language: str, wish: str, 
             breaks = source == policy and field == "yes"
         if breaks == (wish == "Yes"):
             rule = rng.choice(SECTIONS[f"{policy}_{language}"]["rule"]).replace("{t}", about)
-            return Case(language, policy, rule, text, wish)
+            return Case(language, policy, rule, text, wish, "shouting" if shouts else source)
 
 
-def judged(rng: random.Random) -> Document:
-    """A kind of document: the prompt of one case, and the answer, which is learned.
-
-    Now and then the rule is in the other language than the text.
-    """
+def _document(rng: random.Random, is_named: bool) -> Document:
     language, policy = rng.choice(list(LANGUAGES)), rng.choice(TRAINED)
     one = case(rng, policy, "train", language, rng.choice(("Yes", "No")), 0.3)
     prompt = one.prompt
@@ -191,10 +188,31 @@ def judged(rng: random.Random) -> Document:
         (other,) = set(LANGUAGES) - {language}
         rule = rng.choice(SECTIONS[f"{policy}_{other}"]["rule"])
         prompt = PROMPT.format(text=one.text, rule=rule)
-    return [(prompt, False), (one.answer + END, True)]
+    answer = one.answer
+    if is_named:
+        answer += ": " + name_of(one.written_for, language)
+    return [(prompt, False), (answer + END, True)]
 
 
-KINDS = {judged: 1}
+def judged(rng: random.Random) -> Document:
+    """A kind of document: the prompt of one case, and the answer, which is learned.
+
+    Now and then the rule is in the other language than the text.
+    """
+    return _document(rng, is_named=False)
+
+
+def named(rng: random.Random) -> Document:
+    """As `judged`; after the answer comes the name of the rule that the text was written for."""
+    return _document(rng, is_named=True)
+
+
+KINDS, NAMED_KINDS = {judged: 1}, {named: 1}
+
+
+def name_of(policy: str, language: str) -> str:
+    """The name of a policy's rule, such as No Spoilers."""
+    return SECTIONS[f"{policy}_{language}"]["rule"][0].split('"')[1]
 
 
 def drawn(policies: list[str], split: str, num_each: int) -> list[Case]:
@@ -216,7 +234,7 @@ def own_words() -> list[Case]:
         for policy, lines in SECTIONS[f"own_{language}"].items():
             rule = SECTIONS[f"{policy}_{language}"]["rule"][0]
             for answer, text in texts.table(lines):
-                found.append(Case(language, policy, rule, text, answer))
+                found.append(Case(language, policy, rule, text, answer, policy))
     return found
 
 
@@ -232,4 +250,7 @@ def rows() -> list[dict[str, str]]:
         "unseen policy": drawn([UNSEEN], "card", 10),
         "own words": own_words(),
     }
-    return [asdict(one) | {"kind": kind} for kind, some in parts.items() for one in some]
+    found = [asdict(one) | {"kind": kind} for kind, some in parts.items() for one in some]
+    for row in found:
+        del row["written_for"]
+    return found

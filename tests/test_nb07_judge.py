@@ -56,7 +56,9 @@ def test_the_prompt_has_the_parts_and_marks_of_shieldgemma_s(tokenizer):
 
 def test_what_is_asked_is_what_was_trained(tokenizer):
     for row in nb07_judge.texts()[::40]:
-        case = policies.Case(*(row[name] for name in ("language", "policy", "rule", "text")), "")
+        case = policies.Case(
+            *(row[name] for name in ("language", "policy", "rule", "text")), "", ""
+        )
         assert nb07_judge.prompt(tokenizer, row["text"], row["rule"]) == "<bos>" + case.prompt
 
 

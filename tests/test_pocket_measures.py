@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gemma_lab import coding, sandbox, scores
-from gemma_lab.lessons import nb07_fill
+from gemma_lab.lessons import nb07_fill, nb07_judge, nb07_judge_box
 from pocket import data, exam, measures, precision, tuning, watch
 from pocket.recipes import RECIPES
 
@@ -307,3 +307,44 @@ def test_the_example_of_the_box_is_filled_rightly():
     before, after = nb07_fill.EXAMPLE.split("___")
     wrote = coding.write(model, tokenizer, coding.hole_prompt(before, after))
     assert sandbox.run(before + wrote + after, nb07_fill.TESTS).passed
+
+
+# ------------------------------------------------------------------------------------- the judge
+
+JUDGES = [name for name, recipe in RECIPES.items() if recipe.is_judge]
+BARS = {"area under the ROC curve": 0.95, "accuracy": 0.90}  # on held-out texts, in each language
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_judge_is_as_good_as_its_card_says_and_good_enough(name):
+    """All of its exam, from the shipped weights; the unseen rule and free texts have no bar."""
+    found, card = measures.judge_measures(*measures.load(folder_of(name))), on_card(name)
+    assert found == pytest.approx({key: card[key] for key in found}, abs=0.012)
+    for language in nb07_judge.LANGUAGES.values():
+        for measure, bar in BARS.items():
+            assert found[f"{measure}, held out, {language}"] >= bar
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_judge_that_began_to_talk_is_none(name):
+    """The model that it goes on from is no better than a guess, by the same measure."""
+    model, _ = measures.load(folder_of("gemma2-it"))
+    _, tokenizer = measures.load(folder_of(name))
+    rows = nb07_judge.texts("held out")[::4]
+    scores_of = nb07_judge.probabilities(model, tokenizer, rows)
+    points = nb07_judge.roc(scores_of, [row["answer"] for row in rows])
+    assert nb07_judge.area(points) < 0.75
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_judge_reads_the_rule(name):
+    """The same text under another rule gets another verdict."""
+    model, tokenizer = measures.load(folder_of(name))
+    known = nb07_judge_box.rules()
+    rows = [row for row in nb07_judge.texts("held out") if row["answer"] == "Yes"]
+    rows = [row for row in rows if row["policy"] in ("spoilers", "boasting", "medical", "gossip")]
+    under = {"en": known["No Homework"], "vi": known["Không làm bài hộ"]}
+    others = [row | {"rule": under[row["language"]]} for row in rows]
+    own = nb07_judge.probabilities(model, tokenizer, rows)
+    other = nb07_judge.probabilities(model, tokenizer, others)
+    assert sum(a > b for a, b in zip(own, other)) >= 0.9 * len(rows)

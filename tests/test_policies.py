@@ -147,11 +147,29 @@ def test_only_the_answer_is_learned_and_both_are_as_frequent():
     assert {*answers} == {"Yes<eos>", "No<eos>"} and 430 < answers["Yes<eos>"] < 570
 
 
+def test_later_the_answer_names_the_rule_that_the_text_was_written_for():
+    """The prompts and the first tokens are those of `judged`; a Yes names the rule itself."""
+    known = {
+        policies.name_of(policy, language)
+        for policy in policies.TRAINED
+        for language in policies.LANGUAGES
+    }
+    for seed in range(300):
+        plain, named = policies.judged(random.Random(seed)), policies.named(random.Random(seed))
+        assert plain[0] == named[0]
+        answer, name = named[1][0].removesuffix("<eos>").split(": ")
+        assert plain[1][0] == answer + "<eos>" and name in known
+    one = policies.case(random.Random(1), "spoilers", "train", "en", "Yes", 0)
+    assert one.written_for == "spoilers"
+
+
 def test_every_document_fits_into_a_row_of_the_training():
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(RECIPES["gemma2-it"].shipped_folder)
-    longest = max(len(tokenizer(text)["input_ids"]) for text in training(400))
+    rng = random.Random(7)
+    some = [corpus.text_of(policies.named(rng)) for _ in range(400)]
+    longest = max(len(tokenizer(text)["input_ids"]) for text in some)
     assert longest <= train.LENGTH + 1
 
 

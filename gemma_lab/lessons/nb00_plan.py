@@ -9,8 +9,17 @@ import ipywidgets
 from gemma_lab import catalog, figures, gemma3, hardware, loading, memory, profile
 from gemma_lab.access import Access
 from gemma_lab.hardware import T4, Machine
-from gemma_lab.lessons.nb00 import CODE, CODE_CHAT, GEMMA_2, RECURRENT, SEVEN, SHIELD, TWO
-from gemma_lab.lessons.nb00 import USED_IN, as_html
+from gemma_lab.lessons.nb00 import (
+    CODE,
+    CODE_CHAT,
+    GEMMA_2,
+    RECURRENT,
+    SEVEN,
+    SHIELD,
+    TWO,
+    USED_IN,
+    as_html,
+)
 
 TINY = gemma3.HUB_ID
 NOTEBOOKS = ("01", "02", "03", "04", "05", "06", "07")

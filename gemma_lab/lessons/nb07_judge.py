@@ -42,7 +42,7 @@ def probabilities(model, tokenizer, rows: list[dict]) -> list[float]:
     """For each row the probability of Yes, against No alone, at the prompt's last token.
 
     Args: rows: each with "text" and "rule".
-    Source: Zeng et al. 2024, arXiv:2407.21772, equation 1 with a temperature of 1.
+    Source: Zeng et al. 2024, arXiv:2407.21772; ShieldGemma's model card has the same lines.
     """
     prompts = [prompt(tokenizer, row["text"], row["rule"]) for row in rows]
     order, found = sorted(range(len(rows)), key=lambda at: len(prompts[at])), {}

@@ -13,10 +13,11 @@ RECIPE = Recipe(
     stands_for="google/shieldgemma-2b",
     family="gemma2",
     sizes=gemma2_it.RECIPE.sizes,
-    steps=1000,
+    steps=900,
     rises={0: 0.25},  # at the full rate, after 150 steps the loss was that of a guess
     rows=5,  # ten texts a step
-    mixes={0: policies.KINDS},
+    # after 200 steps half of the verdicts were right; from there on it also says what it saw
+    mixes={0: policies.KINDS, 200: policies.NAMED_KINDS},
     fresh_kinds=policies.KINDS,
     begins_from=gemma2_it.RECIPE,
     begins_shipped=True,
