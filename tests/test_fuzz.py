@@ -45,9 +45,12 @@ from gemma_lab.lessons import (
     nb06,
     nb07,
     nb07_fill,
+    nb07_judge,
+    nb07_judge_box,
     nb07_views,
     views,
 )
+from pocket.tokenizer import JUDGE_TEMPLATE
 
 ROOT = tools.ROOT
 FEW, MANY = 30, 220
@@ -132,6 +135,20 @@ def quick():
     return Quick(**asked), model()[1]
 
 
+@functools.cache  # boxes do not keep it
+def quick_judge():
+    """A model that thinks one thing of every text, and a judge's tokenizer."""
+
+    class Judge(types.SimpleNamespace):
+        def __call__(self, input_ids, **_):
+            return types.SimpleNamespace(logits=torch.zeros(len(input_ids), 1, len(tokenizer)))
+
+    tokenizer = AutoTokenizer.from_pretrained(POCKET)
+    tokenizer.chat_template = JUDGE_TEMPLATE
+    about = types.SimpleNamespace(max_position_embeddings=512)
+    return Judge(device="cpu", config=about), tokenizer
+
+
 def saved(data: bytes, name: str) -> str:
     """The path of a file with these bytes in the working folder, which is a test's own."""
     Path(name).write_bytes(data)
@@ -204,7 +221,7 @@ CONFIG = st.dictionaries(
     st.sampled_from(["gemma", "gemma3_text", "llama"]) | SMALL | PLAIN,
 ).map(lambda row: json.dumps(row).encode())
 ANSWER = ANYTHING | ANYTHING.map(lambda result: lambda *_: result)
-LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06, nb07
+LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06, nb07, nb07_judge
 CHECKS = {
     f"{lesson.__name__.split('.')[-1]}.{name}": (ANSWER, check)
     for lesson in LESSONS
@@ -316,6 +333,18 @@ TABLE = {
         lambda x: typed(nb07_fill.fill_in(*quick(), x or 5, ""), "x = ___"),
     ),
     "nb07_fill.picture": (TYPED, lambda x: nb07_fill.picture(*quick(), str(x))),
+    "nb07_judge.roc": (
+        st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["Yes", "No"]) | TEXT)),
+        lambda x: nb07_judge.roc([one for one, _ in x], [answer for _, answer in x]),
+    ),
+    "nb07_judge_box.judge_box": (
+        TYPED,
+        lambda x: typed(nb07_judge_box.judge_box(*quick_judge(), 0.5), x),
+    ),
+    "nb07_judge_box.judged": (
+        TEXT | ANYTHING,
+        lambda x: nb07_judge_box.judged(*quick_judge(), x, "Be kind."),
+    ),
     "nb07_views.half_lives": (
         st.tuples(st.lists(st.floats(), max_size=4), TEXT, st.integers(1, 99)),
         lambda x: nb07_views.half_lives(*x),
