@@ -1,7 +1,10 @@
 """A judge in the way of ShieldGemma: does a text break a rule, Yes or No?
 
 It goes on from the shipped weights of `gemma2-it`, as ShieldGemma from Gemma 2. Only the answer is
-learned, so it forgets how to talk.
+learned, so it forgets how to talk. At the full rate the loss was that of a guess after 150 steps; at
+a quarter of it half of the "dev" verdicts were right after 200. From there on the answer also named
+the rule that the text was written for, until after 900 steps 84 % were right. Then it goes on with
+Yes or No alone.
 """
 
 from pocket import policies
@@ -13,11 +16,10 @@ RECIPE = Recipe(
     stands_for="google/shieldgemma-2b",
     family="gemma2",
     sizes=gemma2_it.RECIPE.sizes,
-    steps=900,
-    rises={0: 0.25},  # at the full rate, after 150 steps the loss was that of a guess
+    steps=1600,
+    rises={0: 0.25, 900: 0.25},
     rows=5,  # ten texts a step
-    # after 200 steps half of the verdicts were right; from there on it also says what it saw
-    mixes={0: policies.KINDS, 200: policies.NAMED_KINDS},
+    mixes={0: policies.KINDS, 200: policies.NAMED_KINDS, 900: policies.KINDS},
     fresh_kinds=policies.KINDS,
     begins_from=gemma2_it.RECIPE,
     begins_shipped=True,
