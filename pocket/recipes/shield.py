@@ -1,10 +1,10 @@
 """A judge in the way of ShieldGemma: does a text break a rule, Yes or No?
 
 It goes on from the shipped weights of `gemma2-it`, as ShieldGemma from Gemma 2. Only the answer is
-learned, so it forgets how to talk. At the full rate the loss was that of a guess after 150 steps; at
-a quarter of it half of the "dev" verdicts were right after 200. From there on the answer also named
-the rule that the text was written for, until after 900 steps 84 % were right. Then it goes on with
-Yes or No alone.
+learned, so it forgets how to talk. At the full rate the loss was that of a guess after 150 steps.
+At a quarter of it, half of the "dev" verdicts were right after 200. From there on the answer also
+named the rule that the text was written for, and after 900 steps 84 % were right. Then it goes on
+with Yes or No alone.
 """
 
 from pocket import policies
