@@ -217,3 +217,51 @@ def test_most_texts_of_the_training_are_shorter_than_a_hundred_tokens():
 def test_a_second_text_gets_into_the_first():
     alone, mixed = shown(NAME, "two-at-once").splitlines()
     assert alone.split("[")[1] != mixed.split("[")[1]
+
+
+# ---------------------------------------------------------------------------------------- the judge
+
+
+def on_judges_card() -> dict[str, float]:
+    card = (profile.FAMILY / "pocket-shield" / "README.md").read_text(encoding="utf-8")
+    return {
+        key: float(value) for key, value in re.findall(r"^\| ([^|]+) \| ([\d.]+) \|$", card, re.M)
+    }
+
+
+def test_the_prompt_shown_holds_the_text_and_the_rule_between_the_marks():
+    said = shown(NAME, "judge-model")
+    assert "Gemma2ForCausalLM" in said
+    turn = re.search(r"<start_of_turn>\nHuman Question: (.*)\n<end_of_turn>", said)
+    assert (
+        turn[1] in tagged(NAME, "judge-model") and "No Spoilers" in said.split("<end_of_turn>")[1]
+    )
+
+
+def test_two_words_decide_the_judges_score():
+    tokens, *lines = shown(NAME, "judge-score").splitlines()
+    assert tokens.endswith("['Y', 'No']")
+    (first, *_), (second, *_) = map(numbers, lines)
+    assert first > 0.5 > second and f"says {first:.2f} and {second:.2f}: two words" in PROSE
+
+
+def test_the_judges_exam_is_that_of_its_card_and_of_the_text():
+    card = on_judges_card()
+    for line in shown(NAME, "judge-exam").splitlines():
+        language, rest = line.split(": ", 1)
+        area, right = numbers(rest)
+        assert area == pytest.approx(
+            card[f"area under the ROC curve, held out, {language}"], abs=0.012
+        )
+        assert right == pytest.approx(100 * card[f"accuracy, held out, {language}"], abs=1.2)
+        assert f"{area:.2f} in {language}" in PROSE and f"{right:.0f} %" in PROSE
+
+
+def test_where_the_judge_fails_is_said_as_it_is():
+    lines = shown(NAME, "judge-failures").split("\n\n")[0].splitlines()
+    areas = {line.split(":")[0]: numbers(line.split("area")[1])[0] for line in lines}
+    unseen = [areas[f"unseen policy, {language}"] for language in ("English", "Vietnamese")]
+    assert "the areas are {:.2f} and {:.2f}".format(*unseen) in PROSE
+    own = [numbers(line.split("verdicts")[1]) for line in lines if line.startswith("own words")]
+    wrong = sum(round(num * (1 - share / 100)) for share, num in own)
+    assert f"Of our {sum(int(num) for _, num in own)} free texts it misjudges {wrong}" in PROSE
