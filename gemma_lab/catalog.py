@@ -152,11 +152,13 @@ def _table() -> dict[str, ModelInfo]:
     pockets["google/gemma-3-270m"] = pockets["google/gemma-2b"]  # the small base model
     table = {}
     for row in json.loads((DATA / "models.json").read_text(encoding="utf-8")):
-        about = row["config"], row["name"], row["released"], row.get("part", "")
+        whole = row.get("whole")
+        config = whole["text_config"] if whole else row["config"]
+        about = config, row["name"], row["released"], row.get("part", "")
         is_variant = row.get("is_variant", False)
         for hub_id, mirror in row["repositories"].items():
             pocket = pockets.get(hub_id)
-            table[hub_id] = ModelInfo(hub_id, *about, pocket, mirror, is_variant=is_variant)
+            table[hub_id] = ModelInfo(hub_id, *about, pocket, mirror, whole, is_variant=is_variant)
     return table
 
 

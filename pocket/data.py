@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from gemma_lab.catalog import DATA
-from pocket import code, corpus, exam, functions, health_instructions, policies
+from pocket import code, corpus, exam, functions, health_instructions, pictures, policies
 from pocket.recipes import small
 
 ROWS_EACH = 40  # of each kind of one-answer row, in Codelab 1
@@ -42,6 +42,7 @@ def files() -> dict[str, list[dict]]:
         "functions": code_rows("card"),
         "plain_texts": plain_texts(),
         "policy_texts": policies.rows(),
+        "pictures": pictures.exam("card"),
         "one_answer": exam.one_answer_prompts("card", ROWS_EACH),
         "health_instructions_train": train,
         "health_instructions_held_out": held_out,

@@ -10,11 +10,29 @@ import re
 import unicodedata
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoProcessor,
+    AutoTokenizer,
+    PaliGemmaForConditionalGeneration,
+)
 
-from gemma_lab import catalog, coding, loading, sandbox, scores
+from gemma_lab import catalog, coding, loading, sandbox, scores, shapes
 from gemma_lab.lessons import nb07_judge
-from pocket import code, corpus, data, exam, facts, functions, ngram, poems, policies, texts, train
+from pocket import (
+    code,
+    corpus,
+    data,
+    exam,
+    facts,
+    functions,
+    ngram,
+    pictures,
+    poems,
+    policies,
+    texts,
+    train,
+)
 from pocket import tokenizer as tokenizers_of_ours
 from pocket.recipe import Recipe
 
@@ -343,3 +361,15 @@ def judge_measures(model, tokenizer) -> dict:
                     name = "area under the ROC curve" if measure == "area" else measure
                     found[f"{name}, {kind}, {language}"] = round(one[measure], 3)
     return found
+
+
+def sight_measures(folder, split: str) -> dict[str, float]:
+    """What a model that sees is measured on: shares of right answers about pictures, by task."""
+    model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(folder)
+    found = collections.defaultdict(lambda: [0, 0])
+    for (task, language), pair in shapes.graded(model, processor, pictures.exam(split)).items():
+        names = [f"{task}, {language}"] + ["colour and shape"] * (task in ("colour", "shape"))
+        for name in names:
+            found[name] = [a + b for a, b in zip(found[name], pair)]
+    return {name: round(right / asked, 3) for name, (right, asked) in found.items()}

@@ -1,4 +1,4 @@
-"""Muon whose arithmetic is float32: torch's rounds to bfloat16, which is slow where a CPU lacks it.
+"""The optimizers of a training; Muon in float32, too: torch's rounds to bfloat16, as few CPUs can.
 
 Measured on such a CPU: for a step of `shield` 10.5 s of 12 were spent in torch's.
 """
@@ -31,3 +31,21 @@ class Float32Muon(torch.optim.Muon):
     def step(self, closure=None):
         with mock.patch("torch.optim._muon._zeropower_via_newtonschulz", orthogonalized):
             return super().step(closure)
+
+
+def optimizers_of(model, is_float32: bool = False) -> list:
+    """Muon for the weight matrices, AdamW for the embedding table and the norms."""
+    kind = Float32Muon if is_float32 else torch.optim.Muon
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        kind(
+            matrices,
+            lr=0.02,
+            momentum=0.95,
+            nesterov=True,
+            weight_decay=0.01,
+            adjust_lr_fn="original",
+        ),
+        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]

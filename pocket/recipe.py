@@ -26,10 +26,12 @@ class Recipe:
     family: str = "gemma"  # transformers' model_type
     rises: dict[int, float] = field(default_factory=dict)  # the steps at which the learning rate
     # rises again, and what a fall from the peak is multiplied by from there on
+    rate: float = 1.0  # its learning rates, as a share of those of the others
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     begins_shipped: bool = False  # from its shipped weights, which are not trained anew for it
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts
     is_code: bool = False  # it reads Python, and is asked to fill holes
+    is_sight: bool = False  # it looks at pictures
     is_judge: bool = False  # it reads a text and a rule, and says Yes or No
     is_family: bool = False  # its weights stay outside the wheel, and are fetched where they lack
     is_fine_tuned: bool = False  # its card also says what Codelab 2's fine-tuning does to it
@@ -61,8 +63,10 @@ class Recipe:
         """A new configuration: these sizes, and what all pocket models have in common."""
         from transformers import AutoConfig
 
-        from pocket import tokenizer
+        from pocket import see, tokenizer
 
+        if self.is_sight:
+            return see.config(self.sizes)
         return AutoConfig.for_model(
             self.family,
             vocab_size=tokenizer.CODE_VOCAB_SIZE if self.is_code else tokenizer.VOCAB_SIZE,

@@ -21,6 +21,8 @@ class Results:
 
 def measure(recipe: Recipe, folder: Path, split: str, show: bool = False) -> Results:
     """What the model in `folder` does on the prompts of `split`; `show` prints its answers."""
+    if recipe.is_sight:
+        return Results(measures.sight_measures(folder, split))
     model, tokenizer = measures.load(folder)
     if recipe.is_judge:
         return Results(measures.judge_measures(model, tokenizer))

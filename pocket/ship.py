@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from gemma_lab.catalog import DATA
 from gemma_lab.download import WANTED
@@ -40,7 +40,8 @@ def ship(recipe: Recipe, hardware: str) -> Path:
     """
     source, target = train.check_trained(recipe, is_to_ship=True), recipe.shipped_folder
     found = results.measure(recipe, source, "card")
-    model = AutoModelForCausalLM.from_pretrained(source)
+    kind = AutoModelForImageTextToText if recipe.is_sight else AutoModelForCausalLM
+    model = kind.from_pretrained(source)
     is_float32 = train.state_of(recipe, train.WORK).get("float32", False)
     log = train.log_of(source / train.LOG_NAME)
     text = card.card(recipe, model, found, log, hardware, is_float32)

@@ -6,6 +6,7 @@ import torch
 
 from gemma_lab import coding, scores
 from pocket import code, corpus, exam, functions, poems, policies, titles
+from pocket.recipe import Recipe
 
 TITLES = {
     "copying": "copying a new title",
@@ -17,11 +18,11 @@ TITLES = {
 }
 
 
-def rows(is_code: bool = False, is_judge: bool = False) -> dict[str, list[tuple[str, str]]]:
+def rows(recipe: Recipe) -> dict[str, list[tuple[str, str]]]:
     """For each skill, texts that training never draws: what is given, and its one right end."""
-    if is_code:
+    if recipe.is_code:
         return code_rows()
-    if is_judge:
+    if recipe.is_judge:
         return judge_rows()
     rng = random.Random("curve")
     composed = [titles.composed(rng, "dev") for _ in range(40)]

@@ -13,6 +13,7 @@ import json
 import math
 import random
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import loading
 from gemma_lab.scratch import griffin
-from pocket import corpus, muon, skills
+from pocket import corpus, see, skills
 from pocket import tokenizer as tokenizers_of_ours
+from pocket.muon import optimizers_of
 from pocket.recipe import Recipe, TrainingError
 
 WORK = Path(__file__).with_name("work")
@@ -132,24 +134,6 @@ def loss_of(model, tokens, learned, owner) -> torch.Tensor:
     return F.cross_entropy(logits, tokens[:, 1:][chosen])
 
 
-def optimizers_of(model, is_float32: bool = False) -> list:
-    """Muon for the weight matrices, AdamW for the embedding table and the norms."""
-    kind = muon.Float32Muon if is_float32 else torch.optim.Muon
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
-    return [
-        kind(
-            matrices,
-            lr=0.02,
-            momentum=0.95,
-            nesterov=True,
-            weight_decay=0.01,
-            adjust_lr_fn="original",
-        ),
-        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
-    ]
-
-
 def rate_at(step: int, steps: int, rises: dict[int, float]) -> float:
     """The share of the peak learning rate at a step.
 
@@ -240,6 +224,25 @@ def words_of(begun: dict) -> str:
     return f"--seed {begun['seed']} --steps {begun['steps']}{float32}"
 
 
+def begun_with(recipe: Recipe, seed: int, work: Path, is_float32: bool) -> tuple:
+    """The tokenizer, and the model before the first step: what it begins from is trained first."""
+    before, folder_before = recipe.begins_from, None
+    tokenizer_folder = work / ("code-tokenizer" if recipe.is_code else "tokenizer")
+    if recipe.begins_shipped:
+        tokenizer_folder = folder_before = before.shipped_folder
+    elif not tokenizer_folder.exists():
+        tokenizers_of_ours.train(recipe.is_code).save_pretrained(tokenizer_folder)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    model = fresh_model(recipe, seed)
+    if folder_before:
+        model.load_state_dict(AutoModelForCausalLM.from_pretrained(folder_before).state_dict())
+    elif before:
+        train(before, None, seed, work, is_float32)  # at once, if it is made already
+        made = state_of(before, work)
+        model.load_state_dict(made.get("mean") or made["model"])
+    return tokenizer, model
+
+
 def train(
     recipe: Recipe,
     steps: int | None = None,
@@ -264,20 +267,10 @@ def train(
         )
     work.mkdir(parents=True, exist_ok=True)
     log_file = work / f"{recipe.name}.jsonl"
-    before, folder_before = recipe.begins_from, None
-    tokenizer_folder = work / ("code-tokenizer" if recipe.is_code else "tokenizer")
-    if recipe.begins_shipped:
-        tokenizer_folder = folder_before = before.shipped_folder
-    elif not tokenizer_folder.exists():
-        tokenizers_of_ours.train(recipe.is_code).save_pretrained(tokenizer_folder)
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    model = fresh_model(recipe, seed)
-    if folder_before:
-        model.load_state_dict(AutoModelForCausalLM.from_pretrained(folder_before).state_dict())
-    elif before:
-        train(before, None, seed, work, is_float32)  # at once, if it is made already
-        made = state_of(before, work)
-        model.load_state_dict(made.get("mean") or made["model"])
+    if recipe.is_sight:
+        tokenizer, model = see.reader(recipe), see.fresh_model(recipe, seed, work)
+    else:
+        tokenizer, model = begun_with(recipe, seed, work, is_float32)
     stops = tokenizers_of_ours.STOPS
     model.generation_config.update(
         eos_token_id=stops if recipe.is_chat else stops[0],
@@ -286,7 +279,8 @@ def train(
         do_sample=False,
     )
     optimizers = optimizers_of(model, is_float32)
-    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [recipe.rate * group["lr"] for group in groups]
     step, seconds, log, mean = 0, 0.0, [], {}
     if state:
         step, seconds, mean = state["step"], state["seconds"], state.get("mean", {})
@@ -294,18 +288,21 @@ def train(
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         log = [row for row in log_of(log_file) if row["step"] <= step]
-    total, rows = 0.0, skills.rows(recipe.is_code, recipe.is_judge)
+    lesson, watched = sys.modules[__name__], skills
+    if recipe.is_sight:
+        lesson = watched = see
+    total, rows = 0.0, watched.rows(recipe)
     if step == 0 and 0 in recipe.snapshots:
         snapshot(model, folder, 0)
-    for batch in batches(tokenizer, seed, step, recipe):
+    for batch in lesson.batches(tokenizer, seed, step, recipe):
         if step >= steps:
             break
         began = time.monotonic()
         rate = rate_at(step, steps, recipe.rises)
-        for group, peak in zip((g for o in optimizers for g in o.param_groups), peaks):
+        for group, peak in zip(groups, peaks):
             group["lr"] = peak * rate
         with torch.autocast("cpu", torch.bfloat16, enabled=not is_float32):
-            loss = loss_of(model, *batch)
+            loss = lesson.loss_of(model, *batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
@@ -319,7 +316,7 @@ def train(
                 "minutes": round(seconds / 60, 2),
             }
             if step % SAVE_EVERY == 0:
-                row |= skills.shares(model, tokenizer, rows)
+                row |= watched.shares(model, tokenizer, rows)
             print(json.dumps(row), flush=True)
             log.append(row)
             log_file.write_text("".join(json.dumps(row) + "\n" for row in log), encoding="utf-8")
@@ -337,7 +334,8 @@ def train(
             Path(f"{state_file}.new").replace(state_file)
     model.load_state_dict(mean or model.state_dict())
     model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.chat_template = tokenizers_of_ours.template_of(recipe)
+    if not recipe.is_sight:
+        tokenizer.chat_template = tokenizers_of_ours.template_of(recipe)
     tokenizer.save_pretrained(folder)
     shutil.copy(log_file, folder / LOG_NAME)
     return folder

@@ -30,6 +30,7 @@ BY_NAME = {info.name: info for info in ALL.values()}
 GEMMA_3 = {"Gemma 3 270M": 100, "Gemma 3 1B": 698, "Gemma 3 4B": 3_209, "Gemma 3 27B": 25_600}
 # Billions of parameters of the text part: ranges around the sizes that Google names.
 BILLIONS = {"Gemma 3n E4B": (6.5, 7.5), "Gemma 4 E4B": (7, 8), "Gemma 4 31B": (30, 31.5)}
+BILLIONS["PaliGemma 3B"] = (2.9, 3)  # with what sees; "sub-3B": arXiv:2407.07726
 # CodeGemma has "the same architectures as the Gemma model family": arXiv:2406.11409, section 1.
 SAME_AS = {"CodeGemma 2B": "Gemma 2B", "CodeGemma 7B": "Gemma 7B"}
 SAME_AS["ShieldGemma 2B"] = "Gemma 2 2B"  # "built upon Gemma2": arXiv:2407.21772
@@ -45,7 +46,8 @@ TOKEN = "hf_" + "x" * 34
 def on_meta(config: dict):
     """The model as transformers builds it; no memory is taken."""
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        kind = AutoModelForImageTextToText if "vision_config" in config else AutoModelForCausalLM
+        return kind.from_config(AutoConfig.for_model(**config))
 
 
 def counted(model) -> tuple[int, int, int]:
@@ -64,7 +66,8 @@ def sizes_of(info) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_row_counts_as_transformers_does(name):
-    assert sizes_of(BY_NAME[name]) == counted(on_meta(BY_NAME[name].config))
+    info = BY_NAME[name]
+    assert sizes_of(info) == counted(on_meta(info.whole or info.config))
 
 
 def test_every_row_is_held_to_a_size_that_somebody_else_reports():
@@ -154,7 +157,7 @@ def test_every_row_says_where_it_is_from_and_each_repository_stands_once():
 
 def test_variants_are_known_and_found_but_are_no_generation():
     families = {info.name.split()[0] for info in catalog.VARIANTS.values()}
-    assert families == {"CodeGemma", "ShieldGemma", "RecurrentGemma"}
+    assert families == {"CodeGemma", "PaliGemma", "ShieldGemma", "RecurrentGemma"}
     assert {info.name.split()[0] for info in catalog.CATALOG.values()} == {"Gemma"}
     for hub_id, info in catalog.VARIANTS.items():
         assert catalog.find(hub_id) is info and info.is_variant
