@@ -1,8 +1,8 @@
 """The model that sees: a SigLIP tower and a Gemma, trained on pictures that are drawn as it goes.
 
 As PaliGemma it begins from parts that know something already. Its Gemma is pocket-small. Its tower
-first learns, patch by patch, which shape and which colour lie there; Google's learned from pictures
-and their captions. Then both are trained together on prompts and answers; the loss counts answers.
+first learns to tell, patch by patch, what lies there: shape, colour and box. Google's learned from
+pictures and their captions. Then both are trained together; the loss counts answers alone.
 """
 
 import math
@@ -39,7 +39,7 @@ VISION = dict(
     vision_use_head=False,
 )
 PICTURES, QUESTIONS = 12, 4  # of a step; each picture is asked four things
-TOWER_PICTURES, TOWER_STEPS = 64, 300
+TOWER_PICTURES, TOWER_STEPS = 64, 500
 NO_LABEL = -100  # what cross_entropy leaves out
 
 
@@ -97,32 +97,34 @@ def pixels(some: list[Image.Image]) -> torch.Tensor:
 
 
 def patch_labels(things: list[dict]) -> np.ndarray:
-    """For each patch the number of the shape that lies there, of its colour, and whether any does.
+    """For each patch whether something lies there, its shape, its colour and its box, as numbers.
 
-    Returns: (3, NUM_PATCHES); NO_LABEL for shape and colour where nothing lies.
+    The box: upper, left, lower and right edge in steps of 1 / BINS_KEPT.
+    Returns: (7, NUM_PATCHES); NO_LABEL, but for the first, where nothing lies.
     """
     num, margin = PIXELS // PATCH, 0.02
-    found = np.full((3, num, num), NO_LABEL)
-    found[2] = 0
+    found = np.full((7, num, num), NO_LABEL)
+    found[0] = 0
     middles = (np.arange(num) + 0.5) / num
     for thing in things:
-        top, left, bottom, right = shapes.box(thing)
+        top, left, bottom, right = box = shapes.box(thing)
         rows = (middles > top - margin) & (middles < bottom + margin)
         columns = (middles > left - margin) & (middles < right + margin)
-        kind = shapes.SHAPES.index(thing["shape"]), [*shapes.COLOURS].index(thing["colour"]), 1
-        for at, label in enumerate(kind):
+        kind = shapes.SHAPES.index(thing["shape"]), [*shapes.COLOURS].index(thing["colour"])
+        edges = (round(edge * pictures.BINS_KEPT) for edge in box)
+        for at, label in enumerate((1, *kind, *edges)):
             found[at][np.ix_(rows, columns)] = label
-    return found.reshape(3, -1)
+    return found.reshape(7, -1)
 
 
 def taught_tower(vision_config, seed: int) -> dict:
-    """The weights of a tower that tells, from each patch, which shape and which colour lie there.
+    """The weights of a tower that tells, from each patch, what lies there.
 
-    They are read off by one linear layer, which is thrown away.
+    It is read off by one linear layer, which is thrown away.
     """
     torch.manual_seed(seed)
     tower, rng = SiglipVisionModel(vision_config), random.Random(f"tower {seed}")
-    sizes = [len(shapes.SHAPES), len(shapes.COLOURS), 2]
+    sizes = [2, len(shapes.SHAPES), len(shapes.COLOURS), *[pictures.BINS_KEPT + 1] * 4]
     head = torch.nn.Linear(vision_config.hidden_size, sum(sizes))
     parts = torch.nn.ModuleDict({"tower": tower, "embed_head": head})  # the head goes to AdamW
     optimizers = optimizers_of(parts, is_float32=True)

@@ -147,12 +147,13 @@ def test_the_loss_is_transformers_own(processor):
 
 
 def test_patches_are_labelled_with_what_lies_on_them():
-    labels = see.patch_labels([shapes.one("star", "blue", 0.75, 0.25, 0.3)]).reshape(3, 6, 6)
-    assert labels[2, :3, 3:].mean() > 0.4 and labels[2, 3:].sum() == labels[2, :, :3].sum() == 0
-    covered = labels[2] == 1
-    assert set(labels[0][covered]) == {shapes.SHAPES.index("star")}
-    assert set(labels[1][covered]) == {[*shapes.COLOURS].index("blue")}
-    assert (labels[:2, ~covered] == see.NO_LABEL).all()
+    star = shapes.one("star", "blue", 0.75, 0.25, 0.3)
+    is_there, *labels = see.patch_labels([star]).reshape(7, 6, 6)
+    assert is_there[:3, 3:].mean() > 0.4 and is_there[3:].sum() == is_there[:, :3].sum() == 0
+    edges = [round(edge * 32) for edge in shapes.box(star)]
+    wanted = [shapes.SHAPES.index("star"), [*shapes.COLOURS].index("blue"), *edges]
+    assert [{*label[is_there == 1].tolist()} for label in labels] == [{one} for one in wanted]
+    assert all((label[is_there == 0] == see.NO_LABEL).all() for label in labels)
 
 
 def test_near_places_begin_as_near_vectors():
