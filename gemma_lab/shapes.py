@@ -47,10 +47,10 @@ def one(shape: str, colour: str, x: float, y: float, size: float = 0.24, turn: f
     if shape not in SHAPES or colour not in COLOURS:
         known = f"one of {', '.join(SHAPES)} in one of {', '.join(COLOURS)}"
         raise PictureError(f"An object is {known}, not {colour!r} and {shape!r}.")
-    if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < size <= 1):
-        raise PictureError(
-            f"x, y and size are shares of the picture's side, from 0 to 1; not {x}, {y} and {size}."
-        )
+    numbers = all(isinstance(value, (int, float)) for value in (x, y, size))
+    if not (numbers and 0 <= x <= 1 and 0 <= y <= 1 and 0 < size <= 1):
+        got = ", ".join(f"{str(value):.20}" for value in (x, y, size))
+        raise PictureError(f"x, y and size are shares of the picture's side, 0 to 1; not {got}.")
     return {"shape": shape, "colour": colour, "x": x, "y": y, "size": size, "turn": turn}
 
 

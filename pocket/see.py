@@ -99,7 +99,8 @@ def pixels(some: list[Image.Image]) -> torch.Tensor:
 def patch_labels(things: list[dict]) -> np.ndarray:
     """For each patch whether something lies there, its shape, its colour and its box, as numbers.
 
-    The box: upper, left, lower and right edge in steps of 1 / BINS_KEPT.
+    The first is 0 for nothing, 2 where an object's middle is (one to count), and else 1. The box:
+    upper, left, lower and right edge in steps of 1 / BINS_KEPT.
     Returns: (7, NUM_PATCHES); NO_LABEL, but for the first, where nothing lies.
     """
     num, margin = PIXELS // PATCH, 0.02
@@ -114,6 +115,7 @@ def patch_labels(things: list[dict]) -> np.ndarray:
         edges = (round(edge * pictures.BINS_KEPT) for edge in box)
         for at, label in enumerate((1, *kind, *edges)):
             found[at][np.ix_(rows, columns)] = label
+        found[0, min(num - 1, int(thing["y"] * num)), min(num - 1, int(thing["x"] * num))] = 2
     return found.reshape(7, -1)
 
 
@@ -124,7 +126,7 @@ def taught_tower(vision_config, seed: int) -> dict:
     """
     torch.manual_seed(seed)
     tower, rng = SiglipVisionModel(vision_config), random.Random(f"tower {seed}")
-    sizes = [2, len(shapes.SHAPES), len(shapes.COLOURS), *[pictures.BINS_KEPT + 1] * 4]
+    sizes = [3, len(shapes.SHAPES), len(shapes.COLOURS), *[pictures.BINS_KEPT + 1] * 4]
     head = torch.nn.Linear(vision_config.hidden_size, sum(sizes))
     parts = torch.nn.ModuleDict({"tower": tower, "embed_head": head})  # the head goes to AdamW
     optimizers = optimizers_of(parts, is_float32=True)
@@ -217,8 +219,9 @@ def encoded(processor, asked: list) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def loss_of(model, seen, ids, part) -> torch.Tensor:
-    """Mean cross-entropy in nats over the answers' tokens; each picture is seen once for its rows.
+    """Cross-entropy in nats: the mean over an answer's tokens, and then over the answers.
 
+    So a word counts as much as a long caption.
     Args: seen: (P, 3, PIXELS, PIXELS); ids, part: (B, T), B a multiple of P.
     """
     inner = model.model
@@ -233,7 +236,9 @@ def loss_of(model, seen, ids, part) -> torch.Tensor:
     ).last_hidden_state
     is_learned = part[:, 1:] == 1
     logits = model.lm_head(states[:, :-1][is_learned])
-    return F.cross_entropy(logits.float(), ids[:, 1:][is_learned])
+    losses = F.cross_entropy(logits.float(), ids[:, 1:][is_learned], reduction="none")
+    shares = is_learned / (is_learned.sum(1, keepdim=True) * len(ids))  # (B, T - 1), 1 in all
+    return (losses * shares[is_learned]).sum()
 
 
 # --------------------------------------------------------------------------------- what it can do

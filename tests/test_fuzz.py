@@ -22,7 +22,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import course
 import tools
-from gemma_lab import access, bench, catalog, loading, memory, profile, sandbox, tokens
+from gemma_lab import (
+    access,
+    bench,
+    catalog,
+    figures,
+    loading,
+    memory,
+    profile,
+    sandbox,
+    shapes,
+    tokens,
+)
 from gemma_lab.lessons import (
     nb01,
     nb01_game,
@@ -44,9 +55,11 @@ from gemma_lab.lessons import (
     nb05_views,
     nb06,
     nb07,
+    nb07_draw,
     nb07_fill,
     nb07_judge,
     nb07_judge_box,
+    nb07_see,
     nb07_views,
     views,
 )
@@ -221,7 +234,7 @@ CONFIG = st.dictionaries(
     st.sampled_from(["gemma", "gemma3_text", "llama"]) | SMALL | PLAIN,
 ).map(lambda row: json.dumps(row).encode())
 ANSWER = ANYTHING | ANYTHING.map(lambda result: lambda *_: result)
-LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06, nb07, nb07_judge
+LESSONS = nb01, nb02, nb03, nb04, nb04_bos, nb05, nb06, nb07, nb07_judge, nb07_see
 CHECKS = {
     f"{lesson.__name__.split('.')[-1]}.{name}": (ANSWER, check)
     for lesson in LESSONS
@@ -328,6 +341,10 @@ TABLE = {
         ),
         lambda x: nb05_views.budget(TWO_B, *x),
     ),
+    "nb07_draw.opened": (
+        st.binary(max_size=80) | st.binary(max_size=40).map(lambda end: b"\x89PNG\r\n\x1a\n" + end),
+        lambda x: nb07_draw.opened(({"content": memoryview(x)},)),
+    ),
     "nb07_fill.fill_in": (
         TEXT | st.none() | st.just("___"),
         lambda x: typed(nb07_fill.fill_in(*quick(), x or 5, ""), "x = ___"),
@@ -344,6 +361,22 @@ TABLE = {
     "nb07_judge_box.judged": (
         TEXT | ANYTHING,
         lambda x: nb07_judge_box.judged(*quick_judge(), x, "Be kind."),
+    ),
+    "nb07_see.patches": (
+        st.integers(-2, 40),
+        lambda x: figures.png(nb07_see.patches(shapes.draw([]), x)),
+    ),
+    "nb07_see.prefix_mask": (
+        st.tuples(st.integers(-1, 20), st.lists(TEXT, max_size=5), st.lists(TEXT, max_size=3)),
+        lambda x: nb07_see.prefix_mask(*x),
+    ),
+    "nb07_see.shares_of_tokens": (
+        st.tuples(st.integers(-1, 9999), st.integers(-1, 9999)),
+        lambda x: nb07_see.shares_of_tokens(*x),
+    ),
+    "shapes.one": (
+        st.tuples(WORD | st.just("star"), WORD | st.just("red"), NUMBER, NUMBER, NUMBER),
+        lambda x: shapes.draw([shapes.one(*x)]),
     ),
     "nb07_views.half_lives": (
         st.tuples(st.lists(st.floats(), max_size=4), TEXT, st.integers(1, 99)),

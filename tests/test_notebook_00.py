@@ -196,6 +196,7 @@ def test_the_plan_of_each_world(name):
 
 # Parameters by arXiv:2406.11409 (Gemma's own) and arXiv:2404.07839; a file has 2 bytes for each.
 CODE_GB, CODE_7B_GB, RECURRENT_GB, TINY_GB = 5.01, 17.08, 5.37, 0.54
+SEE_GB = 5.85  # 2,923,466,480 parameters, as the Hub shows of google/paligemma-3b-mix-224
 SHIELD_GB = 5.23  # Gemma 2 2B's parameters: tests/models.py
 PACKAGE_GB = 0.27  # of the 270M, where a notebook starts on a new machine
 WORLDS_OF_07 = {
@@ -206,22 +207,22 @@ WORLDS_OF_07 = {
         machines.TWO_T4,
         ALL,
         True,
-        "fp32; fp16; nf4; fp16; fp16",
-        TINY_GB + CODE_GB + CODE_7B_GB + SHIELD_GB + RECURRENT_GB,
+        "fp32; fp16; nf4; fp16; fp16; fp16",
+        TINY_GB + CODE_GB + CODE_7B_GB + SEE_GB + SHIELD_GB + RECURRENT_GB,
     ),
     "8 GB, all": (
         machines.CARD_8_GB,
         ALL,
         False,
-        "fp32; bf16; nf4; bf16; bf16",
-        CODE_GB + CODE_7B_GB + SHIELD_GB + RECURRENT_GB,
+        "fp32; bf16; nf4; bf16; bf16; bf16",
+        CODE_GB + CODE_7B_GB + SEE_GB + SHIELD_GB + RECURRENT_GB,
     ),
     "4 GB, all": (
         machines.CARD_4_GB,
         ALL,
         False,
-        "fp32; nf4; nf4; nf4",
-        CODE_GB + SHIELD_GB + RECURRENT_GB,
+        "fp32; nf4; nf4; nf4; nf4",
+        CODE_GB + SEE_GB + SHIELD_GB + RECURRENT_GB,
     ),
     "2 GB, all": (machines.CARD_2_GB, ALL, False, "fp32", 0),
 }
@@ -242,7 +243,9 @@ def test_one_of_the_family_may_be_granted_alone_and_one_has_no_public_copy():
     alone = planned(machines.CARD_8_GB, ONE | {FAMILY[-1]: nb00_plan.YES})["07"]
     assert alone["models"] == "gemma-3-270m, recurrentgemma-2b"
     assert alone["GB"] == pytest.approx(RECURRENT_GB, abs=0.01)
-    assert alone["tonight"].startswith("Get codegemma-2b, codegemma-7b-it and shieldgemma-2b: ")
+    assert alone["tonight"].startswith(
+        "Get codegemma-2b, codegemma-7b-it, paligemma-3b-mix-224 and shieldgemma-2b: "
+    )
     copies = planned(machines.CARD_8_GB, NONE, requested="mirror")["07"]
     assert copies["models"] == "gemma-3-270m, codegemma-2b, codegemma-7b-it"
 
@@ -284,14 +287,15 @@ def test_a_notebook_downloads_what_an_earlier_one_has_not():
             NONE,
             True,
             "07",
-            "Get codegemma-2b, codegemma-7b-it, shieldgemma-2b and recurrentgemma-2b: section 2",
+            "Get codegemma-2b, codegemma-7b-it, paligemma-3b-mix-224, shieldgemma-2b and "
+            "recurrentgemma-2b: section 2",
         ),
         (
             machines.CARD_4_GB,
             ONE,
             False,
             "07",
-            "Get codegemma-2b, shieldgemma-2b and recurrentgemma-2b:",
+            "Get codegemma-2b, paligemma-3b-mix-224, shieldgemma-2b and recurrentgemma-2b:",
         ),
         (machines.CARD_4_GB, ALL, False, "07", "Run it once, on a good network."),  # not 7B
         (T4, NONE, True, "07", "Nothing."),  # Colab opens it without a GPU
@@ -475,7 +479,7 @@ def test_numbers_of_the_text():
     assert f"which is {2**30 / 1e9 - 1:.0%} more".replace("%", " %") in PROSE
     assert nb00_plan.plan_on("a card of 4 GB", ALL)[3]["precisions"] == "nf4"
     assert gemma3.COST == "a download of 266 MB, and 0.9 GB of disk"
-    assert len(nb00.USED_IN) == 7 and "asked the Hub about seven models" in PROSE
+    assert len(nb00.USED_IN) == 9 and "asked the Hub about nine models" in PROSE
 
 
 def test_it_fits_ten_live_minutes():

@@ -52,7 +52,7 @@ def test_what_reaches_over_the_edge_is_kept_inside():
     [
         (("heart", "red", 0.5, 0.5), "An object is one of circle, square"),
         (("circle", "pink", 0.5, 0.5), "not 'pink' and 'circle'"),
-        (("circle", "red", 40, 0.5), "shares of the picture's side, from 0 to 1; not 40"),
+        (("circle", "red", 40, 0.5), "shares of the picture's side, 0 to 1; not 40, 0.5, 0.24"),
         (("circle", "red", 0.5, 0.5, 0), "shares of the picture's side"),
         (("circle", "red", float("nan"), 0.5), "shares of the picture's side"),
     ],

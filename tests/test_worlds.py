@@ -18,6 +18,7 @@ FAMILY = {
     "google/codegemma-2b": OF_07 / "pocket-code",
     "google/codegemma-7b-it": OF_07 / "pocket-code-it",
     "google/recurrentgemma-2b": OF_07 / "pocket-recurrent",
+    "google/paligemma-3b-mix-224": OF_07 / "pocket-see",
     "google/shieldgemma-2b": OF_07 / "pocket-shield",
 }
 # Our weights under Google's names: what a cell does must not depend on whose they are.

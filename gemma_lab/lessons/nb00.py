@@ -16,8 +16,9 @@ HUB = "https://huggingface.co/"
 TWO, SEVEN, GEMMA_2 = profile.FIRST_MODEL, "google/gemma-7b-it", "google/gemma-2-2b-it"
 CODE, CODE_CHAT = "google/codegemma-2b", "google/codegemma-7b-it"
 RECURRENT, SHIELD = "google/recurrentgemma-2b", "google/shieldgemma-2b"
+SEE = "google/paligemma-3b-mix-224"
 USED_IN = {TWO: "04, 05", SEVEN: "04", GEMMA_2: "06"}
-USED_IN |= {CODE: "07", CODE_CHAT: "07", SHIELD: "07", RECURRENT: "07", gemma3.HUB_ID: "all"}
+USED_IN |= dict.fromkeys((CODE, CODE_CHAT, SEE, SHIELD, RECURRENT), "07") | {gemma3.HUB_ID: "all"}
 
 
 @contextlib.contextmanager

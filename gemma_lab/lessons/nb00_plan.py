@@ -14,6 +14,7 @@ from gemma_lab.lessons.nb00 import (
     CODE_CHAT,
     GEMMA_2,
     RECURRENT,
+    SEE,
     SEVEN,
     SHIELD,
     TWO,
@@ -29,7 +30,7 @@ ALSO = {
     "04": {SEVEN: ("nf4",)},
     "06": {GEMMA_2: ("bf16",)},
     "07": {CODE: ("bf16", "nf4"), CODE_CHAT: ("nf4",)}
-    | dict.fromkeys((SHIELD, RECURRENT), ("bf16", "nf4")),
+    | dict.fromkeys((SEE, SHIELD, RECURRENT), ("bf16", "nf4")),
 }
 COLAB = Machine("Linux", True, 2, 12.7, "cpu")
 CARDS = {
