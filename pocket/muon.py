@@ -36,8 +36,9 @@ class Float32Muon(torch.optim.Muon):
 def optimizers_of(model, is_float32: bool = False) -> list:
     """Muon for the weight matrices, AdamW for the embedding table and the norms."""
     kind = Float32Muon if is_float32 else torch.optim.Muon
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    learned = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in learned if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in learned if p.ndim != 2 or "embed" in name]
     return [
         kind(
             matrices,

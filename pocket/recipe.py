@@ -26,7 +26,6 @@ class Recipe:
     family: str = "gemma"  # transformers' model_type
     rises: dict[int, float] = field(default_factory=dict)  # the steps at which the learning rate
     # rises again, and what a fall from the peak is multiplied by from there on
-    rate: float = 1.0  # its learning rates, as a share of those of the others
     begins_from: "Recipe | None" = None  # whose trained weights it goes on from; None: from nothing
     begins_shipped: bool = False  # from its shipped weights, which are not trained anew for it
     is_chat: bool = True  # a chat model is asked questions; a base model continues texts

@@ -2,7 +2,7 @@
 
 As PaliGemma it begins from parts that know something already. Its Gemma is pocket-small. Its tower
 first learns to tell, patch by patch, what lies there: shape, colour and box. Google's learned from
-pictures and their captions. Then both are trained together; the loss counts answers alone.
+pictures and their captions. Then the tower stays as it is, and the rest learns to answer.
 """
 
 import math
@@ -156,7 +156,7 @@ def taught_tower(vision_config, seed: int) -> dict:
 
 
 def fresh_model(recipe: Recipe, seed: int, work) -> PaliGemmaForConditionalGeneration:
-    """A model with a taught tower and a Gemma that reads; what is between them is random."""
+    """A model with a taught tower, which stays so, and a Gemma that reads; between them random."""
     configuration, tower_file = recipe.config(), work / f"{recipe.name}-tower.pt"
     if not tower_file.exists():
         torch.save(taught_tower(configuration.vision_config, seed), tower_file)
@@ -173,6 +173,7 @@ def fresh_model(recipe: Recipe, seed: int, work) -> PaliGemmaForConditionalGener
     weights["embed_tokens.weight"] = torch.cat([known, added * known.std()])
     model.model.language_model.load_state_dict(weights)
     model.model.vision_tower.load_state_dict(torch.load(tower_file, weights_only=True))
+    model.model.vision_tower.requires_grad_(False)
     model.tie_weights()
     return model
 

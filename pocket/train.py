@@ -280,7 +280,7 @@ def train(
     )
     optimizers = optimizers_of(model, is_float32)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    peaks = [recipe.rate * group["lr"] for group in groups]
+    peaks = [group["lr"] for group in groups]
     step, seconds, log, mean = 0, 0.0, [], {}
     if state:
         step, seconds, mean = state["step"], state["seconds"], state.get("mean", {})

@@ -13,7 +13,6 @@ RECIPE = Recipe(
     family="paligemma",
     sizes=small.RECIPE.sizes,
     steps=3600,
-    rate=0.5,
     mixes={0: pictures.TASKS},
     fresh_kinds=pictures.TASKS,
     begins_from=small.RECIPE,
