@@ -77,7 +77,7 @@ def draw(things: list[dict], ground: tuple = WHITE, side: int = SIDE):
     """
     from PIL import Image, ImageDraw
 
-    picture = Image.new("RGB", (side, side), ground)
+    picture = Image.new("RGB", (side, side), tuple(ground))
     pen = ImageDraw.Draw(picture)
     for thing in things:
         shade = tuple(thing.get("shade", COLOURS[thing["colour"]]))

@@ -279,8 +279,7 @@ def train(
         do_sample=False,
     )
     optimizers = optimizers_of(model, is_float32)
-    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-    peaks = [group["lr"] for group in groups]
+    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     step, seconds, log, mean = 0, 0.0, [], {}
     if state:
         step, seconds, mean = state["step"], state["seconds"], state.get("mean", {})
@@ -299,7 +298,7 @@ def train(
             break
         began = time.monotonic()
         rate = rate_at(step, steps, recipe.rises)
-        for group, peak in zip(groups, peaks):
+        for group, peak in zip((g for o in optimizers for g in o.param_groups), peaks):
             group["lr"] = peak * rate
         with torch.autocast("cpu", torch.bfloat16, enabled=not is_float32):
             loss = lesson.loss_of(model, *batch)

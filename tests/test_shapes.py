@@ -38,7 +38,7 @@ def test_each_shape_covers_the_area_that_geometry_gives():
 
 def test_later_objects_lie_above_and_a_shade_replaces_the_colour():
     below, above = (shapes.one("circle", colour, 0.5, 0.5) for colour in ("red", "blue"))
-    picture = shapes.draw([below, above | {"shade": (1, 2, 3)}], ground=(250, 250, 250))
+    picture = shapes.draw([below, above | {"shade": (1, 2, 3)}], ground=[250, 250, 250])
     assert picture.getpixel((96, 96)) == (1, 2, 3) and picture.getpixel((2, 2)) == (250, 250, 250)
 
 
