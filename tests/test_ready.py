@@ -47,6 +47,18 @@ def test_what_is_wrong_is_one_sentence_and_a_colour(change, colour, says):
     assert line.rstrip("`)").endswith((".", "here"))
 
 
+@pytest.mark.parametrize("wrong", [{"word": "Tokyo"}, {"error": "ImportError: x"}])
+def test_who_installed_from_a_kit_is_sent_to_the_kit(monkeypatch, tmp_path, wrong):
+    """Such a laptop may have no network, which the other way needs."""
+    monkeypatch.setattr(ready, "ROOT", tmp_path)
+    assert "the kit" not in ready.judge(WELL | wrong)[1]
+    (tmp_path / kit_install.MARK).touch()
+    colour, line = ready.judge(WELL | wrong)
+    assert colour == "RED" and line.endswith("course.py run`, or install from the kit again.")
+    assert line.index("course.py clean`") < line.index("the kit again")
+    assert "the kit" not in ready.judge(WELL)[1]
+
+
 @pytest.fixture
 def shown(monkeypatch, capsys):
     """What `ready` prints where the environment prints `output` and `error`; its status."""

@@ -28,13 +28,13 @@ RAM_GIB, RAM_LEAST_GIB = 7, 3.5  # what a laptop sold with 8 GB, or 4 GB, has
 DISK_GB = 2  # for adapters, pages and copies, once the course is installed
 LIMIT_S = 300
 NOT_INSTALLED = "The course is not installed here: run `python3 course.py run`, then this again."
-NO_WORD = "The packages of the course do not start here ({}): run `python3 course.py clean`, then "
-NO_WORD += "`python3 course.py run`."
+ANEW = "run `python3 course.py clean`, then `python3 course.py run`"
+FROM_KIT = f"{ANEW}, or install from the kit again"  # over what is whole that does nothing
+NO_WORD = "The packages of the course do not start here ({}): {}."
 SLOW = (
     f"No model answered within {LIMIT_S // 60} minutes: close all other programs, then this again."
 )
-WRONG_WORD = "The model said {!r} where it says {!r}: run `python3 course.py clean`, then "
-WRONG_WORD += "`python3 course.py run`."
+WRONG_WORD = "The model said {!r} where it says {!r}: {}."
 NO_DLL = "Windows lacks Microsoft's Visual C++ Redistributable: install "
 NO_DLL += "https://aka.ms/vs/17/release/vc_redist.x64.exe, then this again."
 LITTLE_RAM = "This laptop has {:.0f} GiB of memory: close all other programs before 04 and 05."
@@ -121,13 +121,14 @@ def judge(here: dict) -> tuple[str, str]:
     is_dll = "DLL load failed" in error or re.search(r"\[WinError (126|127|1114)\]", error)
     full = failures.sentence("No space left", "run `python3 course.py run`")
     word = here.get("word", NEXT)
+    anew = FROM_KIT if (ROOT / kit_install.MARK).exists() else ANEW
     rules = (
         (RED, 0 < ram < RAM_LEAST_GIB, NO_RAM.format(ram)),
         (RED, here.get("problem") == NOT_INSTALLED and disk < kit_install.FREE_GB, full),
         (RED, here.get("problem"), here.get("problem")),
         (RED, is_dll, NO_DLL),
-        (RED, error, NO_WORD.format(error)),
-        (RED, word != NEXT, WRONG_WORD.format(word, NEXT)),
+        (RED, error, NO_WORD.format(error, anew)),
+        (RED, word != NEXT, WRONG_WORD.format(word, NEXT, anew)),
         (YELLOW, here.get("model") != "gemma", gemma3.MISSING),
         (YELLOW, 0 < ram < RAM_GIB, LITTLE_RAM.format(ram)),
         (YELLOW, disk < DISK_GB, LITTLE_DISK.format(disk, DISK_GB)),
