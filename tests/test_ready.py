@@ -152,8 +152,9 @@ def test_a_half_made_environment_is_not_asked(monkeypatch, tmp_path, capsys):
 # ------------------------------------------------------------------------------------------ codes
 
 
-def made(colour, machine="windows-3.12", version=gemma_lab.__version__) -> str:
-    text = f"{colour} {version} {machine} ram8 disk40 none"
+def made(colour, machine="windows-3.12", version=gemma_lab.__version__, model="") -> str:
+    model = model or {"GREEN": "gemma", "YELLOW": "pocket", "RED": "none"}[colour]
+    text = f"{colour} {version} {machine} ram8 disk40 {model}"
     return f"{text} {ready.check_digits(text)}"
 
 
@@ -169,9 +170,57 @@ def test_codes_are_counted_wherever_they_stand_in_a_text(tmp_path):
     path.write_text("\n".join(lines), encoding="utf-8")
     assert ready.count_codes(path).splitlines() == [
         "1 GREEN, 1 YELLOW, 2 RED.",
-        "Kits for those that are not green: linux-3.11 (1), windows-3.12 (2).",
+        "Kits for those that are red or lack Gemma: linux-3.11 (1), windows-3.12 (2).",
         "Other versions of the course than yours: 0.0.9.",
         "Mistyped, ask again: line 5.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("GREEN", "GREN"),
+        ("GREEN", "green"),
+        ("disk40", "disk 40"),
+        ("ram8", "ram 8"),
+        ("ram8 disk40", "RAM8 DISK40"),
+        (" gemma", ""),
+        ("-3.12", "- 3.12"),
+        ("linux-3.12", "linux-3.12\n"),  # a line that a telephone broke
+    ],
+)
+def test_a_code_of_which_a_word_is_mistyped_is_asked_for_again(tmp_path, right, wrong):
+    sent = made("GREEN", "linux-3.12")
+    assert right in sent
+    path = tmp_path / "mails.txt"
+    broken = sent.replace(right, wrong)
+    count = broken.count("\n")
+    path.write_text(f"{sent}\nAn: {broken}", encoding="utf-8")
+    said = ["1 GREEN, 0 YELLOW, 0 RED.", f"Mistyped, ask again: line {2 + count}."]
+    assert ready.count_codes(path).splitlines() == said
+    path.write_text(f"{sent} {broken}", encoding="utf-8")
+    assert ready.count_codes(path).splitlines()[-1] == f"Mistyped, ask again: line {1 + count}."
+    path.write_text(broken, encoding="utf-8")
+    assert ready.count_codes(path).startswith("0 GREEN, 0 YELLOW, 0 RED.\nMistyped")
+
+
+def test_a_letter_about_memory_is_no_code(tmp_path):
+    path = tmp_path / "mails.txt"
+    path.write_text(f"My program has 8 GB of RAM, disk: 40 GB.\n{made('GREEN')}\n")
+    assert ready.count_codes(path) == "1 GREEN, 0 YELLOW, 0 RED."
+
+
+def test_a_kit_is_for_whom_it_helps(tmp_path):
+    """Neither memory nor room on a disk comes from a stick."""
+    lines = [
+        made("YELLOW", "linux-3.11", model="gemma"),
+        made("YELLOW", "windows-3.11"),
+        made("RED", "macos-3.12", model="gemma"),
+    ]
+    (tmp_path / "codes").write_text("\n".join(lines), encoding="utf-8")
+    assert ready.count_codes(tmp_path / "codes").splitlines() == [
+        "0 GREEN, 2 YELLOW, 1 RED.",
+        "Kits for those that are red or lack Gemma: macos-3.12 (1), windows-3.11 (1).",
     ]
 
 
@@ -199,7 +248,7 @@ def test_a_machine_for_which_no_kit_is_made_is_told_apart(tmp_path, monkeypatch)
         lines.append(ready.code("RED", {"disk_gb": 9.0}))
     (tmp_path / "codes").write_text("\n".join(lines), encoding="utf-8")
     assert ready.count_codes(tmp_path / "codes").splitlines()[1:] == [
-        "Kits for those that are not green: windows-3.12 (1).",
+        "Kits for those that are red or lack Gemma: windows-3.12 (1).",
         f"{ready.NO_KIT} linux-aarch64-3.11 (1), macos-old-3.12 (1), windows-3.14 (1).",
     ]
 

@@ -22,6 +22,7 @@ from tools import OFFLINE, ROOT, CourseError, kit_install
 
 GREEN, YELLOW, RED = "GREEN", "YELLOW", "RED"
 CODE = re.compile(rf"({GREEN}|{YELLOW}|{RED}) (\S+) (\S+) ram(\d+) disk(\d+) (\w+) ([0-9a-f]{{4}})")
+ALIKE = re.compile(r"\b(ram|disk)\d+\b", re.IGNORECASE)  # in a code with one word mistyped
 BEGINNING = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
 NEXT = "đầu"  # what Gemma 3 270M and pocket-small both say: "leading experts"
 RAM_GIB, RAM_LEAST_GIB = 7, 3.5  # what a laptop sold with 8 GB, or 4 GB, has
@@ -160,6 +161,7 @@ def check_digits(text: str) -> str:
 def count_codes(path: Path) -> str:
     """How many codes of each colour stand in a text, which kits they need, and which are mistyped.
 
+    Who is red needs a kit, and who lacks Gemma; a kit adds no memory, and no room on a disk.
     Raises: CourseError for a file without any.
     """
     try:
@@ -167,12 +169,14 @@ def count_codes(path: Path) -> str:
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror}): name another.") from None
     found = [(number, hit) for number, line in enumerate(lines, 1) for hit in CODE.finditer(line)]
-    if not found:
+    alike = {number for number, line in enumerate(lines, 1) if ALIKE.search(CODE.sub("", line))}
+    if not found and not alike:
         raise CourseError(f"{path} holds no code, as in {code(GREEN, {'disk_gb': 9.0})}.")
     right = [hit for _, hit in found if check_digits(hit[0][:-5]) == hit[7]]
-    wrong = [str(number) for number, hit in found if hit not in right]
+    wrong = sorted(alike | {number for number, hit in found if hit not in right})
     colours = Counter(hit[1] for hit in right)
-    machines = sorted(Counter(hit[3] for hit in right if hit[1] != GREEN).items())
+    needy = [hit[3] for hit in right if hit[1] == RED or hit[6] != "gemma"]
+    machines = sorted(Counter(needy).items())
     named = {True: [], False: []}
     for name, count in machines:
         system, _, minor = name.rpartition("-")
@@ -181,13 +185,13 @@ def count_codes(path: Path) -> str:
     versions = sorted({hit[2] for hit in right} - {gemma_lab.__version__})
     said = [", ".join(f"{colours[colour]} {colour}" for colour in (GREEN, YELLOW, RED)) + "."]
     if named[True]:
-        said.append(f"Kits for those that are not green: {', '.join(named[True])}.")
+        said.append(f"Kits for those that are red or lack Gemma: {', '.join(named[True])}.")
     if named[False]:
         said.append(f"{NO_KIT} {', '.join(named[False])}.")
     if versions:
         said.append(f"Other versions of the course than yours: {', '.join(versions)}.")
     if wrong:
-        said.append(f"Mistyped, ask again: line {', '.join(wrong)}.")
+        said.append(f"Mistyped, ask again: line {', '.join(map(str, wrong))}.")
     return "\n".join(said)
 
 
