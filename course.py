@@ -41,7 +41,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gemma_lab import failures, gemma3, hardware, install
-from tools import CELL_TIMEOUT_S, OFFLINE, ROOT, CourseError, call, find_notebooks, run_main
+from tools import (
+    CELL_TIMEOUT_S,
+    OFFLINE,
+    ROOT,
+    WITHOUT_GEMMA,
+    CourseError,
+    call,
+    find_notebooks,
+    run_main,
+)
 from tools.clean import clean
 from tools.fork import fork, offer_fork
 from tools.kit_install import MINORS, SYSTEMS
@@ -50,7 +59,7 @@ from tools.ready import count_codes, ready
 VENV, COLAB_VENV = ROOT / ".venv", ROOT / ".venv-colab"
 REQUIREMENTS, COLAB_VERSIONS = ROOT / "requirements.txt", ROOT / "tests" / "colab.txt"
 NO_TESTS = 5  # pytest's status where all tests of a file are slow
-GEMMA, WITHOUT_GEMMA = ROOT / "requirements-gemma.txt", ROOT / ".without-gemma"
+GEMMA = ROOT / "requirements-gemma.txt"
 PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
 UNSHOWN = r" *[-+~] \S+==|WARNING: |ERROR: "  # uv's list of packages; what becomes one sentence

@@ -594,7 +594,7 @@ def real_kit(tmp_path_factory):
     if HERE.rpartition("-")[0] not in kit_install.SYSTEMS or kit_parts.WITHOUT_GEMMA.exists():
         pytest.skip(f"No kit is made for {HERE}.")
     folder = tmp_path_factory.mktemp("stick")
-    has_answered(lambda: kit.main(str(folder)))
+    has_answered(lambda: kit.main(folder))
     yield folder
     shutil.rmtree(folder)
 

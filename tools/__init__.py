@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "build"
+WITHOUT_GEMMA = ROOT / ".without-gemma"  # it is there: the set-up leaves Gemma 3 270M out
 CELL_TIMEOUT_S = 900
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",

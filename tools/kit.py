@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import gemma_lab
-from tools import CourseError, kit_install, kit_parts, run_main
+from tools import WITHOUT_GEMMA, CourseError, kit_install, kit_parts, run_main
 from tools.kit_parts import AGAIN
 
 
@@ -80,17 +80,21 @@ def copy(source: Path, there: Path, listed: list) -> None:
     os.replace(part, there)
 
 
-def main(folder: str, name: str | None = None) -> int:
+def main(folder: Path, name: str | None = None) -> int:
+    """Makes the kit `name` in `folder`, by default for machines like this one; course.py calls it.
+
+    Args: folder: absolute, as course.py resolves it where the user called it.
+    """
     here = kit_install.this_machine()
     name = name or here
     kit_parts.target(name)
-    commit, folder = kit_parts.head(), Path(folder).expanduser().resolve()
+    commit = kit_parts.head()
     if kit_parts.git("status", "--porcelain", "--untracked-files=no"):
         print("Your changes that are not committed are not in the kit.")
     print(f"Getting the packages for {name}: some hundred MB, kept in build/kit.", flush=True)
     files = kit_parts.contents(name)
     print(f"Writing {len(files)} files to {folder}.", flush=True)
-    manifest = write(folder, name, files, commit, not kit_parts.WITHOUT_GEMMA.exists())
+    manifest = write(folder, name, files, commit, not WITHOUT_GEMMA.exists())
     sizes = {one: size for one, (size, _) in manifest["files"].items()}
     gemma = sum(size for one, size in sizes.items() if one.startswith("gemma/"))
     wheels = sum(size for one, size in sizes.items() if one.startswith("wheels/"))
@@ -112,6 +116,6 @@ def main(folder: str, name: str | None = None) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", metavar="DIR")
+    parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--for", dest="name", metavar="SYSTEM-PYTHON")
     run_main(main, **vars(parser.parse_args()))

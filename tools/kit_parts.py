@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gemma_lab
 from gemma_lab import failures, gemma3, install
-from tools import BUILD, ROOT, CourseError, kit_install
+from tools import BUILD, ROOT, WITHOUT_GEMMA, CourseError, kit_install
 from tools.pages import write_stored
 
 LINUX = ("2_28", "2_27", "2_26", "2_24", "2_17", "2_12", "2_5")  # glibc, from newest to oldest
@@ -30,7 +30,6 @@ SYSTEMS = {
 LISTS = ("requirements.txt", "requirements-gemma.txt")
 FAMILY = "pocket/family"  # in a clone, in no archive that git makes of the whole
 PAPERS = ("GEMMA_TERMS.html", "NOTICE.md")  # of the package that holds Google's model
-WITHOUT_GEMMA = ROOT / ".without-gemma"
 AGAIN = "run the same command again"
 READ_ME = """\
 Gemma, hands on: the room kit of version {version} ({commit})
