@@ -217,11 +217,41 @@ def test_another_python_or_system_is_one_sentence(tmp_path, here, kits, says):
     assert says in said(lambda: kit_install.find_manifest(tmp_path, here))
 
 
-def test_a_list_that_cannot_be_read_is_a_damaged_file(stick):
-    (stick / "kits" / f"{HERE}.json").write_text('{"files": ')
-    assert f"kits/{HERE}.json is missing from this kit, or damaged" in said(
-        lambda: kit_install.main(["--check"], stick)
-    )
+WHOLE = {"course": "1", "commit": "c", "has_gemma": True, "files": {"a": [1, "b"]}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"files": ', "{}", "[]", "5", '"files"', "null"]
+    + [json.dumps({key: WHOLE[key] for key in WHOLE if key != gone}) for gone in WHOLE]
+    + [json.dumps(WHOLE | {"files": files}) for files in ([], {"a": 1}, {"a": ["1", "b"]})],
+)
+def test_a_list_that_cannot_be_read_or_lacks_something_is_a_damaged_file(stick, tmp_path, text):
+    (stick / "kits" / f"{HERE}.json").write_text(text)
+    for call in (["--check"], [str(tmp_path / "learner")]):
+        sentence = said(lambda call=call: kit_install.main(call, stick))
+        assert sentence.startswith(f"kits/{HERE}.json is missing from this kit, or damaged: copy")
+    (stick / "kits" / f"{HERE}.json").write_text(json.dumps(WHOLE))
+    assert kit_install.find_manifest(stick, HERE) == WHOLE
+
+
+def test_a_copy_that_cannot_be_read_any_more_is_one_sentence(stick, tmp_path, parts, monkeypatch):
+    """One that lies in the learner's .kit, from a call that did not end."""
+    copies = tmp_path / "learner" / ".kit"
+    name = next(iter(parts))
+    monkeypatch.setattr(kit_install, "unpack", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kit_install.main([str(copies.parent)], stick)
+    real = kit_install.hash_of
+
+    def refused(path, copy=None):
+        if path == copies / Path(name).name:
+            raise PermissionError(13, "Permission denied")
+        return real(path, copy)
+
+    monkeypatch.setattr(kit_install, "hash_of", refused)
+    sentence = said(lambda: kit_install.main([str(copies.parent)], stick))
+    assert sentence.startswith(f"{name} could not be copied (Permission denied): see to")
 
 
 @pytest.mark.parametrize(

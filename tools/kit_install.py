@@ -58,10 +58,7 @@ def find_manifest(kit: Path, here: str) -> dict:
     """
     kits = sorted(path.stem for path in (kit / KITS).glob("*.json"))
     if here in kits:
-        try:
-            return json.loads((kit / KITS / f"{here}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise KitError(damaged(f"{KITS}/{here}.json")) from None
+        return read_manifest(kit, f"{KITS}/{here}.json")
     if not kits:
         raise KitError(
             f"{kit} holds no whole kit: make it again with `python3 course.py kit {kit}`."
@@ -75,6 +72,19 @@ def find_manifest(kit: Path, here: str) -> dict:
         else "ask for a kit for this system, or open the course in Google Colab"
     )
     raise KitError(f"This is {here}, and the kits here are for {', '.join(kits)}: {cure}.")
+
+
+def read_manifest(kit: Path, name: str) -> dict:
+    """The list `name` of the kit, with all that is asked of it.
+
+    Raises: KitError where it cannot be read, or lacks anything.
+    """
+    try:
+        found = json.loads((kit / name).read_text(encoding="utf-8"))
+        sum(size for size, sha256 in found["files"].values())
+        return {key: found[key] for key in ("course", "commit", "has_gemma", "files")}
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        raise KitError(damaged(name)) from None
 
 
 def damaged(name: str) -> str:
@@ -96,19 +106,18 @@ def copy_checked(kit: Path, files: dict, folder: Path | None, show=print) -> Non
     total, done = max(1, sum(size for size, _ in files.values())), 0
     for name, (size, sha256) in files.items():
         there = folder / Path(name).name if folder else None
-        if not (there and there.is_file() and hash_of(there) == sha256):
-            part = there and there.with_name(there.name + ".part")
-            try:
-                found = hash_of(kit / name, part)
-            except FileNotFoundError:
-                raise KitError(damaged(name)) from None
-            except OSError as error:
-                why = f"{name} could not be copied ({error.strerror})"
-                raise KitError(f"{why}: see to the stick and to your disk, then {AGAIN}.") from None
-            if found != sha256:
-                raise KitError(damaged(name))
-            if part:
-                os.replace(part, there)
+        part = there and there.with_name(there.name + ".part")
+        try:
+            if not (there and there.is_file() and hash_of(there) == sha256):
+                if hash_of(kit / name, part) != sha256:
+                    raise KitError(damaged(name))
+                if part:
+                    os.replace(part, there)
+        except FileNotFoundError:
+            raise KitError(damaged(name)) from None
+        except OSError as error:
+            why = f"{name} could not be copied ({error.strerror})"
+            raise KitError(f"{why}: see to the stick and to your disk, then {AGAIN}.") from None
         done += size
         show(f"{100 * done // total:3d} %")
 
