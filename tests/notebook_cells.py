@@ -1,6 +1,7 @@
 """Cells of a notebook by their tags, processes to run them in, and made-up notebooks."""
 
 import ast
+import functools
 import json
 import os
 import re
@@ -18,6 +19,17 @@ def code_cells(notebook: str) -> list[dict]:
     """The code cells of notebooks/`notebook`.ipynb, in order."""
     text = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
     return [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+@functools.cache
+def all_text() -> dict[str, str]:
+    """Number of a notebook -> the text of all its cells and outputs."""
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        parts = [part for cell in cells for part in ("".join(cell["source"]), text_shown(cell))]
+        found[path.stem[:2]] = "\n".join(parts)
+    return found
 
 
 def tags(cell: dict) -> list[str]:

@@ -7,6 +7,7 @@ import shutil
 import unicodedata
 
 import pytest
+from notebook_cells import all_text
 
 from tools import NOTEBOOKS, ROOT, CourseError, deck, deck_fill, draw, fork
 from tools.deck import DECK, HTML, META, PDF, SLIDES, THEME, source_hash
@@ -17,6 +18,10 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 MARKS = ["", "\u0300", "\u0301", "\u0309", "\u0303", "\u0323"]
+NUMBER = re.compile(r"(?<![\w.:-])\d[\d,]*(?:\.\d+)?(?![\w-])")
+# Regions, addresses, and what a_ pictures show, which tests/test_deck_first_half.py looks up there.
+WRITTEN = r"```.*?```|^\|.*?$|<!--n:.*?<!--/n-->|!\[[^\]]*\]\(figures/a_\w+\.svg\)|\]\([^)]*\)"
+SLIDE = re.compile(r'slide (\d+), "(.+?)"')
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)|<(https?://[^>\s]+)>")
 
 
@@ -136,6 +141,43 @@ def test_filling_writes_anew_what_was_typed_and_nothing_else(monkeypatch):
             deck_fill.fill(wrong)
     with pytest.raises(CourseError, match="has 'm'"):
         deck_fill.fill("<!--n:m-->1<!--/n-->")
+
+
+def typed_numbers(text: str) -> list[str]:
+    """The numbers of a deck that no command wrote."""
+    text = re.sub(WRITTEN, "", SLIDE.sub("", text), flags=re.DOTALL | re.MULTILINE)
+    return [one.rstrip(",") for one in NUMBER.findall(text)]
+
+
+def unknown(text: str) -> list[str]:
+    """The typed numbers that stand in no notebook."""
+    known = {one.rstrip(",") for words in all_text().values() for one in NUMBER.findall(words)}
+    return [one for one in typed_numbers(text) if one not in known]
+
+
+def test_each_number_that_was_typed_stands_in_a_notebook():
+    assert unknown(TEXT) == []
+    assert unknown("Say: 2.62 GiB, and 98765.4 of them") == ["98765.4"]
+    assert typed_numbers("| 1 |\nx 2 <!--n:a-->3<!--/n--> [y](z/4)\n```\n5\n```\n") == ["2"]
+    assert typed_numbers("![6](figures/a_x.svg) ![7](figures/b_x.svg)") == ["7"]
+
+
+def lost(text: str) -> list[str]:
+    """The slides that a deck sends its speaker to by a number and a title which do not agree."""
+    titles = {str(slide["number"]): slide["title"] for slide in slides(text)}
+    return [number for number, title in SLIDE.findall(text) if titles.get(number) != title]
+
+
+def test_a_slide_that_notes_lead_to_has_that_number():
+    """The poem game ends on another slide than the next, which would tell the answer."""
+    (game,) = [one for one in slides() if one["title"].startswith("Which of these five")]
+    ((number, _),) = SLIDE.findall(game["notes"])
+    assert "**C was the 4-bit one.**" in slides()[int(number) - 1]["shown"]
+    assert f" end in #{number}." in game["notes"]
+    between = slides()[game["number"] : int(number) - 1]
+    assert len(between) == 5 and all("\nMinutes: 0\n" in slide["notes"] for slide in between)
+    assert lost(TEXT) == []
+    assert lost(TEXT.replace("\n---\n", "\n---\n\n## One more\n\n---\n", 1)) == [number]
 
 
 # ------------------------------------------------------------------------------- requests, links

@@ -1,4 +1,4 @@
-"""The deck's second half: its tables against the data, and the numbers that were typed."""
+"""The deck's second half: its tables against the data, and the places that it names."""
 
 import csv
 import functools
@@ -6,14 +6,13 @@ import json
 import re
 
 import pytest
+from notebook_cells import all_text
 
 from gemma_lab import catalog
-from tools import NOTEBOOKS, ROOT, deck_corrections, deck_figures_later, deck_tables_b
+from tools import ROOT, deck_corrections, deck_figures_later, deck_tables_b
 from tools.deck_tables_b import TABLES
 
 FIRST = "## Technical architectures"  # where this half of the deck begins
-NUMBER = re.compile(r"(?<![\w.:-])\d[\d,]*(?:\.\d+)?(?![\w-])")
-WRITTEN = r"```.*?```|^\|.*?$|<!--n:.*?<!--/n-->|\]\([^)]*\)"  # regions, and addresses
 
 
 @functools.cache
@@ -21,39 +20,6 @@ def half() -> str:
     """The text of the half."""
     text = (ROOT / "slides" / "deck.md").read_text(encoding="utf-8")
     return text[text.index(FIRST) :]
-
-
-@functools.cache
-def notebooks() -> dict[str, str]:
-    """Number of a notebook -> the text of all its cells and outputs."""
-    found = {}
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
-        words = []
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            words.append("".join(cell["source"]))
-            for output in cell.get("outputs", []):
-                plain = output.get("data", {}).get("text/plain", "")
-                words += ["".join(output.get("text", "")), "".join(plain)]
-        found[path.stem[:2]] = "\n".join(words)
-    return found
-
-
-def typed_numbers(text: str) -> list[str]:
-    """The numbers of a deck that no command wrote."""
-    text = re.sub(WRITTEN, "", text, flags=re.DOTALL | re.MULTILINE)
-    return [one.rstrip(",") for one in NUMBER.findall(text)]
-
-
-def unknown(text: str) -> list[str]:
-    """The typed numbers that stand in no notebook."""
-    known = {one.rstrip(",") for text in notebooks().values() for one in NUMBER.findall(text)}
-    return [one for one in typed_numbers(text) if one not in known]
-
-
-def test_each_number_that_was_typed_stands_in_a_notebook():
-    assert unknown(half()) == []
-    assert unknown("Say: 2.62 GiB, and 98765.4 of them") == ["98765.4"]
-    assert typed_numbers("| 1 |\nx 2 <!--n:a-->3<!--/n--> [y](z/4)\n```\n5\n```\n") == ["2"]
 
 
 def cells(table: str) -> list[list[str]]:
@@ -124,7 +90,7 @@ def missing_places(rows: list[list[str]]) -> list[str]:
         headings = {"home": "## Go deeper", "recap": "## Recap"}
         for section in sections.split(", "):
             heading = headings.get(section, f"## {section} · ")
-            if not re.search(f"^{heading}", notebooks().get(notebook, ""), re.MULTILINE):
+            if not re.search(f"^{heading}", all_text().get(notebook, ""), re.MULTILINE):
                 wrong.append(f"{notebook} · {section}")
     return wrong
 
@@ -144,11 +110,11 @@ def test_each_run_line_names_a_section_that_there_is():
         r"^Run: notebook (\d\d), sections? ([\d and,]+)", half(), re.M
     ):
         for section in re.findall(r"\d+", sections):
-            assert re.search(f"^## {section} · ", notebooks()[notebook], re.M), (notebook, section)
+            assert re.search(f"^## {section} · ", all_text()[notebook], re.M), (notebook, section)
     homes = re.findall(r"^Run: notebook (\d\d), Go deeper, (.+)$", half(), re.M)
     assert homes
     for notebook, title in homes:
-        assert f"### {title}\n" in notebooks()[notebook], (notebook, title)
+        assert f"### {title}\n" in all_text()[notebook], (notebook, title)
 
 
 def test_code_loses_comments_and_indents_alone():

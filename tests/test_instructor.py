@@ -9,7 +9,7 @@ from notebook_cells import ROOT, minutes
 
 import course
 from gemma_lab import access, failures, gemma3
-from tools import CourseError, execute, find_notebooks, kit, kit_install, ready
+from tools import CourseError, deck_tables_a, execute, find_notebooks, kit, kit_install, ready
 from tools.contract import code_cells, text
 
 GUIDE = (ROOT / "slides" / "INSTRUCTOR.md").read_text(encoding="utf-8")
@@ -82,13 +82,31 @@ def test_each_command_is_one_that_course_py_has():
 
 def test_the_plan_has_the_minutes_of_the_notebooks_and_ends_after_two_hours():
     clock = 0
-    for start, length, what, _ in table("The two hours"):
+    for start, length, what, *_ in table("The two hours"):
         assert start == f"{clock // 60}:{clock % 60:02d}"
         clock += int(length)
         if number := re.match(r"\d\d", what):
             live = re.search(r"Live: (\d+) minutes", text(NOTEBOOKS[number[0]]["cells"][0]))[1]
             assert live == length, what
     assert clock == 120
+
+
+def test_the_checkpoints_are_those_of_the_slides_and_nobody_skips_one():
+    plan = [line[2:-2].split(" | ") for line in deck_tables_a.plan().splitlines()[2:]]
+    rows = table("The two hours")
+    assert [row[3] for row in rows] == [row[3] for row in plan]
+    ends = [row[0] for row in rows[1:]] + ["2:00"]
+    assert [row[0] for row in plan] == ends
+    assert [row[2][:2] for row in rows[1:]] == [*deck_tables_a.CHECKPOINTS]
+    wanted = [sections for _, sections in deck_tables_a.CHECKPOINTS.values()]
+    assert [row[4] for row in rows[1:]] == wanted
+    skipped = [what.partition(" · ")[0] for what, *_ in table("Late? Skip this")]
+    assert "03, section 6" in skipped
+    for number, sections in zip(deck_tables_a.CHECKPOINTS, wanted, strict=True):
+        for section in sections.split(", "):
+            assert f"{number}, section {section}" not in skipped
+            live = "\n".join(text(one) for cells in live_sections(number).values() for one in cells)
+            assert re.search(f"^## {section} · ", live, re.M), (number, section)
 
 
 def live_sections(number: str) -> dict[str, list[dict]]:
