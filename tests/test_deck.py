@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 import unicodedata
 
 import pytest
@@ -357,16 +358,47 @@ def test_the_fonts_are_free():
 # ----------------------------------------------------------------------------------- commands
 
 
-def test_without_node_or_chromium_it_says_what_to_install(monkeypatch):
-    monkeypatch.setenv("PATH", "")
+@pytest.fixture
+def npx(tmp_path, monkeypatch):
+    """Writes a stand-in for npx, alone on PATH and without a Chromium; deck writes to tmp_path."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("BUILD", "HTML", "PDF"):
+        monkeypatch.setattr(deck, name, tmp_path / name)
+
+    def write(*lines: str):
+        path = tmp_path / "bin" / "npx"
+        path.write_text("\n".join((f"#!{sys.executable}", "import sys, time", *lines)))
+        path.chmod(0o755)
+
+    return write
+
+
+def test_without_node_it_says_what_to_install(npx):
     with pytest.raises(CourseError, match="Node is not on your PATH.* apt install nodejs npm"):
         deck.marp(SLIDES)
-    monkeypatch.setattr(deck.shutil, "which", lambda name: "/npx" if name == "npx" else None)
-    with pytest.raises(CourseError, match="No Chromium .* apt install chromium"):
-        deck.marp(SLIDES)
+
+
+def test_without_chromium_there_is_a_page_and_one_sentence_on_the_pdf(npx):
+    npx('open(sys.argv[sys.argv.index("--output") + 1], "w").write("<head></head>")')
+    with pytest.raises(CourseError, match="deck.pdf is not. No Chromium .* apt install chromium"):
+        deck.build()
+    assert source_hash(TEXT) in deck.HTML.read_text() and not deck.PDF.exists()
+
+
+def test_marp_that_fails_or_does_not_end_is_one_sentence_with_what_to_do(
+    npx, tmp_path, monkeypatch
+):
+    npx('sys.exit("[ INFO ] x\\n[ ERROR ] No theme\\n")')
+    with pytest.raises(CourseError, match=r"\(\[ ERROR \] No theme\): mend what it names, then"):
+        deck.marp(tmp_path)
+    assert "(nothing): mend" in deck.why_not("\n")
     npm = "npm error code EAI_AGAIN\nnpm error syscall getaddrinfo\n"
-    assert "connect this machine to a network" in deck.why_not(npm)
-    assert deck.why_not("[ INFO ] x\n[ ERROR ] No browser\n\n").endswith("[ ERROR ] No browser")
+    assert "connect this machine to a network, then run the same" in deck.why_not(npm)
+    monkeypatch.setattr(deck, "LIMIT_S", 0.5)
+    npx("time.sleep(9)")
+    with pytest.raises(CourseError, match="did not build the slides within .* then run the same"):
+        deck.marp(tmp_path)
 
 
 # --------------------------------------------------------------------------------- in a browser

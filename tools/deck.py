@@ -32,6 +32,8 @@ PICTURE = re.compile(r"figures/([\w-]+\.svg)")
 MARK = re.compile(r"<!-- fill: .*? -->\n|<!-- /fill -->\n?|<!--n:\w+-->|<!--/n-->")
 SOURCE = re.compile(r"^(\*Sources?: .*\*)$", re.MULTILINE)
 META = "source-sha256"
+LIMIT_S = 600  # for Marp, which also downloads itself once; a slow machine takes three minutes
+AGAIN = "run the same command again"
 
 
 # ------------------------------------------------------------------------------- what it is made of
@@ -85,20 +87,30 @@ def find_chromium() -> str:
     return found
 
 
-def marp(folder: Path, *options: str) -> None:
-    """Runs Marp in `folder`.    Raises: CourseError where Node is missing or Marp fails."""
+def marp(folder: Path, *options: str, chromium: str = "") -> None:
+    """Runs Marp in `folder`; only a PDF needs the path of a Chromium.
+
+    Raises: CourseError where Node is missing, or Marp fails or does not end.
+    """
     npx = shutil.which("npx")
     if npx is None:
         raise CourseError(
             "Node is not on your PATH, and Marp, which builds the slides, needs it: install "
             "Node 18 or newer with npm, such as by `sudo apt install nodejs npm`."
         )
-    environment = os.environ | {"CHROME_PATH": find_chromium(), "CHROME_NO_SANDBOX": "1"}
+    environment = os.environ | {"CHROME_PATH": chromium, "CHROME_NO_SANDBOX": "1"}
     command = [npx, "--yes", MARP, "deck.md", "--no-stdin", "--theme-set", "theme.css"]
     command += ["--config-file", "marp.json", "--browser-timeout", "180", *options]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    streams = {"capture_output": True, "text": True, "errors": "replace"}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, timeout=LIMIT_S, check=False, **streams
+        )
+    except subprocess.TimeoutExpired:
+        raise CourseError(
+            f"Marp did not build the slides within {LIMIT_S // 60} minutes: close other programs, "
+            f"see to the network, then {AGAIN}."
+        ) from None
     if done.returncode:
         raise CourseError(why_not(done.stderr))
 
@@ -108,14 +120,17 @@ def why_not(said: str) -> str:
     if "npm error" in said:
         return (
             f"npm could not get {MARP}, which it downloads once: connect this machine to a "
-            "network, and run the same command again."
+            f"network, then {AGAIN}."
         )
-    last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
-    return f"Marp could not build the slides. It says: {' '.join(last)}"
+    last = [line.strip() for line in said.splitlines() if line.strip()] or ["nothing"]
+    return f"Marp could not build the slides ({last[-1]}): mend what it names, then {AGAIN}."
 
 
 def build() -> None:
-    """Writes the deck as one HTML file without any request, and as PDF."""
+    """Writes the deck as one HTML file without any request, and as PDF.
+
+    Raises: CourseError; where only Chromium is missing, the HTML file is written.
+    """
     text = DECK.read_text(encoding="utf-8")
     folder, stamp = BUILD / "deck", source_hash(text)
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,9 +141,14 @@ def build() -> None:
     (folder / "theme.css").write_text(theme(), encoding="utf-8")
     (folder / "marp.json").write_text(json.dumps(OPTIONS), encoding="utf-8")
     marp(folder, "--output", "deck.html")
-    marp(folder, "--pdf", "--pdf-outlines", "--allow-local-files", "--output", "deck.pdf")
     page = (folder / "deck.html").read_text(encoding="utf-8")
     HTML.write_text(one_file(page, stamp), encoding="utf-8")
+    try:
+        chromium = find_chromium()
+    except CourseError as error:
+        raise CourseError(f"slides/deck.html is built, and deck.pdf is not. {error}") from None
+    printing = ("--pdf", "--pdf-outlines", "--allow-local-files", "--output", "deck.pdf")
+    marp(folder, *printing, chromium=chromium)
     stamp_pdf(folder / "deck.pdf", PDF, stamp)
 
 
