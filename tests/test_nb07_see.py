@@ -235,3 +235,28 @@ def test_a_file_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(nb07_draw, "MOST_BYTES", 10)
     with pytest.raises(ValueError, match="choose one below 20 MB"):
         nb07_draw.opened(({"content": b"x" * 11},))
+
+
+# ------------------------------------------------------------------------------------ the exercise
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (lambda side, patch: side // patch, "one row of patches"),
+        (lambda side, patch: side * side, "every pixel"),
+        (lambda side, patch: 3 * (side // patch) ** 2, "all its three colours"),
+        (lambda side, patch: 256, "wrong for another"),
+        (lambda side, patch: "many", "is a text, and no number"),
+        (lambda side, patch: 7, "gave 7, not 256"),
+    ],
+)
+def test_a_wrong_number_of_patches_gets_the_sentence_that_teaches(answer, said):
+    verdict = nb07_see.check_num_patches.judge(answer)
+    assert verdict.is_right is False and said in str(verdict)
+
+
+def test_the_solution_is_right_and_the_talks_sizes_follow():
+    assert nb07_see.check_num_patches.judge(nb07_see.my_num_patches).is_right
+    sizes = [nb07_see.my_num_patches(side, 14) for side in (224, 448, 896)]
+    assert sizes == [256, 1024, 4096]  # arXiv:2407.07726, section 3.1

@@ -7,26 +7,29 @@ from matplotlib.patheffects import withStroke
 from gemma_lab import figures
 from gemma_lab.diagrams import box, canvas, write
 from gemma_lab.figures import GREEN, PALE, WIDTH, plt
-from gemma_lab.lessons.exercises import Verdict, compared, exercise, right, wrong
+from gemma_lab.lessons.exercises import Verdict, exercise, number, returned, right, wrong
 from gemma_lab.lessons.nb07_views import LABEL, NARROW, PARTS
 
 
 @exercise
 def check_num_patches(function) -> Verdict:
     """A function of a picture's side and a patch's, in pixels: the number of its tokens."""
-    trials = [(side, 14) for side in (224, 448, 896)] + [(48, 8)]
-    got, is_right = compared(function, my_num_patches, *trials)
-    if is_right:
+    trials = [(224, 14), (448, 14), (896, 14), (48, 8)]
+    found = [number(returned(function, *trial), "It gives one number") for trial in trials]
+    got = found[0]
+    if found == [my_num_patches(*trial) for trial in trials]:
         return right("At 224 pixels PaliGemma reads 256 picture tokens, at 896 it reads 4,096.")
-    if got == 224 / 14:
+    if got == 256:
+        what = "It is right for one size and wrong for another."
+        return wrong(what, hint="use the arguments, not fixed numbers")
+    if got == 16:
         return wrong("That is one row of patches.", hint="a square has as many rows as columns")
     if got == 224 * 224:
         return wrong("That is every pixel.", hint="a patch of 14 by 14 pixels is one token")
     if got == 3 * 256:
         return wrong("A patch is one token, with all its three colours.")
-    return wrong(
-        f"224 and 14 gave {got:,}, not 256.", hint="count the patches along one side first"
-    )
+    hint = "count the patches along one side first"
+    return wrong(f"224 and 14 gave {got:,}, not 256.", hint=hint)
 
 
 def my_num_patches(side, patch):
