@@ -62,7 +62,8 @@ NO_TESTS = 5  # pytest's status where all tests of a file are slow
 GEMMA = ROOT / "requirements-gemma.txt"
 PACKAGE = ("[project]", "[tool.setuptools")  # tables of pyproject.toml that an installation reads
 AGAIN = "run the same command again"
-UNSHOWN = r" *[-+~] \S+==|WARNING: |ERROR: "  # uv's list of packages; what becomes one sentence
+# uv's list of packages; what becomes one sentence
+UNSHOWN = r" *[-+~] \S+==|WARNING: |ERROR: |Uninstalled "
 
 
 # ---------------------------------------------------------------------------------------- set-up
@@ -247,6 +248,8 @@ def stream(command: list[str], again: str = AGAIN, is_quiet: bool = False) -> No
             tail = [*tail[-40:], line.strip()]
             if not is_quiet and not re.match(UNSHOWN, line):
                 print("  " + line.rstrip(), flush=True)
+            if not is_quiet and re.match(" *Installed ", line):
+                print("  Compiling them; nothing is printed for some minutes.", flush=True)
     if process.returncode:
         raise CourseError(failures.sentence("\n".join(tail), again))
 
@@ -353,7 +356,9 @@ def main(words: list[str]) -> int:
     what = "list what the course has stored, and delete it; your own work stays"
     cleaner = commands.add_parser("clean", help=what)
     cleaner.add_argument("--yes", action="store_true", help="delete without a question")
-    checker = commands.add_parser("ready", help="check this laptop: one line and a code")
+    what = "check this laptop for a workshop: one line and a code"
+    usage = "course.py ready [--codes FILE]"
+    checker = commands.add_parser("ready", help=what, usage=usage, description=f"Alone: {what}.")
     what = "a text with the codes that learners sent: how many, and which kits they need"
     checker.add_argument("--codes", metavar="FILE", required=True, help=what)
     maker = commands.add_parser("kit", help="the course for a room without a network")

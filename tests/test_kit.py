@@ -5,6 +5,7 @@ only, for nobody can install them here.
 """
 
 import ast
+import collections
 import hashlib
 import io
 import json
@@ -164,6 +165,26 @@ def test_a_kit_that_fails_to_be_made_again_does_not_count_as_whole(stick, parts,
     monkeypatch.setattr(kit, "copy", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output")))
     said(lambda: kit.write(stick, HERE, parts, "c1", True), CourseError)
     assert "no whole kit" in said(lambda: kit_install.find_manifest(stick, HERE))
+
+
+def test_a_folder_in_which_no_kit_can_be_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "old" / "kits").mkdir(parents=True)
+    free = collections.namedtuple("Usage", "total used free")(10**9, 10**9, 10**6)
+    for folder, says in {
+        tmp_path / "file": "is a file: name a folder",
+        tmp_path / "no stick" / "kit": "plug the stick in, or make the folder",
+    }.items():
+        with pytest.raises(CourseError, match=says):
+            kit.check_folder(folder)
+    kit.check_folder(tmp_path / "new")
+    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: free)
+    with pytest.raises(CourseError, match="has 1 MB free, and a kit takes 0.8 to 1.2 GB"):
+        kit.check_folder(tmp_path / "new")
+    kit.check_folder(tmp_path / "old")  # what it lacks may be little
+    monkeypatch.setattr(kit.os, "access", lambda *_: False)
+    with pytest.raises(CourseError, match="You may not write to"):
+        kit.check_folder(tmp_path)
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path, parts):

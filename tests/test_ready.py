@@ -274,3 +274,10 @@ def test_a_pocket_model_says_the_word(monkeypatch):
 def test_googles_gemma_says_the_word(real_gemma):
     found = ready.answer()
     assert found["model"] == "gemma" and found["word"] == ready.NEXT
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_codes_are_read_as_powershell_and_mail_write_them(tmp_path, encoding):
+    text = ready.code(ready.GREEN, WELL).replace(" ", "\xa0")
+    (tmp_path / "codes.txt").write_text(f"An: {text}\r\n", encoding=encoding)
+    assert ready.count_codes(tmp_path / "codes.txt").startswith("1 GREEN, 0 YELLOW, 0 RED.")

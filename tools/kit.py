@@ -17,6 +17,8 @@ import gemma_lab
 from tools import WITHOUT_GEMMA, CourseError, kit_install, kit_parts, run_main
 from tools.kit_parts import AGAIN
 
+LEAST_BYTES, SIZE = 700_000_000, "0.8 to 1.2 GB"
+
 
 def write(folder: Path, name: str, files: dict[str, Path], commit: str, has_gemma: bool) -> dict:
     """Writes the kit `name` into `folder` and takes away what no kit there needs any more.
@@ -80,6 +82,23 @@ def copy(source: Path, there: Path, listed: list) -> None:
     os.replace(part, there)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises: CourseError, before anything is fetched, where no kit can be written."""
+    if folder.exists() and not folder.is_dir():
+        raise CourseError(f"{folder} is a file: name a folder.")
+    there = folder if folder.is_dir() else folder.parent
+    if not there.is_dir():
+        raise CourseError(f"There is no folder {there}: plug the stick in, or make the folder.")
+    if not os.access(there, os.W_OK):
+        raise CourseError(f"You may not write to {there}: name another folder, or another stick.")
+    free = shutil.disk_usage(there).free
+    if free < LEAST_BYTES and not (folder / kit_install.KITS).is_dir():
+        raise CourseError(
+            f"{there} has {free / 1e6:.0f} MB free, and a kit takes {SIZE}: "
+            "take a larger stick, or make room."
+        )
+
+
 def main(folder: Path, name: str | None = None) -> int:
     """Makes the kit `name` in `folder`, by default for machines like this one; course.py calls it.
 
@@ -88,10 +107,12 @@ def main(folder: Path, name: str | None = None) -> int:
     here = kit_install.this_machine()
     name = name or here
     kit_parts.target(name)
+    check_folder(folder)
     commit = kit_parts.head()
     if kit_parts.git("status", "--porcelain", "--untracked-files=no"):
         print("Your changes that are not committed are not in the kit.")
-    print(f"Getting the packages for {name}: some hundred MB, kept in build/kit.", flush=True)
+    print(f"Getting the packages for {name}. A kit takes {SIZE}.", flush=True)
+    print("The packages stay in build/kit, for the next one.", flush=True)
     files = kit_parts.contents(name)
     print(f"Writing {len(files)} files to {folder}.", flush=True)
     manifest = write(folder, name, files, commit, not WITHOUT_GEMMA.exists())

@@ -6,6 +6,7 @@ The code holds no name, no number of a machine and no token. It needs the standa
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import importlib
 import json
@@ -13,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tools import OFFLINE, ROOT, CourseError, kit_install
 
 GREEN, YELLOW, RED = "GREEN", "YELLOW", "RED"
 CODE = re.compile(rf"({GREEN}|{YELLOW}|{RED}) (\S+) (\S+) ram(\d+) disk(\d+) (\w+) ([0-9a-f]{{4}})")
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ALIKE = re.compile(r"\b(ram|disk)\d+\b", re.IGNORECASE)  # in a code with one word mistyped
 BEGINNING = "Google I/O 2024 là một sự kiện công nghệ quy tụ những chuyên gia hàng"
 NEXT = "đầu"  # what Gemma 3 270M and pocket-small both say: "leading experts"
@@ -51,7 +54,9 @@ def ready(python: Path | None, problem: str = "") -> int:
     Args: python: of a complete environment, or None; problem: why there can be none.
     """
     here = {"ram_gib": memory_gib(), "disk_gb": shutil.disk_usage(ROOT).free / 1e9}
-    here |= ask(python) if python else {}
+    if python:
+        print("A model says one word: that takes up to a minute or two.", file=sys.stderr)
+        here |= ask(python)
     if problem or not python:
         here["problem"] = problem or missing_venv() or NOT_INSTALLED
     colour, line = judge(here)
@@ -165,9 +170,11 @@ def count_codes(path: Path) -> str:
     Raises: CourseError for a file without any.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        data = path.read_bytes()
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror}): name another.") from None
+    encoding = "utf-16" if data[:2] in UTF_16 else "utf-8"  # PowerShell writes the former
+    lines = data.decode(encoding, "replace").replace("\xa0", " ").splitlines()
     found = [(number, hit) for number, line in enumerate(lines, 1) for hit in CODE.finditer(line)]
     alike = {number for number, line in enumerate(lines, 1) if ALIKE.search(CODE.sub("", line))}
     if not found and not alike:
