@@ -176,10 +176,13 @@ def test_the_model_gets_the_board_and_the_words_and_its_answer_is_shown():
 
 
 def test_boxes_are_drawn_over_the_board():
-    view, *_ = board("<loc0100><loc0100><loc0500><loc0500> red circle")
+    view, processor, _loaded = board("<loc0100><loc0100><loc0500><loc0500> red circle")
     before = view.image.value
     view.button.click()
     assert view.image.value != before
+    processor.answer = "a red circle"
+    view.button.click()
+    assert view.image.value == before, "the boxes of the last answer are gone"
 
 
 def test_a_prompt_of_the_list_is_taken_over():

@@ -145,6 +145,7 @@ def board(model, processor) -> ipywidgets.VBox:
         try:
             drawn = now()
             text = shapes.ask(model, processor, drawn, words[:200])
+            show()  # without the boxes of an earlier answer
             if found := shapes.boxes(text):
                 image.value = png(nb07_see.boxed(drawn, found))
             say(f"{words[:200]} → {text or 'nothing'}")
