@@ -21,11 +21,11 @@ PLACES_VI = (
     *("dưới bên trái", "dưới", "dưới bên phải"),
 )
 BINS_KEPT = 32  # of the 1,024 tokens for places: our boxes lie on every 32nd
-ADDED = (
+ADDED = (  # tokens beside those of text
     "<image>",
     *(f"<loc{at:04}>" for at in range(shapes.NUM_BINS)),
-)  # tokens beside those of text
-ADDED += tuple(f"<seg{at:03}>" for at in range(128))  # of masks, which ours never draws
+    *(f"<seg{at:03}>" for at in range(128)),  # of masks, which ours never draws
+)
 
 
 def drawn(rng: random.Random) -> list[dict]:

@@ -157,7 +157,7 @@ def taught_tower(vision_config, seed: int) -> dict:
 
 def fresh_model(recipe: Recipe, seed: int, work) -> PaliGemmaForConditionalGeneration:
     """A model with a taught tower, which stays so, and a Gemma that reads; between them random."""
-    configuration, tower_file = recipe.config(), work / f"{recipe.name}-tower.pt"
+    configuration, tower_file = recipe.config(), work / f"{recipe.name}-tower-{seed}.pt"
     if not tower_file.exists():
         torch.save(taught_tower(configuration.vision_config, seed), tower_file)
     torch.manual_seed(seed)

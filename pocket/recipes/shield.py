@@ -4,8 +4,8 @@ It goes on from the shipped weights of `gemma2-it`, as ShieldGemma from Gemma 2.
 learned, so it forgets how to talk. At the full rate the loss was that of a guess after 150 steps.
 At a quarter of it, half of the "dev" verdicts were right after 200. From there on the answer also
 named the rule that the text was written for, and after 900 steps 84 % were right. Then it goes on
-with Yes or No alone; after 1,600 steps it was
-below its bars (accuracy 88 % in English, 83 % in Vietnamese), so it goes on for 1,000.
+with Yes or No alone. After 1,600 steps it was below its bars (accuracy 88 % in English, 83 % in
+Vietnamese), so it goes on for 1,000.
 """
 
 from pocket import policies
