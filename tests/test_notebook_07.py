@@ -9,8 +9,11 @@ import pytest
 import torch
 from notebook_cells import ROOT, minutes, numbers, run_cells, shown, tagged
 
-from gemma_lab import catalog, coding, memory, profile
-from gemma_lab.lessons import nb07, nb07_record
+from gemma_lab import catalog, coding, memory, profile, shapes
+from gemma_lab.lessons import nb07, nb07_judge, nb07_record
+from pocket import pictures, see
+from pocket.policies import ABBREVIATIONS
+from pocket.recipes import RECIPES
 
 NAME = "07_the_family"
 CELLS = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))["cells"]
@@ -219,14 +222,113 @@ def test_a_second_text_gets_into_the_first():
     assert alone.split("[")[1] != mixed.split("[")[1]
 
 
-# ---------------------------------------------------------------------------------------- the judge
+# ------------------------------------------------------------------------------------- the pictures
 
 
-def on_judges_card() -> dict[str, float]:
-    card = (profile.FAMILY / "pocket-shield" / "README.md").read_text(encoding="utf-8")
+def on_card(name: str) -> dict[str, float]:
+    """What the card of a pocket model has measured, by the measure's name."""
+    card = (profile.FAMILY / name / "README.md").read_text(encoding="utf-8")
     return {
         key: float(value) for key, value in re.findall(r"^\| ([^|]+) \| ([\d.]+) \|$", card, re.M)
     }
+
+
+def right_of_twelve() -> dict[tuple[str, str], tuple[int, int]]:
+    """Task and language -> how many of the twelve pictures' questions are right, and how many."""
+    line = re.compile(r"(\w+), (\w+): (\d+) of (\d+) right")
+    found = map(line.fullmatch, shown(NAME, "see-exam").splitlines())
+    return {(one[1], one[2]): (int(one[3]), int(one[4])) for one in found}
+
+
+def things_of_the_notebook() -> list[dict]:
+    source = tagged(NAME, "see-load")
+    told = {"shapes": shapes}
+    exec(source[source.index("things = ") : source.index("picture = ")], told)
+    return told["things"]
+
+
+def test_the_parts_of_paligemma_have_the_sizes_that_the_text_says():
+    whole, gemma = (catalog.find(f"google/{name}") for name in ("paligemma-3b-mix-224", "gemma-2b"))
+    tower = (whole.num_parameters - gemma.num_parameters) / 1e9
+    assert f"a Transformer of {tower:.1f} billion parameters" in PROSE
+    eyes = whole.whole["vision_config"]
+    assert f"has patches of {eyes['patch_size']} pixels, and reads pictures of 224, 448" in PROSE
+    ours = catalog.find(str(profile.FAMILY / "pocket-see")).num_parameters
+    assert f"{round(whole.num_parameters / ours, -2):,} times as large" in PROSE
+
+
+def test_a_prompt_is_the_pictures_tokens_then_bos_the_question_and_a_line_break():
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(profile.FAMILY / "pocket-see")
+    picture = shapes.draw(things_of_the_notebook())
+    text = "<image>answer en how many shapes are there?"
+    assert f'prompt = "{text}"' in tagged(NAME, "see-tokens")
+    ids = processor(images=picture, text=text, return_tensors="pt")["input_ids"][0]
+    tokens = processor.tokenizer.convert_ids_to_tokens(ids)
+    num_picture = tokens.count("<image>")
+    side, patch = map(int, numbers(shown(NAME, "see-load").splitlines()[-1]))
+    assert tokens[:num_picture] == ["<image>"] * num_picture and num_picture == (side // patch) ** 2
+    assert tokens[num_picture] == "<bos>" and tokens[-1] == "\n"
+    assert shown(NAME, "see-tokens").split() == " ".join(tokens[num_picture:]).split()
+    assert num_picture > 2 * (len(tokens) - num_picture) and "The picture is most of it" in PROSE
+
+
+def test_the_answers_about_the_picture_are_right_but_for_the_count_of_its_circles():
+    things = things_of_the_notebook()
+    said = dict(line.split(" → ") for line in shown(NAME, "see-ask").splitlines())
+    assert said["<image>answer en how many shapes are there?"] == str(len(things))
+    assert said["answer en what color is the star?"] == "yellow"
+    assert said["answer vi ngôi sao vàng ở đâu?"] == "trên bên trái"
+    assert said["caption en"] == "a yellow star, a red circle and a red circle"
+    assert pictures.caption(things, is_vi=False) == "a yellow star and two red circles"
+    assert "Above, it named two red circles one by one" in PROSE
+
+
+def test_detect_finds_both_circles():
+    _star, *circles = map(shapes.box, things_of_the_notebook())
+    found = shapes.boxes(shown(NAME, "see-detect"))
+    assert [name for _, name in found] == ["red circle"] * 2
+    assert all(shapes.overlap(edges, wanted) >= 0.5 for (edges, _), wanted in zip(found, circles))
+    assert f"has {shapes.NUM_BINS:,} tokens for them" in PROSE
+    assert f"`<loc0000>` to `<loc{shapes.NUM_BINS - 1:04}>`" in PROSE
+
+
+def test_the_exam_asks_twelve_pictures_and_the_text_reads_it_as_it_is():
+    found, asked = right_of_twelve(), {}
+    for row in shapes.exam_rows(12):
+        for task, language, *_ in row["asked"]:
+            asked[task, language] = asked.get((task, language), 0) + 1
+    assert {kind: num for kind, (_, num) in found.items()} == asked
+    shares = {kind: right / num for kind, (right, num) in found.items()}
+    one_word = ("colour", "shape", "count", "presence")
+    assert all(share >= 0.8 for (task, _), share in shares.items() if task in one_word)
+    assert max(shares["describe", "en"], shares["describe", "vi"], shares["place", "vi"]) < 0.5
+
+
+def test_the_shares_of_all_held_out_pictures_are_those_of_the_card():
+    card, percent = on_card("pocket-see"), {}
+    for measure, share in card.items():
+        percent[measure] = f"{100 * share:.0f} %"
+    assert f"On all {len(shapes.exam_rows())} held-out pictures it answers" in PROSE
+    assert PROSE.count(f"{percent['colour and shape']} of the questions about colour") == 2
+    counts = percent["count, en"], percent["count, vi"]
+    assert "the counts {} are right in English and {} in Vietnamese".format(*counts) in PROSE
+    boxed = percent["describe, en"], percent["detect, en"]
+    assert "captions in English {} are right, and {} of the boxes".format(*boxed) in PROSE
+    assert max(card["describe, en"], card["describe, vi"]) < 0.5 and card["place, vi"] < 0.5
+    assert "less than half of the captions" in PROSE
+    assert card["colour and shape"] >= 0.9 and min(card["count, en"], card["count, vi"]) >= 0.7
+
+
+def test_the_text_says_how_many_pictures_and_kinds_ours_learned_from():
+    num = RECIPES["see"].steps * see.PICTURES
+    assert f"It saw {num:,} pictures." in PROSE
+    assert (len(shapes.SHAPES), len(shapes.COLOURS)) == (4, 6)
+    assert "Ours knows four shapes in six colours" in PROSE
+
+
+# ---------------------------------------------------------------------------------------- the judge
 
 
 def test_the_prompt_shown_holds_the_text_and_the_rule_between_the_marks():
@@ -246,7 +348,7 @@ def test_two_words_decide_the_judges_score():
 
 
 def test_the_judges_exam_is_that_of_its_card_and_of_the_text():
-    card = on_judges_card()
+    card = on_card("pocket-shield")
     for line in shown(NAME, "judge-exam").splitlines():
         language, rest = line.split(": ", 1)
         area, right = numbers(rest)
@@ -265,3 +367,58 @@ def test_where_the_judge_fails_is_said_as_it_is():
     own = [numbers(line.split("verdicts")[1]) for line in lines if line.startswith("own words")]
     wrong = sum(round(num * (1 - share / 100)) for share, num in own)
     assert f"Of our {sum(int(num) for _, num in own)} free texts it misjudges {wrong}" in PROSE
+
+
+def test_the_exam_has_as_many_texts_and_rules_as_the_text_says_and_some_near_a_border():
+    held_out = nb07_judge.texts("held out")
+    assert len({row["policy"] for row in held_out}) == 10
+    assert f"the exam: {len(held_out)} texts under ten rules" in PROSE
+    (unseen,) = {row["policy"] for row in nb07_judge.texts("unseen policy")}
+    rules = {row["rule"] for row in nb07_judge.texts("unseen policy")}
+    assert any(rule.startswith('"No Personal Data"') for rule in rules)
+    assert all(row["policy"] != unseen for row in nb07_judge.texts("dev", "held out"))
+    kept = {name: [row["text"] for row in held_out if (row["policy"], row["answer"]) == (name, "No")]
+            for name in ("shouting", "spoilers")}  # fmt: skip
+    assert sum(any(one in text.split() for one in ABBREVIATIONS) for text in kept["shouting"]) > 3
+    assert any("end of the road" in text for text in kept["spoilers"])
+
+
+def test_the_judge_is_sure_where_it_is_wrong_in_free_texts():
+    wrong = shown(NAME, "judge-failures").split("\n\n")[1].splitlines()
+    assert len(wrong) == 8
+    assert all(not 0.05 < numbers(line)[0] < 0.95 for line in wrong)
+
+
+def test_the_recap_states_the_areas_that_were_found():
+    known = [numbers(line.split(": ", 1)[1])[0] for line in shown(NAME, "judge-exam").splitlines()]
+    lines = shown(NAME, "judge-failures").splitlines()
+    unseen = [numbers(line.split("area")[1])[0] for line in lines if line.startswith("unseen")]
+    assert len(known) == len(unseen) == 2
+    (high,) = {f"{area:.2f}" for area in known}
+    assert all(abs(area - 0.5) < 0.06 for area in unseen)
+    assert f"the areas under the curve fell from {high} to about 0.5" in PROSE
+
+
+# ------------------------------------------------------------------------------ the newest relatives
+
+
+def test_the_newest_relatives_stand_with_date_purpose_and_source():
+    said = shown(NAME, "relatives-table").splitlines()
+    heads, notes, sources = said[::3], said[1::3], said[2::3]
+    names = [re.match(r"[\d-]+  (.+) \(", head)[1] for head in heads]
+    wanted = ("FunctionGemma", "T5Gemma 2", "TranslateGemma", "EmbeddingGemma", "DiffusionGemma")
+    assert {*wanted} <= {*names}
+    dates = [head.split()[0] for head in heads]
+    assert all(re.fullmatch(r"202[56]-\d\d(-\d\d)?", date) for date in dates)
+    assert [date[:7] for date in dates] == sorted(date[:7] for date in dates)
+    assert all(note.strip() for note in notes)
+    assert all(source.strip().startswith("https://") for source in sources)
+    assert "since September 2025, oldest first" in PROSE and min(dates) >= "2025-09"
+
+
+def test_the_talk_knew_five_of_the_family():
+    import csv
+
+    with (catalog.DATA / "variants.csv").open(encoding="utf-8") as file:
+        known = [row["name"] for row in csv.DictReader(file) if row["released"] < "2024-07"]
+    assert len(known) == 5 and "The talk of July 2024 knew five of the family" in PROSE
