@@ -254,7 +254,7 @@ def test_the_parts_of_paligemma_have_the_sizes_that_the_text_says():
     eyes = whole.whole["vision_config"]
     assert f"has patches of {eyes['patch_size']} pixels, and reads pictures of 224, 448" in PROSE
     ours = catalog.find(str(profile.FAMILY / "pocket-see")).num_parameters
-    assert f"{round(whole.num_parameters / ours, -2):,} times as large" in PROSE
+    assert f"{round(whole.num_parameters / ours, -2):,.0f} times as large" in PROSE
 
 
 def test_a_prompt_is_the_pictures_tokens_then_bos_the_question_and_a_line_break():
@@ -377,8 +377,10 @@ def test_the_exam_has_as_many_texts_and_rules_as_the_text_says_and_some_near_a_b
     rules = {row["rule"] for row in nb07_judge.texts("unseen policy")}
     assert any(rule.startswith('"No Personal Data"') for rule in rules)
     assert all(row["policy"] != unseen for row in nb07_judge.texts("dev", "held out"))
-    kept = {name: [row["text"] for row in held_out if (row["policy"], row["answer"]) == (name, "No")]
-            for name in ("shouting", "spoilers")}  # fmt: skip
+    kept = {}
+    for row in held_out:
+        if row["answer"] == "No":
+            kept.setdefault(row["policy"], []).append(row["text"])
     assert sum(any(one in text.split() for one in ABBREVIATIONS) for text in kept["shouting"]) > 3
     assert any("end of the road" in text for text in kept["spoilers"])
 
@@ -399,7 +401,7 @@ def test_the_recap_states_the_areas_that_were_found():
     assert f"the areas under the curve fell from {high} to about 0.5" in PROSE
 
 
-# ------------------------------------------------------------------------------ the newest relatives
+# ----------------------------------------------------------------------------- the newest relatives
 
 
 def test_the_newest_relatives_stand_with_date_purpose_and_source():
