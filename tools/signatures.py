@@ -39,6 +39,8 @@ PYTHONS = """
     logging.Logger pathlib.Path re.Match re.Pattern struct.Struct subprocess.Popen
     types.MethodType warnings.catch_warnings
 """.split()
+# What a tokenizer hands to its chat template: ShieldGemma's has a rule.
+IN_TEMPLATES = {("apply_chat_template", "guideline")}
 TEMPLATES = ("PROMPT", "PAGE", "text")  # of type str: its `format` takes any name
 LEFT_OUT = {  # third-party names that cannot be looked up in every environment, and why
     "google.colab": "only Colab has it; tests/colab_stand_in holds what the course asks of it",
@@ -273,6 +275,8 @@ def refusal(function, count: int, keywords: set[str], is_open: bool, is_method: 
 
 def is_named_behind(function, key: str) -> bool:
     """Whether a function, or what it hands its **kwargs to, names or has `key`."""
+    if (function.__name__, key) in IN_TEMPLATES:
+        return True
     package = (getattr(function, "__module__", "") or "").split(".")[0]
     handed = [*BEHIND.get(function.__name__, ()), *BEHIND.get(package, ())]
     for one in (function, *map(look_up, handed)):
