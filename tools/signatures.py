@@ -30,7 +30,7 @@ CLASSES = """
     transformers.BatchEncoding transformers.DynamicCache transformers.GemmaForCausalLM
     transformers.GemmaTokenizer trl.SFTTrainer filelock.FileLock huggingface_hub
     peft.LoraModel psutil pyarrow.Table transformers.GemmaConfig IPython
-    gemma_lab.lessons.nb05.PlainPeft
+    gemma_lab.lessons.nb05.PlainPeft PIL.Image.Image PIL.ImageDraw.ImageDraw
 """.split()
 PYTHONS = """
     str bytes list dict set int float complex argparse.ArgumentParser collections.Counter
