@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import textwrap
 import warnings
 import weakref
 
@@ -68,7 +69,8 @@ def picture(model, processor, prompt: str = PROMPTS[0]):
     """The board at the start and one answer, as a figure: for readers without a kernel."""
     drawn = shapes.draw(things_of(START))
     answer = shapes.ask(model, processor, drawn, prompt)
-    return nb07_see.boxed(drawn, shapes.boxes(answer), f"{prompt}\n→ {answer}")
+    title = f"{prompt}\n{textwrap.fill(f'→ {answer}', 36)}"
+    return nb07_see.boxed(drawn, shapes.boxes(answer), title)
 
 
 def board(model, processor) -> ipywidgets.VBox:
