@@ -20,6 +20,7 @@ from pathlib import Path
 GIB = 2**30
 OLDEST = (7, 5)  # the compute capability that the course needs
 WSL = "/usr/lib/wsl/lib"  # where Windows puts the tools of its driver, often not on PATH
+NO_BF16 = ("DEFAULT", "AVX2")  # of x86 CPUs, as torch names what they can
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Machine:
     measured_free_gib: float | None = None  # None in a described machine
     is_kaggle: bool = False
     why_unused: str = ""  # why the card is not used, where `device` is "cpu" beside one
+    cpu_has_bf16: bool = True  # False where a CPU only emulates it, ten times as slowly
 
     @property
     def has_bf16(self) -> bool:
-        """True where bfloat16 arithmetic is real: CPUs, and cards of compute capability 8.0 on."""
+        """True where bfloat16 arithmetic is real: most CPUs, cards of compute capability 8.0 on."""
         if self.device == "cuda":
             return self.compute_capability >= (8, 0)
-        return self.device == "cpu"
+        return self.device == "cpu" and self.cpu_has_bf16
 
     @property
     def has_flash_attention(self) -> bool:
@@ -85,12 +87,14 @@ A100 = Machine("Linux", True, 12, 83, "cuda", "NVIDIA A100-SXM4-40GB", 39.6, (8,
 
 def describe_machine() -> Machine:
     """This machine. torch is imported to ask for the GPU, and the driver where torch sees none."""
-    device, gpu, free = "cpu", {}, _free_in_ram()
+    device, gpu, free, cpu_has_bf16 = "cpu", {}, _free_in_ram(), True
     if not importlib.util.find_spec("torch"):
         gpu = _card_of_driver(None)
     else:
         import torch
 
+        if hasattr(torch.backends, "cpu"):
+            cpu_has_bf16 = torch.backends.cpu.get_cpu_capability() not in NO_BF16
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
             gpu = {
@@ -116,6 +120,7 @@ def describe_machine() -> Machine:
         has_flash_attn=importlib.util.find_spec("flash_attn") is not None,
         measured_free_gib=free,
         is_kaggle=is_kaggle(),
+        cpu_has_bf16=cpu_has_bf16,
         **gpu,
     )
 

@@ -223,3 +223,16 @@ def test_without_psutil_a_part_is_kept_for_the_system(monkeypatch):
 
 def test_a_machine_of_which_nothing_is_known_has_nothing_free():
     assert replace(LAPTOP, ram_gib=0.0).free_gib == 0
+
+
+@pytest.mark.parametrize(
+    "capability, has_bf16", [("AVX2", False), ("DEFAULT", False), ("AVX512", True)]
+)
+def test_a_cpu_that_only_emulates_bfloat16_is_told(monkeypatch, capability, has_bf16):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    machine = hardware.describe_machine()
+    assert machine.device == "cpu" and machine.has_bf16 is has_bf16

@@ -38,7 +38,7 @@ def imported(path: Path) -> set[str]:
 
 def test_each_shelf_keeps_its_budget():
     """Counted by reader, and a file is to be read at one sitting; DESIGN of the shelves."""
-    assert sum(map(num_lines, HELPERS)) <= 3165
+    assert sum(map(num_lines, HELPERS)) <= 3325  # with what draws pictures and asks about them
     limits = {300: HELPERS, 420: SCRATCH, 220: LESSONS}
     too_long = [
         path for limit, paths in limits.items() for path in paths if num_lines(path) > limit
