@@ -36,6 +36,8 @@ CELLS = [  # a notebook with a tag of its, or code in place of cells without a t
     *(("04", tag) for tag in ("fit-weights", "fit-view")),
     "from gemma_lab import figures\nfrom gemma_lab.lessons import nb07, nb07_fill",
     *(("07", tag) for tag in ("code-model", "hole-widget")),
+    "import matplotlib.pyplot as plt\nfrom gemma_lab import memory\nthreshold = 0.5",
+    *(("07", tag) for tag in ("see-load", "see-draw", "judge-model", "judge-box")),
 ]
 ALL_RAN = """count => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
@@ -254,6 +256,30 @@ def test_07_a_hole_in_your_own_function_is_filled_and_tested(view):
     says(box.get_by_role("status"), "The tests pass.")
     box.get_by_role("checkbox", name="show the prompt").press("Space")
     says(box, "<|fim_prefix|>def double(x):")
+
+
+def test_07_shapes_are_put_on_a_board_and_asked_about(view):
+    board = view("see-draw")
+
+    def press(name: str) -> None:
+        board.get_by_role("button", name=name).press("Enter")
+
+    pictures_change(board, lambda: press("Empty the board"))
+    choose(board, "Shape", "square")
+    choose(board, "Colour", "green")
+    pictures_change(board, lambda: board.get_by_role("button", name="·").first.press("Enter"))
+    type_into(board, "Ask", "answer en what shape is green?")
+    press("Ask the model")
+    says(board.get_by_role("status"), "answer en what shape is green? → square")
+
+
+def test_07_your_text_is_judged_by_a_rule(view):
+    box = view("judge-box")
+    says(box.get_by_role("status"), "So it breaks the rule.")
+    box.get_by_role("textbox", name="Text").fill("In the beginning, the old lantern was a dream.")
+    box.get_by_role("textbox", name="Text").press("Tab")
+    box.get_by_role("button", name="Judge").press("Enter")
+    says(box.get_by_role("status"), "So it keeps the rule.")
 
 
 def test_every_control_has_a_name(view):

@@ -1,9 +1,11 @@
 """The deck's second half: its tables against the data, and the places that it names."""
 
+import ast
 import csv
 import functools
 import json
 import re
+import textwrap
 
 import pytest
 from notebook_cells import all_text
@@ -117,9 +119,19 @@ def test_each_run_line_names_a_section_that_there_is():
         assert f"### {title}\n" in all_text()[notebook], (notebook, title)
 
 
+def test_code_that_a_slide_shows_is_whole():
+    """Its lines are named by numbers: a line more in the cell's beginning would cut it off."""
+    blocks = [make() for make in TABLES.values() if getattr(make, "func", 0) is deck_tables_b.code]
+    assert len(blocks) >= 3
+    for block in blocks:
+        ast.parse(textwrap.dedent("\n".join(block.splitlines()[1:-1])))
+    with pytest.raises(SyntaxError):
+        ast.parse("\n".join(deck_tables_b.code("05", "ca073a65", 11, 18).splitlines()[1:-1]))
+
+
 def test_code_loses_comments_and_indents_alone():
     assert deck_tables_b.code("03", "efa0f21e", 2, 2).splitlines()[1] == (
         "return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * (1 + weight)"
     )
-    assert "#" not in deck_tables_b.code("05", "ca073a65", 11, 18)
-    assert "    max_seq_length=512,\n" in deck_tables_b.code("05", "ca073a65", 11, 18)
+    assert "#" not in deck_tables_b.code("05", "ca073a65", 13, 20)
+    assert "    max_seq_length=512,\n" in deck_tables_b.code("05", "ca073a65", 13, 20)

@@ -363,8 +363,8 @@ TABLE = {
         lambda x: nb07_judge_box.judged(*quick_judge(), x, "Be kind."),
     ),
     "nb07_see.patches": (
-        st.integers(-2, 40),
-        lambda x: figures.png(nb07_see.patches(shapes.draw([]), x)),
+        st.tuples(st.integers(-2, 99), st.integers(-2, 99)),
+        lambda x: figures.png(nb07_see.patches(shapes.draw([]), *x)),
     ),
     "nb07_see.prefix_mask": (
         st.tuples(st.integers(-1, 20), st.lists(TEXT, max_size=5), st.lists(TEXT, max_size=3)),

@@ -30,14 +30,15 @@ def texts(figure) -> list[str]:
 
 
 def test_patches_are_numbered_row_by_row():
-    figure = nb07_see.patches(RED, 6)
+    figure = nb07_see.patches(RED, 48, 8)
     assert texts(figure) == [str(at) for at in range(1, 37)]
     places = {int(text.get_text()): text.get_position() for text in figure.axes[1].texts}
+    assert figure.axes[1].images[0].get_array().shape[:2] == (48, 48), "the tower's pixels"
     assert places[1] == (0.5, 0.5) and places[7] == (0.5, 1.5) and places[36] == (5.5, 5.5)
 
 
 def test_sixteen_by_sixteen_patches_carry_no_numbers():
-    assert texts(nb07_see.patches(RED, 16)) == []
+    assert texts(nb07_see.patches(RED, 224, 14)) == []
 
 
 def test_in_the_prefix_all_look_at_all_and_the_answer_looks_back():
@@ -86,7 +87,7 @@ def test_the_bar_names_both_counts():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: nb07_see.patches(RED, 0),
+        lambda: nb07_see.patches(RED, 48, 0),
         lambda: nb07_see.prefix_mask(0, ["a"], ["b"]),
         lambda: nb07_see.prefix_mask(2, [], ["b"]),
         lambda: nb07_see.shares_of_tokens(0, 3),

@@ -47,12 +47,14 @@ def arrow(axis, *points, colour=GREY) -> None:
 
 
 def bars(rows: dict[str, float], labels: list[str], highlight=(), left=330, step=56):
-    """Horizontal bars with a label at each end; the longest takes the room that its label leaves.
+    """Horizontal bars with a label at each end; as long as their labels leave room.
 
     Args: rows: name -> length, not negative; labels: what stands at the end of each bar.
     """
     figure, axis = canvas(step * len(rows) + 8)
-    most, room = max(rows.values()), WIDE - left - 30 - 15 * max(map(len, labels))
+    most = max(rows.values())
+    rooms = [WIDE - left - 30 - 15 * len(label) for label in labels]
+    room = min(room * most / max(value, 1e-9) for room, value in zip(rooms, rows.values()))
     for at, ((name, value), label) in enumerate(zip(rows.items(), labels, strict=True)):
         y = step * (len(rows) - at - 0.5) + 4
         length = max(3, room * value / most)

@@ -235,7 +235,12 @@ def kl_by_language():
 
 def speed():
     """Tokens a second by precision beside their limits, from the record of a CPU."""
-    return bare(nb04_views.speed_bars(nb04_record.records("cpu")[0]))
+    figure = bare(nb04_views.speed_bars(nb04_record.records("cpu")[0]))
+    (axis,) = figure.axes
+    for text, line in zip(axis.texts, axis.lines):  # right of the limit, where no bar is
+        text.xy, _ = (line.get_xdata()[0], text.xy[1]), text.set_color("black")
+    axis.set_xlim(0, 1.5 * max(line.get_xdata()[0] for line in axis.lines))
+    return figure
 
 
 def part_map():

@@ -198,7 +198,7 @@ TABLES = {
     "verdict": verdict,
     "code_norm": partial(code, "03", "efa0f21e", 2, 2),
     "code_nf4": partial(code, "04", "cde17086", 3, 6),
-    "code_load": partial(code, "05", "ca073a65", 11, 18),
+    "code_load": partial(code, "05", "ca073a65", 13, 20),
     "asked_before": partial(asked, "c16c6ded", 4),
     "asked_after": partial(asked, "after", 5),
     "forgotten": forgotten,

@@ -82,8 +82,10 @@ def board(model, processor) -> ipywidgets.VBox:
     shape = ipywidgets.Dropdown(options=list(shapes.SHAPES), description="Shape", layout=wide)
     colour = ipywidgets.Dropdown(options=list(shapes.COLOURS), description="Colour", layout=wide)
     cells, keys = dict(START), []
-    upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="Or your picture")
-    clear = ipywidgets.Button(description="Empty the board")
+    upload = ipywidgets.FileUpload(
+        accept="image/*", multiple=False, description="Or your picture", layout=wide
+    )
+    clear = ipywidgets.Button(description="Empty the board", layout=wide)
     ready = ipywidgets.Dropdown(options=list(PROMPTS), description="Prompts", layout=wide)
     prompt = ipywidgets.Text(PROMPTS[0], description="Ask", layout={"width": "97%"}, **LET_GO)
     button = ipywidgets.Button(description="Ask the model")

@@ -39,17 +39,18 @@ def my_num_patches(side, patch):
 SOLUTIONS = {"num_patches": my_num_patches}
 
 
-def patches(picture, num: int):
-    """A picture cut into `num` by `num` patches; each carries the number of its token.
+def patches(picture, side: int, patch: int):
+    """A picture as the tower gets it, cut into patches; each carries the number of its token.
 
-    Args: picture: a PIL image.    Returns: the matplotlib figure.
-    Raises: ValueError for no patch.
+    Args: picture: a PIL image; side, patch: of the picture and of a patch, in the tower's pixels.
+    Returns: the matplotlib figure.    Raises: ValueError where no patch fits.
     """
-    if num < 1:
-        raise ValueError(f"A picture has 1 patch or more along its side, not {num}.")
+    if not 1 <= patch <= side:
+        raise ValueError(f"A patch has 1 to {side} pixels, as the picture has, not {patch}.")
+    num = side // patch
     figures.use_style()
     figure, axes = plt.subplots(1, 2, figsize=(NARROW, 2.75))
-    small = picture.convert("RGB").resize((48, 48))
+    small = picture.convert("RGB").resize((side, side))
     for axis, one in zip(axes, (picture, small)):
         axis.imshow(one, extent=(0, num, num, 0), interpolation="nearest")
         axis.set(xticks=[], yticks=[])
