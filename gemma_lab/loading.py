@@ -95,6 +95,8 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
     if precision == "fp16" and not info.family.startswith(OVERFLOWS):
         half = "float16"
+    emulates = device == "cpu" and not machine.cpu_has_bf16  # reading is four times as slow or more
+    compute = "float32" if emulates else half
     dtype = "float32" if precision == "fp32" else half
     where = "cpu" if device == "cpu" else machine.device
     needed = memory.needed_gib(info, precision, rest=4 if dtype == "float32" else 2, device=where)
@@ -106,7 +108,7 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
         quantization = {
             "load_in_4bit": True,
             "bnb_4bit_quant_type": precision,
-            "bnb_4bit_compute_dtype": half,
+            "bnb_4bit_compute_dtype": compute,
             "bnb_4bit_use_double_quant": True,
         }
     what = f"The {info.part} part of {info.hub_id}" if info.part else info.hub_id
@@ -119,6 +121,8 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
         whys = ["this GPU is not used with bfloat16"] * (asked == "bfloat16")
         whys += [f"{info.family} overflows in float16"] * info.family.startswith(OVERFLOWS)
         sentence += f" It runs in {dtype}: {' and '.join(whys)}."
+    if emulates and precision in ("nf4", "fp4"):
+        sentence += " It multiplies in float32: this CPU only emulates bfloat16."
     attention = choose_attention(info.whole or info.config)
     return Plan(precision, dtype, attention, quantization, {"": device}, needed, fits, sentence)
 

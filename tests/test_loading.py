@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from machines import CARD_4_GB, CARD_8_GB, H100, L4, LAPTOP, MAC
+from machines import CARD_4_GB, CARD_8_GB, H100, L4, LAPTOP, MAC, P100
 from models import TINY
 from transformers import (
     AutoConfig,
@@ -173,6 +173,21 @@ def test_plan_arguments_are_those_of_transformers():
     assert on_a_mac.dtype == "bfloat16"  # its CPU has bfloat16
     wide = loading.plan_loading("unsloth/gemma-2b-it", "fp32", A100).kwargs()
     assert wide["dtype"] is torch.float32
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, MAC, P100, T4, A100])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8", "nf4", "fp4"])
+def test_where_a_cpu_only_emulates_bfloat16_4_bits_multiply_in_float32(machine, precision):
+    """What is stored stays in 16 bits, so that 4 bits take fewer bytes than 16."""
+    newer = loading.plan_loading("google/gemma-2b-it", precision, machine)
+    older = replace(machine, cpu_has_bf16=False)
+    plan = loading.plan_loading("google/gemma-2b-it", precision, older)
+    assert (plan.dtype, plan.needed_gib) == (newer.dtype, newer.needed_gib)
+    is_other = precision in ("nf4", "fp4") and machine in (LAPTOP, MAC, P100)
+    assert ("this CPU only emulates bfloat16" in plan.sentence) == is_other
+    assert (plan.quantization != newer.quantization) == is_other
+    if is_other:
+        assert plan.kwargs()["quantization_config"].bnb_4bit_compute_dtype is torch.float32
 
 
 def test_free_memory_not_total_decides_what_fits():

@@ -1,6 +1,7 @@
 """Notebook 05: what its text says of the 270M's training, and what its cells do in other worlds."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -147,6 +148,29 @@ def written_arguments(folder, steps: int = 20, dtype: str = "bfloat16", device: 
     return run_cells(NAME, "arguments", **names)["config"]
 
 
+def loaded_in(machine, model: str):
+    """The type that the notebook's loading cell computes in, on a described machine."""
+    import gemma_lab
+
+    loaded = []
+    names = {
+        "profile": "hub",
+        "MODEL": model,
+        "path": model,
+        "gemma_lab": SimpleNamespace(
+            describe_machine=lambda: machine,
+            plan_loading=gemma_lab.plan_loading,
+            portable_4bit=lambda model: model,
+        ),
+        "FastLanguageModel": SimpleNamespace(
+            from_pretrained=lambda **given: loaded.append(given) or (None, None)
+        ),
+    }
+    dtype = run_cells(NAME, "load", **names)["dtype"]
+    assert loaded[0]["load_in_4bit"] == ("270m" not in model) and loaded[0]["dtype"] is dtype
+    return dtype
+
+
 @pytest.mark.parametrize("card, model, mixed", [
     ("T4", "google/gemma-2b-it", "fp16"),
     ("T4", "google/gemma-3-270m", None),
@@ -160,30 +184,24 @@ def test_mixed_precision_follows_the_plan_for_card_and_model(
     import torch
     import trl
 
-    import gemma_lab
     from gemma_lab import hardware
 
-    loaded = []
-    names = {
-        "profile": "hub",
-        "MODEL": model,
-        "path": model,
-        "gemma_lab": SimpleNamespace(
-            describe_machine=lambda: getattr(hardware, card),
-            plan_loading=gemma_lab.plan_loading,
-            portable_4bit=lambda model: model,
-        ),
-        "FastLanguageModel": SimpleNamespace(
-            from_pretrained=lambda **given: loaded.append(given) or (None, None)
-        ),
-    }
-    dtype = run_cells(NAME, "load", **names)["dtype"]
-    assert loaded[0]["load_in_4bit"] == ("270m" not in model) and loaded[0]["dtype"] is dtype
+    dtype = loaded_in(getattr(hardware, card), model)
     assert dtype is {"fp16": torch.float16, "bf16": torch.bfloat16, None: torch.float32}[mixed]
     monkeypatch.setattr(trl, "SFTConfig", lambda **given: SimpleNamespace(**given))  # no card here
     name = str(dtype).removeprefix("torch.")
     config = written_arguments(tmp_path, dtype=name, device="cuda")
     assert (config.fp16, config.bf16) == (mixed == "fp16", mixed == "bf16")
+
+
+@pytest.mark.parametrize("model", ["google/gemma-2b-it", "google/gemma-3-270m"])
+def test_a_cpu_that_only_emulates_bfloat16_trains_in_float32(model):
+    """There two steps of the 270M take minutes in bfloat16, and seconds in float32."""
+    import torch
+    from machines import LAPTOP
+
+    assert loaded_in(LAPTOP, model) is torch.bfloat16
+    assert loaded_in(replace(LAPTOP, cpu_has_bf16=False), model) is torch.float32
 
 
 def test_on_a_mac_plain_peft_loads_where_the_notebook_trains(monkeypatch):
