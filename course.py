@@ -7,7 +7,7 @@
         --write                             store the outputs in notebooks/
         --check                             fail when a stored notebook is stale
     python3 course.py test                  the everyday tests, in two environments
-        --full                              also what is slow, a random order, each file alone
+        --full                              also what is slow, in random order, and each file alone
         PYTEST ARG ...                      only pytest, with these
     python3 course.py lint [NOTEBOOK ...]   style of all code, rules for notebook files: seconds
     python3 course.py slides                build slides/deck.html and deck.pdf from deck.md; it
@@ -287,12 +287,11 @@ def test(arguments: list[str]) -> int:
         "Lint": [python, "-m", "tools.lint"],
         "Tests, and every notebook": [*pytest, *nbval, *two_workers, "notebooks", "tests"],
     }
-    if is_full:
-        shuffled = [*quick, "--random-order-bucket=global"]
-        order = [*shuffled, "--random-order-seed=1"]
-        every["Tests in random order"] = [*order, *two_workers, "tests"]
+    if is_full:  # what runs in the files' own order every day gets two others
+        shuffle = "--random-order-bucket=global"
+        every["Tests, and every notebook"] += [shuffle, "--random-order-seed=1"]
         for path in sorted((ROOT / "tests").glob("test_*.py")):  # another order, file by file
-            every[f"{path.stem} alone"] = [*shuffled, "--random-order-seed=2", path]
+            every[f"{path.stem} alone"] = [*quick, shuffle, "--random-order-seed=2", path]
         every["Gemma 3 270M with Colab's versions"] = [colab, "-m", "tools.colab", "--laptop"]
     every["Every notebook with Colab's versions, all cells twice"] = [colab, "-m", "tools.colab"]
 

@@ -313,6 +313,9 @@ def test_an_interrupted_tool_is_one_line():
         tools.run_main(main)
 
 
+SHUFFLED = "--random-order-bucket=global --random-order-seed=1"
+
+
 def commands_of(monkeypatch, *words, fails="nothing", status=1):
     """The calls of `course.test`, as text, and its exit status.
 
@@ -341,16 +344,17 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     alone = [call for call in orders if "seed=2" in call]
     assert status == 0 and colab in calls
     assert "-m pytest -q -p no:cacheprovider -m  " in calls[2]  # no marker is left out
-    assert len(orders) == 1 + len(alone) and not any("notebooks" in call for call in orders)
+    assert orders[0] == calls[2] and orders[0].endswith("tests " + SHUFFLED)
+    assert len(orders) == 1 + len(alone) and not any("notebooks" in call for call in alone)
     assert not any(" -m  " in call for call in alone)  # a slow test runs once
     assert len(alone) == len(list((ROOT / "tests").glob("test_*.py")))
     assert "python -m tools.colab --laptop" in calls
-    assert all(call.endswith(".py") for call in alone) and len(calls) == 5 + len(orders)
+    assert all(call.endswith(".py") for call in alone) and len(calls) == 4 + len(orders)
 
 
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
     assert commands_of(monkeypatch, "--full", fails="seed=1")[1] == 1
-    assert "FAILED: Tests in random order" in capsys.readouterr().out
+    assert "FAILED: Tests, and every notebook" in capsys.readouterr().out
     assert commands_of(monkeypatch, "tests/test_start.py", fails="test_start")[1] == 1
 
 

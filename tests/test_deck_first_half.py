@@ -11,7 +11,7 @@ from gemma_lab.lessons import nb02_learn
 from tools import ROOT, CourseError, deck_stored
 from tools import deck_figures_gemma as gemma
 from tools import deck_figures_scores as score_figures
-from tools import deck_tables_a as tables
+from tools import deck_tables_first as tables
 
 SLIDES = ROOT / "slides"
 DECK = SLIDES / "deck.md"

@@ -11,8 +11,8 @@ import pytest
 from notebook_cells import all_text
 
 from gemma_lab import catalog
-from tools import ROOT, deck_corrections, deck_figures_later, deck_tables_b
-from tools.deck_tables_b import TABLES
+from tools import ROOT, deck_corrections, deck_figures_later, deck_tables_second
+from tools.deck_tables_second import TABLES
 
 FIRST = "## Technical architectures"  # where this half of the deck begins
 
@@ -80,8 +80,8 @@ def test_the_epilogue_has_every_variant_since_the_talk_once():
     shown = [row[1] for part in (1, 2, 3) for row in cells(TABLES[f"later_{part}"]())]
     assert shown == [row["name"] for row in rows[at:]]
     assert all(row["released"] < deck_figures_later.TALK for row in rows[:at])
-    assert deck_tables_b.day("2024-07-31") == "31 Jul 2024"
-    assert deck_tables_b.day("2025-03") == "Mar 2025"
+    assert deck_tables_second.day("2024-07-31") == "31 Jul 2024"
+    assert deck_tables_second.day("2025-03") == "Mar 2025"
 
 
 def missing_places(rows: list[list[str]]) -> list[str]:
@@ -121,17 +121,19 @@ def test_each_run_line_names_a_section_that_there_is():
 
 def test_code_that_a_slide_shows_is_whole():
     """Its lines are named by numbers: a line more in the cell's beginning would cut it off."""
-    blocks = [make() for make in TABLES.values() if getattr(make, "func", 0) is deck_tables_b.code]
+    blocks = [
+        make() for make in TABLES.values() if getattr(make, "func", 0) is deck_tables_second.code
+    ]
     assert len(blocks) >= 3
     for block in blocks:
         ast.parse(textwrap.dedent("\n".join(block.splitlines()[1:-1])))
     with pytest.raises(SyntaxError):
-        ast.parse("\n".join(deck_tables_b.code("05", "ca073a65", 11, 18).splitlines()[1:-1]))
+        ast.parse("\n".join(deck_tables_second.code("05", "ca073a65", 11, 18).splitlines()[1:-1]))
 
 
 def test_code_loses_comments_and_indents_alone():
-    assert deck_tables_b.code("03", "efa0f21e", 2, 2).splitlines()[1] == (
+    assert deck_tables_second.code("03", "efa0f21e", 2, 2).splitlines()[1] == (
         "return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * (1 + weight)"
     )
-    assert "#" not in deck_tables_b.code("05", "ca073a65", 13, 20)
-    assert "    max_seq_length=512,\n" in deck_tables_b.code("05", "ca073a65", 13, 20)
+    assert "#" not in deck_tables_second.code("05", "ca073a65", 13, 20)
+    assert "    max_seq_length=512,\n" in deck_tables_second.code("05", "ca073a65", 13, 20)

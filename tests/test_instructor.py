@@ -9,7 +9,7 @@ from notebook_cells import ROOT, minutes
 
 import course
 from gemma_lab import access, failures, gemma3
-from tools import CourseError, deck_tables_a, execute, find_notebooks, kit, kit_install, ready
+from tools import CourseError, deck_tables_first, execute, find_notebooks, kit, kit_install, ready
 from tools.contract import code_cells, text
 
 GUIDE = (ROOT / "slides" / "INSTRUCTOR.md").read_text(encoding="utf-8")
@@ -92,17 +92,17 @@ def test_the_plan_has_the_minutes_of_the_notebooks_and_ends_after_two_hours():
 
 
 def test_the_checkpoints_are_those_of_the_slides_and_nobody_skips_one():
-    plan = [line[2:-2].split(" | ") for line in deck_tables_a.plan().splitlines()[2:]]
+    plan = [line[2:-2].split(" | ") for line in deck_tables_first.plan().splitlines()[2:]]
     rows = table("The two hours")
     assert [row[3] for row in rows] == [row[3] for row in plan]
     ends = [row[0] for row in rows[1:]] + ["2:00"]
     assert [row[0] for row in plan] == ends
-    assert [row[2][:2] for row in rows[1:]] == [*deck_tables_a.CHECKPOINTS]
-    wanted = [sections for _, sections in deck_tables_a.CHECKPOINTS.values()]
+    assert [row[2][:2] for row in rows[1:]] == [*deck_tables_first.CHECKPOINTS]
+    wanted = [sections for _, sections in deck_tables_first.CHECKPOINTS.values()]
     assert [row[4] for row in rows[1:]] == wanted
     skipped = [what.partition(" · ")[0] for what, *_ in table("Late? Skip this")]
     assert "03, section 6" in skipped
-    for number, sections in zip(deck_tables_a.CHECKPOINTS, wanted, strict=True):
+    for number, sections in zip(deck_tables_first.CHECKPOINTS, wanted, strict=True):
         for section in sections.split(", "):
             assert f"{number}, section {section}" not in skipped
             live = "\n".join(text(one) for cells in live_sections(number).values() for one in cells)

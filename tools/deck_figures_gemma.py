@@ -1,4 +1,4 @@
-"""Part A of the deck: its pictures of the Transformer, of Gemma, and of how a model learns."""
+"""The deck's pictures of the Transformer, of Gemma, and of how a model learns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 
 from gemma_lab import catalog
 from gemma_lab.figures import BLUE, GREY, ORANGE, PALE, VERMILION
-from tools.deck_figures_a import INK, LARGE, LIGHT, SAND, TEXT, arrow, box, canvas, write
+from tools.deck_figures_words import INK, LARGE, LIGHT, SAND, TEXT, arrow, box, canvas, write
 from tools.deck_stored import read_json
 
 GPT_3 = 175e9  # parameters; Brown et al. 2020, arXiv:2005.14165

@@ -11,7 +11,7 @@ from gemma_lab.diagrams import arrow, box, canvas, write
 from gemma_lab.figures import BLUE, GREY, NORMAL, VERMILION, WIDTH, plt
 from gemma_lab.lessons import nb05_record, nb05_views, nb06, nb07, nb07_views
 from gemma_lab.scratch.gemma import causal_mask
-from tools.deck_figures_b import TALL, TINY, YELLOW, bare
+from tools.deck_figures_inside import TALL, TINY, YELLOW, bare
 from tools.deck_stored import read_csv
 
 TALK = "2024-07"  # year and month of the talk

@@ -1,4 +1,4 @@
-"""Part A of the deck: its pictures of the benchmark tables and of Gemma's family."""
+"""The deck's pictures of the benchmark tables and of Gemma's family."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 
 from gemma_lab import catalog, memory
 from gemma_lab.figures import BLUE, GREEN, GREY, ORANGE, PALE
-from tools.deck_figures_a import INK, TEXT, arrow, bars, box, canvas, write
+from tools.deck_figures_words import INK, TEXT, arrow, bars, box, canvas, write
 from tools.deck_stored import read_csv, scores
 
 

@@ -1,4 +1,4 @@
-"""Part A of the deck: its pictures. One point in a figure is one pixel on a slide of 1280 x 720."""
+"""The deck's pictures of words and tokens, where a point is a pixel on a slide of 1280 x 720."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Part A of the deck: its tables, each read from a data file or a stored output."""
+"""Tables of the deck's first half, each read from a data file or a stored output."""
 
 from __future__ import annotations
 
 import re
 
-from tools import deck_figures_a, deck_figures_gemma, deck_figures_scores
-from tools.deck_numbers_a import NUMBERS  # noqa: F401  # tools/deck_fill.py looks for it here
+from tools import deck_figures_gemma, deck_figures_scores, deck_figures_words
+from tools.deck_numbers import NUMBERS  # noqa: F401  # tools/deck_fill.py looks for it here
 from tools.deck_stored import (
     average,
     found,
@@ -233,7 +233,7 @@ TABLES = {
 FIGURES = {
     f"a_{name}": getattr(module, name)
     for module, names in {
-        deck_figures_a: "worlds orders horse tokens languages accents endings temperatures "
+        deck_figures_words: "worlds orders horse tokens languages accents endings temperatures "
         "counting loop ages",
         deck_figures_gemma: "fields transformer attention gemma sizes learning one_step",
         deck_figures_scores: "sums lead family recurrent",

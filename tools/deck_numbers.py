@@ -1,4 +1,4 @@
-"""Part A of the deck: the numbers in its sentences, each from a data file or a stored output."""
+"""The numbers in the sentences of the deck's first half, from data files and outputs."""
 
 from __future__ import annotations
 

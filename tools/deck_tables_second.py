@@ -9,11 +9,11 @@ from functools import partial
 
 from gemma_lab import catalog, memory
 from gemma_lab.lessons import nb04_language, nb04_record, nb05_record, nb05_views, nb07
-from tools import deck_corrections, deck_figures_b, deck_figures_later
+from tools import deck_corrections, deck_figures_inside, deck_figures_later
 from tools.deck_fill import find_cell, printed
 from tools.deck_stored import markdown, read_csv
 
-TINY = deck_figures_b.TINY
+TINY = deck_figures_inside.TINY
 SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
 STANZA, NBSP = "\n\n", "\N{NO-BREAK SPACE}"
 LATER = 5  # rows of what came later on one slide
@@ -22,14 +22,14 @@ COLUMN, COLUMN_LINES = 32, 8  # letters in a line and lines of code in half a sl
 
 def poem(precision: str) -> str:
     """One of the talk's poems, a row for each stanza; a stroke ends a line."""
-    stanzas = deck_figures_b.poems()[precision].split(STANZA)
+    stanzas = deck_figures_inside.poems()[precision].split(STANZA)
     rows = [[at, " / ".join(text.splitlines())] for at, text in enumerate(stanzas, 1)]
     return markdown(["", f"Gemma 7B-it, {precision}"], rows)
 
 
 def endings() -> str:
     """The last two lines of each poem, ordered by the last word, as notebook 04 orders them."""
-    found = sorted(deck_figures_b.poems().values(), key=lambda text: text.split()[-1])
+    found = sorted(deck_figures_inside.poems().values(), key=lambda text: text.split()[-1])
     rows = [[letter, " / ".join(text.splitlines()[-2:])] for letter, text in zip("ABCDE", found)]
     return markdown(["", "Its last two lines"], rows)
 
@@ -245,7 +245,7 @@ NUMBERS = {
 FIGURES = {
     f"b_{name}": getattr(module, name)
     for module, names in {
-        deck_figures_b: "part_map causal heads_and_keys cache rope_wide gelu norms two_gemmas "
+        deck_figures_inside: "part_map causal heads_and_keys cache rope_wide gelu norms two_gemmas "
         "parameters fit shared_words levels kl_by_language speed",
         deck_figures_later: "lora lora_budget loss_curve forgot gemma_2_leads masks_wide "
         "window_cache soft_cap hole layer_map kept timeline",
