@@ -293,7 +293,8 @@ def test(arguments: list[str]) -> int:
         for path in sorted((ROOT / "tests").glob("test_*.py")):  # another order, file by file
             every[f"{path.stem} alone"] = [*quick, shuffle, "--random-order-seed=2", path]
         every["Gemma 3 270M with Colab's versions"] = [colab, "-m", "tools.colab", "--laptop"]
-    every["Every notebook with Colab's versions, all cells twice"] = [colab, "-m", "tools.colab"]
+    twice = ["--twice"] * is_full  # all cells
+    every["Every notebook with Colab's versions"] = [colab, "-m", "tools.colab", *twice]
 
     def fails(name: str) -> bool:
         print(name, flush=True)

@@ -42,7 +42,9 @@ def as_it_was():
     os.chdir(folder)
     sys.path[:] = path
     for name in logging.root.manager.loggerDict:
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+        logger, level = logging.getLogger(name), levels.get(name, logging.NOTSET)
+        if logger.level != level:  # setLevel empties the cache of every logger
+            logger.setLevel(level)
     if "gemma_lab.tokens" in sys.modules:
         sys.modules["gemma_lab.tokens"].forget()
     if "gemma_lab.profile" in sys.modules:

@@ -53,19 +53,23 @@ def test_a_set_up_that_installs_too_little_or_moves_something_fails(
         return status
 
     monkeypatch.setattr(colab, "call", call)
-    failed = colab.run_on_colab(python)
-    assert called == [["-m", "tools.colab", "01_test"]]
+    failed = colab.run_on_colab(python, ["--twice"])
+    assert called == [["-m", "tools.colab", "01_test", "--twice"]]
     assert failed[:1] == [says] if says == "01_test" else "".join(failed).startswith(says)
     assert bool(failed) == bool(says)
 
 
-def test_one_notebook_is_executed_twice_with_what_colab_has_loaded(tmp_path, monkeypatch, capsys):
+def test_one_notebook_is_executed_with_what_colab_has_loaded_and_twice_if_asked(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(tools, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(colab, "PRELOADS", "import wave")
     made(tmp_path, "import sys\nassert 'wave' in sys.modules", "n = globals().get('n', 0) + 1")
     assert colab.main(["1"]) == 0 and "passed" in capsys.readouterr().out
     made(tmp_path, "assert 'n' not in globals()\nn = 1")
-    assert colab.main(["1"]) == 1 and "when run a second time" in capsys.readouterr().out
+    assert colab.main(["1", "--twice"]) == 1
+    assert "when run a second time" in capsys.readouterr().out
+    assert colab.main(["1"]) == 0
 
 
 def test_a_newer_freeze_of_colab_moves_each_pin_but_torch():

@@ -342,7 +342,7 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     calls, status = commands_of(monkeypatch, "--full")
     orders = [call for call in calls if "--random-order-bucket=global" in call]
     alone = [call for call in orders if "seed=2" in call]
-    assert status == 0 and colab in calls
+    assert status == 0 and f"{colab} --twice" in calls
     assert "-m pytest -q -p no:cacheprovider -m  " in calls[2]  # no marker is left out
     assert orders[0] == calls[2] and orders[0].endswith("tests " + SHUFFLED)
     assert len(orders) == 1 + len(alone) and not any("notebooks" in call for call in alone)

@@ -12,7 +12,13 @@ from hub_stand_in import GOOD, NEW, WRONG, status
 from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 from notebook_cells import ROOT, printed
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from gemma_lab import access, finetune, hardware, loading, profile, scores
@@ -41,10 +47,10 @@ def fresh(path, precision="bf16"):
 
 
 def train(path, num_steps, rate, num_rows):
-    """A LoRA model on a base in 16 bits that has learned something of the cards."""
+    """A LoRA model on a base in 16 bits that has learned something of the cards, in float32."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    model = get_peft_model(fresh(path), LoraConfig(**LORA)).train()
+    model = get_peft_model(fresh(path, "fp32"), LoraConfig(**LORA)).train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=rate)
     for step in range(num_steps):
@@ -61,7 +67,9 @@ def train(path, num_steps, rate, num_rows):
         model(**batch, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    return model.eval()
+    in_16_bits = get_peft_model(fresh(path), LoraConfig(**LORA))
+    set_peft_model_state_dict(in_16_bits, get_peft_model_state_dict(model))
+    return in_16_bits.eval()
 
 
 @pytest.fixture(scope="module")

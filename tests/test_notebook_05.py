@@ -143,7 +143,7 @@ def written_arguments(folder, steps: int = 20, dtype: str = "bfloat16", device: 
 
     live = SimpleNamespace(new_run=lambda model_id: folder)
     names = {"size": "laptop", "machine": SimpleNamespace(device=device), "nb05_live": live}
-    names |= {"torch": torch, "dtype": getattr(torch, dtype), "IN_4_BITS": False, "base": "m"}
+    names |= {"torch": torch, "dtype": getattr(torch, dtype), "CHECKPOINTING": False, "base": "m"}
     exec(with_values(tagged(NAME, "steps"), STEPS=steps), names)
     return run_cells(NAME, "arguments", **names)["config"]
 

@@ -706,18 +706,18 @@ def test_a_broken_training_goes_on_to_the_same_losses_and_weights(work, monkeypa
             raise KeyboardInterrupt
         return real(*given)
 
-    unbroken = train.train(recipe, 7, work=work)
+    unbroken = train.train(recipe, 7, work=work, is_float32=True)
     expected, weights = losses(recipe, work), weights_of(unbroken)
     assert list(expected) == list(range(1, 8)) and len(set(expected.values())) == 7
     broken = work / "broken"
     shutil.copytree(work / "tokenizer", broken / "tokenizer")
     monkeypatch.setattr(train, "loss_of", breaks)
     with pytest.raises(KeyboardInterrupt):
-        train.train(recipe, 7, work=broken)
+        train.train(recipe, 7, work=broken, is_float32=True)
     assert (
         not (broken / "small").exists() and len(losses(recipe, broken)) == 5
     )  # the state is of step 4
-    folder = train.train(recipe, 7, work=broken)
+    folder = train.train(recipe, 7, work=broken, is_float32=True)
     assert len(calls) == 6 + 3
     assert losses(recipe, broken) == expected and [
         row["step"] for row in log_in(broken, recipe)
@@ -726,7 +726,7 @@ def test_a_broken_training_goes_on_to_the_same_losses_and_weights(work, monkeypa
     shutil.rmtree(broken)
     shutil.copytree(work / "tokenizer", broken / "tokenizer")
     assert (
-        losses(recipe, train.train(recipe, 7, seed=1, work=broken).parent) != expected
+        losses(recipe, train.train(recipe, 7, 1, broken, is_float32=True).parent) != expected
     )  # another corpus
 
 
@@ -740,7 +740,7 @@ def test_a_training_first_makes_the_model_that_it_begins_from(work, monkeypatch)
         return real(model, *batch)
 
     monkeypatch.setattr(train, "loss_of", looks)
-    train.train(then, 1, work=work)
+    train.train(then, 1, work=work, is_float32=True)
     made = torch.load(work / "small.pt")["model"]
     assert len(seen) == 2 + 1 and made.keys() == seen[2].keys()
     assert all(torch.equal(seen[2][name], made[name]) for name in made)
@@ -804,26 +804,27 @@ def test_the_optimizer_in_float32_steps_as_torchs_own_but_for_rounding(monkeypat
 
 @pytest.mark.parametrize(
     "other",
-    ["--seed 1 --steps 4", "--seed 0 --steps 2", "--seed 0 --steps 6", "--steps 4 --float32"],
+    ["--seed 1 --steps 4 --float32", "--steps 2 --float32", "--steps 6 --float32", "--steps 4"],
 )
 def test_what_another_training_left_is_not_given_out_as_this_one(work, other, monkeypatch):
     monkeypatch.setattr(train.train, "__defaults__", (None, 0, work, False))
-    train.train(RECIPES["small"], 4)
+    train.train(RECIPES["small"], 4, is_float32=True)
     made = (work / "small" / "model.safetensors").read_bytes()
     with pytest.raises(SystemExit) as refused:
         main(["train", "small", *other.split()])
     said = str(refused.value)
-    assert said.startswith("small was begun with --seed 0 --steps 4, not ") and other in said
+    assert said.startswith("small was begun with --seed 0 --steps 4 --float32, not ")
+    assert f"{other}: give the same again, " in said
     assert said.endswith(f"or delete {work / 'small.pt'}.") and "\n" not in said
     assert (work / "small" / "model.safetensors").read_bytes() == made
-    main(["train", "small", "--steps", "4"])  # the same: it is given out at once
+    main(["train", "small", "--steps", "4", "--float32"])  # the same: it is given out at once
     assert [row["step"] for row in log_in(work, RECIPES["small"])] == [1, 2, 3, 4]
 
 
 def test_a_model_of_a_few_steps_is_nothing_to_begin_from(work):
-    train.train(RECIPES["small"], 2, work=work)
-    with pytest.raises(train.TrainingError, match="small was begun with --seed 0 --steps 2, not"):
-        train.train(RECIPES["small-it"], 1, work=work)
+    train.train(RECIPES["small"], 2, work=work, is_float32=True)
+    with pytest.raises(train.TrainingError, match="small was begun with --seed 0 --steps 2 "):
+        train.train(RECIPES["small-it"], 1, work=work, is_float32=True)
     assert not (work / "small-it").exists()
 
 
@@ -837,7 +838,7 @@ def test_what_is_not_trained_to_its_end_is_not_measured_but_the_shipped_one(work
     ships = ["ship", "small", "--hardware", "x"]
     with pytest.raises(SystemExit, match="small has 0 of its .*python -m pocket train small"):
         main(ships)
-    train.train(RECIPES["small"], 2, work=work)
+    train.train(RECIPES["small"], 2, work=work, is_float32=True)
     for words in (["measure", "small"], ships):
         with pytest.raises(SystemExit, match="small has 2 of its .* delete .*small.pt, then "):
             main(words)
@@ -849,20 +850,20 @@ def test_only_what_the_command_on_the_card_makes_is_shipped(work, monkeypatch, o
     recipe = dataclasses.replace(RECIPES["small"], steps=2)
     monkeypatch.setattr(train, "WORK", work)
     _, seed, _, steps = other.split()
-    folder = train.train(recipe, int(steps), int(seed), work)
+    folder = train.train(recipe, int(steps), int(seed), work, is_float32=True)
     assert train.check_trained(recipe) == folder  # to measure it is right
     monkeypatch.setattr(ship.results, "measure", None)
     with pytest.raises(train.TrainingError, match=f"{other}, and only what .* train small`"):
         ship.ship(recipe, "x")
     (work / "small.pt").unlink()
-    train.train(recipe, work=work)
+    train.train(recipe, work=work, is_float32=True)
     assert train.check_trained(recipe, is_to_ship=True) == folder
 
 
 def test_an_empty_log_is_no_sign_of_an_unfinished_training_but_cannot_be_shipped(work, monkeypatch):
     recipe = dataclasses.replace(RECIPES["small"], steps=2)
     monkeypatch.setattr(train, "WORK", work)
-    folder = train.train(recipe, work=work)
+    folder = train.train(recipe, work=work, is_float32=True)
     (work / "small.jsonl").write_text("")
     monkeypatch.setattr(ship.results, "measure", None)
     assert train.check_trained(recipe) == folder
@@ -873,10 +874,10 @@ def test_an_empty_log_is_no_sign_of_an_unfinished_training_but_cannot_be_shipped
 def test_the_last_step_is_logged_with_the_mean_loss_since_the_line_before(work, monkeypatch):
     recipe = dataclasses.replace(RECIPES["small"], steps=5)
     monkeypatch.setattr(train, "WORK", work)
-    each = losses(recipe, train.train(recipe, work=work).parent)
+    each = losses(recipe, train.train(recipe, work=work, is_float32=True).parent)
     (work / "small.pt").unlink()
     monkeypatch.setattr(train, "LOG_EVERY", 3)
-    found = losses(recipe, train.train(recipe, work=work).parent)
+    found = losses(recipe, train.train(recipe, work=work, is_float32=True).parent)
     means = {3: (each[1] + each[2] + each[3]) / 3, 5: (each[4] + each[5]) / 2}
     assert found == pytest.approx(means, abs=2e-4) and list(found) == [3, 5]
     assert train.check_trained(recipe, is_to_ship=True) == work / "small"

@@ -262,6 +262,7 @@ def test_the_base_model_goes_on_where_the_chat_model_answers():
 # --------------------------------------------------------------------------------- those for code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODE)
 def test_every_third_held_out_function_is_written_and_filled_as_the_card_says(name):
     """The bars are 60 % of the bodies and 50 % of the holes."""
@@ -319,6 +320,7 @@ JUDGES = [name for name, recipe in RECIPES.items() if recipe.is_judge]
 BARS = {"area under the ROC curve": 0.95, "accuracy": 0.90}  # on held-out texts, in each language
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JUDGES)
 def test_a_judge_is_as_good_as_its_card_says_and_good_enough(name):
     """All of its exam, from the shipped weights; the unseen rule and free texts have no bar."""
@@ -360,6 +362,7 @@ SIGHT = [name for name, recipe in RECIPES.items() if recipe.is_sight]
 SEEN = {"colour and shape": 0.90, "count, en": 0.70, "count, vi": 0.70}  # of held-out pictures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGHT)
 def test_a_model_sees_as_well_as_its_card_says_and_well_enough(name):
     """All of its exam, from the shipped weights; captions, places and boxes have no bar."""

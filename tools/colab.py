@@ -1,8 +1,8 @@
 """Every notebook as on Colab: with the versions that it preinstalls, each on a machine of its own.
 
 `python -m tools.colab`, with the Python of an environment made from tests/colab.txt, tries all;
-`python -m tools.colab NOTEBOOK` executes one in this environment, all cells twice, and asks whether
-each call takes its arguments there;
+`python -m tools.colab NOTEBOOK` executes one in this environment, and asks whether each call takes
+its arguments there; with `--twice`, both run all cells twice;
 `python -m tools.colab --laptop` gets Gemma 3 270M there, and asks it.
 """
 
@@ -36,8 +36,8 @@ LONG = ("05", "04")  # begin first: at the end nothing waits for them alone
 PRELOADS = "import numpy, pandas, PIL, torch"  # as Colab does before the first cell
 
 
-def run_on_colab(python: Path) -> list[str]:
-    """What failed with Colab's versions, each notebook on its own machine, all cells run twice.
+def run_on_colab(python: Path, flags: list[str]) -> list[str]:
+    """What failed with Colab's versions, each notebook on its own machine.
 
     `python` belongs to an environment with what Colab preinstalls. Each notebook gets a copy of it,
     made of hard links, in which `gemma_lab.setup` really installs what is missing while numpy,
@@ -47,15 +47,18 @@ def run_on_colab(python: Path) -> list[str]:
     paths = sorted(find_notebooks([]), key=lambda path: path.name[:2] not in LONG)
     with ThreadPoolExecutor(2) as two:
         return [
-            what for found in two.map(lambda path: run_one(python, path), paths) for what in found
+            what
+            for found in two.map(lambda path: run_one(python, path, flags), paths)
+            for what in found
         ]
 
 
-def run_one(python: Path, path: Path) -> list[str]:
+def run_one(python: Path, path: Path, flags: list[str]) -> list[str]:
     """The same for one notebook."""
     failed, (theirs, environment) = [], new_machine(python, path.stem)
     before = versions(python)
-    if call([theirs, "-m", "tools.colab", path.stem], **environment, GEMMA_LAB_PROFILE="pocket"):
+    command = [theirs, "-m", "tools.colab", path.stem, *flags]
+    if call(command, **environment, GEMMA_LAB_PROFILE="pocket"):
         failed.append(path.stem)
     after = versions(theirs)
     wanted = asked_of_setup(code_of(json.loads(path.read_text(encoding="utf-8"))))
@@ -108,14 +111,16 @@ def versions(python: Path) -> dict[str, str]:
 def main(names: list[str]) -> int:
     if names == ["--laptop"]:
         return ask_270m(Path(sys.executable))
+    flags = ["--twice"] * ("--twice" in names)
+    names = [name for name in names if name not in flags]
     if not names:
         print(TABLE_HEAD, flush=True)
-        failed = run_on_colab(Path(sys.executable))
+        failed = run_on_colab(Path(sys.executable), flags)
         print("".join(f"On Colab, {what}\n" for what in failed), end="")
         return bool(failed)
     prepare()
     (path,) = find_notebooks(names)
-    result = execute(path, passes=2, preload=PRELOADS)
+    result = execute(path, passes=1 + len(flags), preload=PRELOADS)
     print(row(result))
     if result["error"]:
         print(f"{result['error']}\n{result['traceback'][-3000:]}")
