@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+import pytest
+
 _home = tempfile.TemporaryDirectory(prefix="gemma-course-")
 os.environ.update(
     GEMMA_LAB_PROFILE="pocket",
@@ -13,3 +15,9 @@ os.environ.update(
 )
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
     os.environ.pop(name, None)
+
+
+def pytest_itemcollected(item):
+    """A random order is one of tests: the cells of a notebook stay in theirs."""
+    if item.path.suffix == ".ipynb":
+        item.add_marker(pytest.mark.random_order(disabled=True))

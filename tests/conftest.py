@@ -12,12 +12,6 @@ import pytest
 LONG = "test_worlds test_laptop test_own_rows test_pocket_measures test_fuzz test_misuse".split()
 
 
-def pytest_itemcollected(item):
-    """A random order is one of tests: the cells of a notebook stay in theirs."""
-    if item.path.suffix == ".ipynb":
-        item.add_marker(pytest.mark.random_order(disabled=True))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Long files first: else one worker waits at the end for the other's last."""
