@@ -352,6 +352,23 @@ def test_the_everyday_tests_are_few_calls_and_the_full_ones_add_orders_and_files
     assert all(call.endswith(".py") for call in alone) and len(calls) == 4 + len(orders)
 
 
+def test_a_random_order_shuffles_tests_and_no_cells_of_a_notebook():
+    def collected(*order: str) -> tuple[list[str], list[str]]:
+        """The numbers of the cells, and the tests."""
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+        files = ["notebooks/00_prework.ipynb", "tests/test_lint.py"]
+        command += ["--nbval-lax", *order, *files]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        lines = done.stdout.splitlines()
+        cells = [line.split("Cell ")[1] for line in lines if "::Cell " in line]
+        return cells, [line for line in lines if line.startswith("tests/")]
+
+    cells, tests = collected(*SHUFFLED.split())
+    cells_before, tests_before = collected()
+    assert cells == cells_before and len(cells) > 5
+    assert tests != tests_before and sorted(tests) == sorted(tests_before) and len(tests) > 5
+
+
 def test_a_failure_anywhere_fails_the_whole_and_is_named(monkeypatch, capsys):
     assert commands_of(monkeypatch, "--full", fails="seed=1")[1] == 1
     assert "FAILED: Tests, and every notebook" in capsys.readouterr().out
