@@ -253,7 +253,7 @@ TABLE = {
     "course.main": (
         st.lists(
             st.sampled_from("run lint fork clean --yes 04 --write --check --profile hub -h".split())
-            | NAME
+            | NAME.map(lambda name: name.replace("\0", ""))  # which no command line can hold
         ),
         in_course,
     ),
