@@ -1,11 +1,12 @@
 """Notebook 05: what its text says of the 270M's training, and what its cells do in other worlds."""
 
 import re
+import shlex
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from notebook_cells import numbers, run_cells, shown, shown_table
+from notebook_cells import all_text, numbers, run_cells, shown, shown_table
 
 from gemma_lab import catalog
 
@@ -68,6 +69,22 @@ def test_a_merge_into_4_bits_moves_nearly_no_byte_and_loses_what_was_learned():
     assert float(re.search(r"changed: (\S+)%", said)[1]) < 1
     (loss,) = re.findall(r"^merged in 4 bits +loss (\S+),", said, re.M)
     assert float(loss) > 0.7 * verdict()["loss, nats a token"]["bare prompt"]
+
+
+def test_trls_labels_are_those_of_exercise_3():
+    assert "in Exercise 3: True" in shown(NAME, "loss-tokens")
+
+
+def test_the_commands_for_one_and_two_gpus_have_the_settings_of_hub():
+    from gemma_lab.lessons import nb05_options, nb05_record
+
+    blocks = re.findall(r"```\n((?:python|accelerate) [^`]+)```", all_text()["05"])
+    words = [shlex.split(block.replace("\\\n", " ")) for block in blocks]
+    one, two, _ = (nb05_options.arguments(line[line.index("--model") :]) for line in words)
+    for option, value in nb05_record.SETTINGS["hub"].items():
+        assert getattr(one, option) == value
+        assert getattr(two, option) == (value / 2 if option == "batch_size" else value)
+    assert one.rehearse == two.rehearse == 0.2
 
 
 def test_about_half_of_the_rows_bring_a_note():
@@ -214,3 +231,83 @@ def test_on_a_mac_plain_peft_loads_where_the_notebook_trains(monkeypatch):
     monkeypatch.setattr(hardware, "describe_machine", lambda: MAC)
     model, _ = nb05.PlainPeft.from_pretrained(SMALL_IT, load_in_4bit=False)
     assert model.device.type == "cpu"
+
+
+def test_an_adapter_is_loaded_where_the_model_is(monkeypatch):
+    """On a Mac the plan for an unquantized model says its GPU; it was trained on the CPU."""
+    import peft
+    import torch
+    from machines import MAC
+    from models import SMALL_IT
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import gemma_lab
+    from gemma_lab import finetune
+
+    load, asked = AutoModelForCausalLM, {}
+    model, tokenizer = load.from_pretrained(SMALL_IT), AutoTokenizer.from_pretrained(SMALL_IT)
+    monkeypatch.setattr(load, "from_pretrained", lambda path, **how: asked.update(how) or model)
+    monkeypatch.setattr(peft.PeftModel, "from_pretrained", lambda model, adapter: model)
+    plan = gemma_lab.plan_loading(SMALL_IT, "bf16", MAC)
+    names = {"nb05_keep": SimpleNamespace(check_base=lambda *_: None), "adapter": "", "base": ""}
+    names |= {"gemma_lab": gemma_lab, "finetune": finetune, "torch": torch, "dtype": torch.float32}
+    names |= {"model": model, "tokenizer": tokenizer, "path": SMALL_IT, "plan": plan}
+    rows = {"exam": [{"instruction": "a", "input": "", "output": "b"}]}
+    run_cells(NAME, "loaded-adapter", rows=rows, **names)
+    assert (plan.device_map, asked["device_map"]) == ({"": "mps"}, {"": "cpu"})
+
+
+def test_what_is_merged_has_16_bits_where_32_compute(tmp_path):
+    """As for the 270M on a T4: its file is in bfloat16, and PyTorch has to ask the same numbers."""
+    import torch
+    from machines import LAPTOP
+    from models import SMALL_IT
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import gemma_lab
+    from gemma_lab import memory
+    from gemma_lab.lessons import nb05_keep
+
+    plan = gemma_lab.plan_loading(SMALL_IT, "fp32", LAPTOP)
+    base = AutoModelForCausalLM.from_pretrained(SMALL_IT, **plan.kwargs())
+    places = dict(target_modules="all-linear", task_type="CAUSAL_LM")
+    get_peft_model(base, LoraConfig(init_lora_weights=False, **places)).save_pretrained(tmp_path)
+    names = {"gemma_lab": SimpleNamespace(plan_loading=lambda *_: plan), "machine": LAPTOP}
+    names |= {"AutoModelForCausalLM": AutoModelForCausalLM, "PeftModel": PeftModel}
+    names |= {"memory": memory, "nb05_keep": nb05_keep, "path": SMALL_IT, "adapter": tmp_path}
+    rows = {"exam": [{"instruction": "a", "input": "", "output": "b"}]}
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_IT)
+    merged = run_cells(NAME, "merge", rows=rows, tokenizer=tokenizer, **names)["merged"]
+    for weight in merged.parameters():
+        assert weight.dtype is torch.float32 and weight.equal(weight.bfloat16().float())
+
+
+@pytest.mark.parametrize("answer, whose", [
+    (lambda prompt, completion: [-100] * len(prompt) + completion, "your function"),
+    (lambda prompt, completion: prompt + completion, "the solution"),
+    (..., "the solution"),
+])  # fmt: skip
+def test_an_answer_to_exercise_3_is_compared_with_trls_labels(answer, whose, capsys):
+    """A wrong one, or none, does not stop the cell."""
+    import torch
+    from models import SMALL_IT
+    from transformers import AutoTokenizer
+
+    from gemma_lab.lessons import nb05
+
+    tokenizer = AutoTokenizer.from_pretrained(SMALL_IT)
+    pair = {"prompt": "What is 2 + 2?\n", "completion": "4<eos>"}
+    ids = tokenizer(pair["prompt"] + pair["completion"])["input_ids"]
+    start, batch = len(tokenizer(pair["prompt"])["input_ids"]), {"input_ids": torch.tensor([ids])}
+    trainer = SimpleNamespace(train_dataset=[None], data_collator=lambda _: batch)
+    names = {"nb05": nb05, "my_labels": answer, "pairs": [pair], "tokenizer": tokenizer}
+    for labels, same in (([-100] * start + ids[start:], True), ([-100] + ids[1:], False)):
+        batch["labels"] = torch.tensor([labels])
+        run_cells(NAME, "loss-tokens", trainer=trainer, **names)
+        said = f"TRL's labels are those of {whose} in Exercise 3: {same}"
+        assert capsys.readouterr().out.strip() == said
+
+
+def test_many_gpus_leave_the_size_that_other_cells_ask():
+    assert run_cells(NAME, "many-gpus", catalog=catalog, size="pocket")["size"] == "pocket"

@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from machines import TWO_T4
+from machines import LAPTOP, TWO_T4
 from safetensors.torch import load_file
 
 from gemma_lab import catalog, hardware
@@ -267,6 +268,20 @@ def test_each_process_loads_onto_a_card_of_its_own(monkeypatch, variables, place
         monkeypatch.setenv(name, value)
     nb05.PlainPeft.from_pretrained(str(MODEL), load_in_4bit=False)
     assert asked["device_map"] == {"": place}
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [("4", torch.float32), ("16", torch.bfloat16)])
+def test_4_bits_are_multiplied_in_float32_where_a_cpu_emulates_bfloat16(monkeypatch, bits, dtype):
+    """Unsloth multiplies in the type that it is given; plain PEFT has a plan of its own."""
+    from gemma_lab.lessons import nb05
+
+    asked, emulates = {}, replace(LAPTOP, cpu_has_bf16=False)
+    none = torch.nn.Module(), None
+    monkeypatch.setattr(hardware, "describe_machine", lambda: emulates)
+    monkeypatch.setattr(nb05.PlainPeft, "from_pretrained", lambda **how: asked.update(how) or none)
+    words = ["--model", str(MODEL), "--out", "o", "--bits", bits]
+    nb05_train.load(nb05_options.arguments(words))
+    assert asked["dtype"] is dtype
 
 
 def test_without_steps_the_first_process_alone_is_at_work(monkeypatch, tmp_path):

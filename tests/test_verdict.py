@@ -252,6 +252,32 @@ def test_a_pocket_model_rehearses_its_rows_and_a_larger_one_its_own_answers(smal
         assert mine["completion"] == answer + "\n"
 
 
+def test_either_token_ends_an_answer_whatever_the_checkpoint_names(small, monkeypatch):
+    """Gemma 1's names <eos> alone. Unsloth fills a batch up with it on a GPU."""
+    model, tokenizer = small
+    monkeypatch.setattr(before, "WHOLE", 0)
+    wanted = before.rehearsal_rows(model, tokenizer, num=3)
+    for name in ("eos_token_id", "pad_token_id"):
+        monkeypatch.setattr(model.generation_config, name, tokenizer.eos_token_id)
+    assert before.rehearsal_rows(model, tokenizer, num=3) == wanted and len(wanted) == 3
+
+
+def test_an_answer_is_rehearsed_with_the_end_of_a_turn_or_not_at_all(small, monkeypatch, capsys):
+    _, tokenizer = small
+    texts = ["Yes<eos>", "Yes<end_of_turn>", "Yes"]
+    asked = dict(return_tensors="pt", add_special_tokens=False)
+    written = [(tokenizer(text, **asked)["input_ids"], 0) for text in texts]
+    monkeypatch.setattr(before, "WHOLE", 0)
+    monkeypatch.setattr(before, "write", lambda *_, **__: written)
+    found = before.rehearsal_rows(None, tokenizer, num=3)
+    assert [row["completion"] for row in found] == ["Yes<end_of_turn>\n"] * 2
+    assert capsys.readouterr().out == ""
+    del written[:2]
+    assert before.rehearsal_rows(None, tokenizer, num=1, num_tokens=5) == []
+    assert "No answer of this model ended within 5 tokens" in capsys.readouterr().out
+    assert before.rehearsed([{"prompt": "a"}] * 8, [], 0.2) == [{"prompt": "a"}] * 8
+
+
 @pytest.mark.parametrize("share", [1, 20, -0.1])
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match="from 0 to below 1, such as 0.2, not"):

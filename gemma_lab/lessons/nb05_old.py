@@ -7,6 +7,7 @@ import json
 import torch
 
 from gemma_lab import catalog, scores
+from gemma_lab.lessons import nb04_ask
 from gemma_lab.lessons.nb05_verdict import answering
 
 OPENINGS = {  # what a model answers before and after: kinds that no training row is of
@@ -34,13 +35,17 @@ WHOLE = 10_000  # a pocket model's vocabulary is smaller, and cannot read ordina
 def write(model, tokenizer, prompts: list[str], num_tokens: int, special: bool) -> list:
     """For each prompt, in one batch: ids (1, T) of it and of what greedily follows, and its length.
 
+    Either end token ends an answer, whatever the checkpoint names.
     Args: special: begin each with <bos>, which a chat template has written already.
     """
     tokenizer.padding_side = "left"  # prompts end together
     layout = dict(return_tensors="pt", padding=True, add_special_tokens=special)
     inputs = tokenizer(prompts, **layout).to(model.device)
+    how = dict(max_new_tokens=num_tokens, do_sample=False)
+    how["eos_token_id"] = nb04_ask.end_tokens(model, tokenizer)
+    how["pad_token_id"] = tokenizer.pad_token_id  # on a GPU Unsloth would take <eos>
     with answering(model):
-        output = model.generate(**inputs, max_new_tokens=num_tokens, do_sample=False).cpu()
+        output = model.generate(**inputs, **how).cpu()
     width, found = inputs["input_ids"].shape[1], []
     for ids, mask in zip(output, inputs["attention_mask"].cpu()):
         ids, start = ids[width - int(mask.sum()) :], int(mask.sum())
@@ -125,8 +130,8 @@ def own_texts(model, tokenizer, num: int = 40, num_tokens: int = 64, seed: int =
     return found
 
 
-def rehearsal_rows(model, tokenizer, num: int = 300) -> list[dict]:
-    """Old rows of prompt and completion, to train beside the new ones.
+def rehearsal_rows(model, tokenizer, num: int = 300, num_tokens: int = 80) -> list[dict]:
+    """Old rows of prompt and completion, to train beside the new ones; says so if none is left.
 
     A base model rehearses texts of its own. One that chats rehearses everyday questions: a pocket
     model with the answers that it was trained on, a larger one with those that it writes itself.
@@ -138,22 +143,28 @@ def rehearsal_rows(model, tokenizer, num: int = 300) -> list[dict]:
     answers = [row["answer"] + "<end_of_turn>" for row in rows]
     if len(tokenizer) > WHOLE:
         batches = [texts[at : at + 20] for at in range(0, num, 20)]
-        own = [one for batch in batches for one in write(model, tokenizer, batch, 80, False)]
-        answers = [tokenizer.decode(ids[0, start:]) for ids, start in own]
+        own = [write(model, tokenizer, batch, num_tokens, special=False) for batch in batches]
+        answers = [tokenizer.decode(ids[0, start:]) for batch in own for ids, start in batch]
     found = []
     for text, answer in zip(texts, answers):
-        if answer.endswith("<end_of_turn>"):  # a cut answer would teach not to end
+        ended = [answer.removesuffix(end) for end in scores.ENDS if answer.endswith(end)]
+        if ended:  # a cut answer would teach not to end
             prompt = text.removeprefix(tokenizer.bos_token)  # TRL adds it
-            found.append({"prompt": prompt, "completion": answer + "\n"})
+            found.append({"prompt": prompt, "completion": f"{ended[0]}<end_of_turn>\n"})
+    if not found:
+        print(f"No answer of this model ended within {num_tokens} tokens: it trains on without old")
+        print("rows. To rehearse, give rehearsal_rows more, such as num_tokens=200.")
     return found
 
 
 def rehearsed(new: list[dict], old: list[dict], share: float) -> list[dict]:
     """`new` rows and so many of the `old` ones, in turn, that they are `share` of all.
 
+    Without old rows, the new ones alone.
     Raises: ValueError for a share that is not from 0 to below 1.
     """
     if not isinstance(share, (int, float)) or not 0 <= share < 1:
         what = "The share of old rows must be from 0 to below 1, such as 0.2"
         raise ValueError(f"{what}, not {share!r:.40}.")
-    return new + [old[at % len(old)] for at in range(round(len(new) * share / (1 - share)))]
+    num = round(len(new) * share / (1 - share)) if old else 0
+    return new + [old[at % len(old)] for at in range(num)]

@@ -26,7 +26,8 @@ def load(rows, exam, tokenizer, max_length: int) -> nb05_check.Rows:
     Args:
         rows: a path, a Hub dataset "owner/name", "talk" for the talk's dataset, or None for the
             course's own two files.
-        exam: the same for the exam. None takes the last fifth of `rows`.
+        exam: the same for the exam. None takes a fifth of `rows`, at most 84: the last of those
+            whose question is asked once.
         max_length: the most tokens of a prompt with its completion, in training and in the exam.
     Raises: ValueError, in one sentence, for what cannot be read or leaves no rows.
     """

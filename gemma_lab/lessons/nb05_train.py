@@ -44,10 +44,11 @@ def load(chosen: Namespace):
         plan = gemma_lab.plan_loading(chosen.model, precision, gemma_lab.describe_machine())
     except ValueError as error:
         raise SystemExit(f"--model: {error}") from None
+    dtype = (plan.quantization or {}).get("bnb_4bit_compute_dtype", plan.dtype)
     model, tokenizer = backend.from_pretrained(
         model_name=chosen.model,
         max_seq_length=512,
-        dtype=getattr(torch, plan.dtype),
+        dtype=getattr(torch, dtype),  # in 4 bits float32, where a CPU only emulates bfloat16
         load_in_4bit=chosen.bits == 4,
     )
     model = gemma_lab.portable_4bit(model)
