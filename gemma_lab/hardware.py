@@ -20,7 +20,7 @@ from pathlib import Path
 GIB = 2**30
 OLDEST = (7, 5)  # the compute capability that the course needs
 WSL = "/usr/lib/wsl/lib"  # where Windows puts the tools of its driver, often not on PATH
-NO_BF16 = ("DEFAULT", "AVX2")  # of x86 CPUs, as torch names what they can
+NO_BF16 = ("DEFAULT", "NO AVX", "AVX2")  # x86 CPUs, as torch (or an older one) names them
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Machine:
     measured_free_gib: float | None = None  # None in a described machine
     is_kaggle: bool = False
     why_unused: str = ""  # why the card is not used, where `device` is "cpu" beside one
-    cpu_has_bf16: bool = True  # False where a CPU only emulates it, ten times as slowly
+    cpu_has_bf16: bool = True  # False where a CPU only emulates it, slowly
 
     @property
     def has_bf16(self) -> bool:
@@ -67,7 +67,8 @@ class Machine:
     def describe(self) -> str:
         """One line for a learner."""
         where = "Kaggle, " if self.is_kaggle else "Google Colab, " if self.is_colab else ""
-        cores = f"{self.num_cores} cores, {self.ram_gib:.0f} GiB of memory"
+        emulate = " that emulate bfloat16" * (self.device == "cpu" and not self.has_bf16)
+        cores = f"{self.num_cores} cores{emulate}, {self.ram_gib:.0f} GiB of memory"
         if self.device == "mps":
             return f"{where}Apple GPU, {cores} shared with it; bitsandbytes runs on the CPU here."
         if self.gpu_name is None:
@@ -94,7 +95,8 @@ def describe_machine() -> Machine:
         import torch
 
         if hasattr(torch.backends, "cpu"):
-            cpu_has_bf16 = torch.backends.cpu.get_cpu_capability() not in NO_BF16
+            is_older = torch.backends.cpu.get_cpu_capability() in NO_BF16
+            cpu_has_bf16 = not (is_older and platform.machine() in ("x86_64", "AMD64"))
         if torch.cuda.is_available():
             card = torch.cuda.get_device_properties(0)
             gpu = {

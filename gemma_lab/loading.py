@@ -95,7 +95,7 @@ def plan_loading(model: str, precision: str, machine: hardware.Machine) -> Plan:
     half = "bfloat16" if device == "cpu" else choose_dtype(info.family, machine)
     if precision == "fp16" and not info.family.startswith(OVERFLOWS):
         half = "float16"
-    emulates = device == "cpu" and not machine.cpu_has_bf16  # reading is four times as slow or more
+    emulates = device == "cpu" and not machine.cpu_has_bf16
     compute = "float32" if emulates else half
     dtype = "float32" if precision == "fp32" else half
     where = "cpu" if device == "cpu" else machine.device

@@ -226,13 +226,23 @@ def test_a_machine_of_which_nothing_is_known_has_nothing_free():
 
 
 @pytest.mark.parametrize(
-    "capability, has_bf16", [("AVX2", False), ("DEFAULT", False), ("AVX512", True)]
+    "cpu, capability, has_bf16",
+    [
+        ("x86_64", "AVX2", False),
+        ("AMD64", "DEFAULT", False),
+        ("x86_64", "NO AVX", False),
+        ("x86_64", "AVX512", True),
+        ("aarch64", "DEFAULT", True),  # not known: left to bfloat16
+    ],
 )
-def test_a_cpu_that_only_emulates_bfloat16_is_told(monkeypatch, capability, has_bf16):
+def test_a_cpu_that_only_emulates_bfloat16_is_told(monkeypatch, cpu, capability, has_bf16):
     import torch
+
+    monkeypatch.setattr(hardware.platform, "machine", lambda: cpu)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     machine = hardware.describe_machine()
     assert machine.device == "cpu" and machine.has_bf16 is has_bf16
+    assert ("cores that emulate bfloat16, " in machine.describe()) is not has_bf16

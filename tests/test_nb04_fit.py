@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import matplotlib
 import pytest
@@ -72,10 +73,18 @@ def test_the_plan_of_each_card_works_on_it(name):
     plan = nb04_fit.plan_for(card)
     assert (plan["model"], " ".join(plan["ladder"]), plan["large"]) == (model, ladder, large)
     assert plan["download_gb"] == pytest.approx(download, abs=0.06)
-    others = 3 + (model == TWO) + bool(large)  # sections 3, 6 and Go deeper; Take it home; 7B
+    others = 4 + bool(large)  # sections 3, 6, Go deeper; Take it home, or Serving; 7B
     assert plan["loads"] == len(plan["ladder"]) + others <= 9
     assert all(loading.plan_loading(model, one, card).fits for one in plan["ladder"])
     assert set(plan["ladder"]) & {"bf16", "int8", "nf4"}  # sections 3, 6 and Go deeper take one
+
+
+def test_where_nothing_fits_a_smaller_model_is_named_or_what_to_close():
+    full = replace(LAPTOP, measured_free_gib=1.0)
+    for model, todo in {TWO: "Set MODEL", "google/gemma-3-270m": "Close other programs"}.items():
+        plan = loading.plan_loading(model, "nf4", full)
+        said = nb04_fit.none_fits(plan, full)
+        assert not plan.fits and f"has 1.0 free. {todo}" in said
 
 
 def test_a_card_that_torch_cannot_use_and_a_cpu_get_the_small_one():

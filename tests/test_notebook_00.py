@@ -442,6 +442,8 @@ def test_all_cells_run_and_a_model_answers(
     left = run_cells(NAME, *cells, gemma_lab=gemma_lab)
     said = capsys.readouterr().out
     assert left["rows"][3]["profile"] == world and len(left["rows"]) == 7
+    on_cpu = left["rows"][0]["profile"].split(",")[0]  # on Colab without a GPU, for one
+    assert on_cpu == ("laptop" if has_270m or "hub" in world else "pocket")
     assert "quy tụ những chuyên gia hàng" in said.splitlines()[-1] and "hf_" not in said
     assert ("hàng đầu trong lĩnh vực" in said) == has_270m
     assert [name for name, one in left["found"].items() if one.status == "ok"] == [*accepted]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from machines import LAPTOP
+from machines import LAPTOP, MAC
 from notebook_cells import ROOT, minutes, numbers, run_cells, shown, shown_table, tagged
 
 NAME = "04_quantized_inference"
@@ -120,13 +120,13 @@ def ways(machine, hub_id="google/gemma-2b-it") -> dict:
 
 
 @pytest.mark.parametrize("hub_id", ["google/gemma-2b-it", "google/gemma-3-270m"])
-@pytest.mark.parametrize("card", ["T4", "A100", "CPU", "older CPU"])
+@pytest.mark.parametrize("card", ["T4", "A100", "CPU", "older CPU", "Mac"])
 def test_the_written_arguments_are_those_that_the_helper_chooses(card, hub_id):
     import gemma_lab
     from gemma_lab import hardware, memory
 
-    here = {"CPU": True, "older CPU": False}
-    machine = getattr(hardware, card, None) or replace(LAPTOP, cpu_has_bf16=here[card])
+    own = {"CPU": LAPTOP, "older CPU": replace(LAPTOP, cpu_has_bf16=False), "Mac": MAC}
+    machine = own.get(card) or getattr(hardware, card)
     written = ways(machine, hub_id)
     assert list(written) == list(memory.PRECISIONS)
     for precision, arguments in written.items():
@@ -310,6 +310,15 @@ def test_the_ladder_keeps_its_rows_where_memory_runs_out(fails, capsys):
         first = after["ladder"][wanted[0]]
         assert first["KL, English"] < 1e-6 and first["peak_mb"] >= 0
         assert after["ladder"]["int8 weights"]["KL, English"] > 1e-6
+
+
+def test_the_head_says_what_a_t4_needs():
+    from gemma_lab import hardware, loading
+
+    notebook = json.loads((ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8"))
+    largest = loading.plan_loading("google/gemma-2b-it", "fp32", hardware.T4).needed_gib
+    said = f"T4: estimated {largest:.0f} GiB"
+    assert said in "".join(notebook["cells"][0]["source"])
 
 
 def test_it_fits_25_live_minutes_up_to_take_it_home():

@@ -169,6 +169,7 @@ machine = replace(hardware.{card}, ram_gib=machine.ram_gib)
 ON_THE_CPU = {
     "plan.kwargs()": '(plan.kwargs() | {"device_map": {"": "cpu"}})',
     "plan.device_map": '{"": "cpu"}',
+    "few.device_map": '{"": "cpu"}',
     '"cuda" if machine.device == "cuda" else "cpu"': '"cpu"',
     "precision, machine.device)": 'precision, "cpu")',
 }
@@ -191,7 +192,7 @@ def test_codelab_1_on_a_card_without_a_token_up_to_take_it_home(card, tmp_path):
             changed += source.count(on_card) * (cell["cell_type"] == "code")
             source = source.replace(on_card, here)
         cell["source"] = source
-    assert changed == 5
+    assert changed == 6
     result = executed(notebook, tmp_path, "04_quantized_inference")
     assert result["error"] == ""
     cells = result["notebook"].cells

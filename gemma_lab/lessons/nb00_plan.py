@@ -97,10 +97,11 @@ def plan(
     return rows
 
 
-def plan_here(machine: Machine, found: dict[str, Access]) -> list[dict]:
+def plan_here(machine: Machine, found: dict[str, Access], requested: str = "") -> list[dict]:
     """`plan` for this kernel, with its settings."""
-    requested = profile.requested_profile()
-    return plan(machine, found, requested, gemma3.is_here(), hardware.is_hosted())
+    is_hosted, requested = hardware.is_hosted(), requested or profile.requested_profile()
+    can_fetch = is_hosted and profile.current_profile().name == "hub"  # else it was tried here
+    return plan(machine, found, requested, gemma3.is_here() or can_fetch, is_hosted)
 
 
 def total_gb(rows: list[dict]) -> float:
@@ -187,9 +188,8 @@ def what_if(machine: Machine, found: dict[str, Access]) -> ipywidgets.VBox:
     def tell(_=None) -> None:
         answers = GRANTS.get(grant.value, found)
         chosen = here[card.value]
-        asked = "auto" if grant.value in GRANTS else profile.requested_profile()
-        here_too = (asked, gemma3.is_here(), hardware.is_hosted())
-        rows = plan_on(card.value, answers) if chosen else plan(machine, answers, *here_too)
+        asked = "auto" if grant.value in GRANTS else ""
+        rows = plan_on(card.value, answers) if chosen else plan_here(machine, answers, asked)
         total = f'<p role="status">To download: {total_gb(rows):.2f} GB of models</p>'
         table.value = as_html(rows) + total
 

@@ -134,7 +134,8 @@ def plan_for(machine: Machine) -> dict:
     ladder = [p for p in memory.PRECISIONS if loading.plan_loading(model, p, machine).fits]
     large = "nf4" if is_hub and loading.plan_loading(LARGE_ID, "nf4", machine).fits else ""
     once, of_large = (2 * catalog.find(one).num_parameters / 1e9 for one in (model, LARGE_ID))
-    loads = len(ladder) + 3 + is_hub  # section 3, twice in Go deeper; Take it home is 2B in hub
+    # Section 3, twice in Go deeper; the last one is 2B in Take it home, or the 270M in Serving.
+    loads = len(ladder) + 4
     return {
         "model": model,
         "ladder": ladder,
@@ -143,6 +144,14 @@ def plan_for(machine: Machine) -> dict:
         "loads": loads + bool(large),
         "read_gb": round(loads * once + of_large * bool(large), 1),
     }
+
+
+def none_fits(plan: loading.Plan, machine: Machine) -> str:
+    """What to do where not even `plan`, the smallest, fits."""
+    todo = "Close other programs and notebooks, and run this cell again."
+    if plan.needed_gib > loading.plan_loading(TINY_ID, plan.precision, machine).needed_gib:
+        todo = f'Set MODEL = "{TINY_ID}" above.'
+    return f"{plan.sentence} {todo}"
 
 
 @contextlib.contextmanager
