@@ -303,6 +303,9 @@ def share(scores, answers, threshold, answer, of):
 WRONG = [
     (lambda s, a, t: rates(s, a, t)[::-1], "changed places"),
     (lambda s, a, t: rates(s, a, t + 1e-6), "use >="),
+    (lambda s, a, t: (rates(s, a, t)[0], rates(s, a, t + 1e-6)[1]), "use >="),
+    (lambda s, a, t: (rates(s, a, t)[0], rates(s, a, 0.6)[1]), "wrong for another"),
+    (lambda s, a, t: (share(s, a, t, "Yes", 4), share(s, a, t, "No", 3)), "wrong for another"),
     (lambda s, a, t: (share(s, a, t, "Yes", 7), share(s, a, t, "No", 7)), "divided by all"),
     (lambda s, a, t: (share(s, a, t, "Yes", 4), share(s, a, t, "No", 4)), "That is precision"),
     (lambda s, a, t: rates(s, a, 0.6), "wrong for another"),

@@ -9,6 +9,7 @@ from hub_stand_in import Hub
 from notebook_cells import ROOT, numbers, printed, run_cells, shown, shown_table, tagged
 
 from gemma_lab import catalog
+from gemma_lab.lessons import nb06
 
 NAME = "06_gemma_2_and_beyond"
 GEMMA_2, GEMMA_1, TOKEN = "google/gemma-2-2b-it", "google/gemma-2b-it", "hf_" + "x" * 30
@@ -22,6 +23,7 @@ TRAP_CELLS = (
     "cap-measure",
     "cap-proof",
 )
+STUBS = {"my_sliding_mask": ..., "my_uncap": ...}  # the exercises, not attempted
 
 
 def test_the_talks_table_of_gemma_2_is_whole():
@@ -167,13 +169,41 @@ def test_the_proof_of_the_cap_refuses_eager(monkeypatch):
     import gemma_lab
 
     load = transformers.AutoModelForCausalLM.from_pretrained
-    before = run_cells(NAME, "talk-table", "masks", "window-reach", gemma_lab=gemma_lab)
+    before = run_cells(NAME, "talk-table", "masks", "window-reach", gemma_lab=gemma_lab, **STUBS)
     before |= {"AutoModelForCausalLM": transformers.AutoModelForCausalLM}
     run_cells(NAME, "cap-proof", **before)
     eager = lambda *names, **given: load(*names, attn_implementation="eager", **given)  # noqa: E731
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", eager)
     with pytest.raises(AssertionError, match="without its cap"):
         run_cells(NAME, "cap-proof", **before)
+
+
+def test_right_answers_of_the_exercises_are_used_and_wrong_ones_are_not():
+    import transformers
+
+    import gemma_lab
+
+    asked = []
+
+    def mask(num_tokens, window):
+        asked.append((num_tokens, window))
+        return nb06.my_sliding_mask(num_tokens, window)
+
+    names = {"AutoModelForCausalLM": transformers.AutoModelForCausalLM, "gemma_lab": gemma_lab}
+    names |= {"my_sliding_mask": mask, "my_uncap": lambda capped, cap: capped}
+    names = run_cells(NAME, "talk-table", "masks", "window-reach", "cap-proof", **names)
+    assert asked[-1] == (63, 32) and names["uncap"] is nb06.my_uncap
+    names |= {"my_sliding_mask": lambda num_tokens, window: 1}
+    names |= {"my_uncap": lambda capped, cap: nb06.my_uncap(capped, cap)}
+    names = run_cells(NAME, "window-reach", "cap-proof", **names)
+    assert names["mask"] is nb06.my_sliding_mask and names["uncap"] is names["my_uncap"]
+
+
+def test_eager_and_sdpa_wrote_one_text_on_the_machine_that_wrote_the_page():
+    _, *poems = shown(NAME, "cap-poems").split("--- ")
+    eager, sdpa = (poem.split("\n", 1)[1].strip() for poem in poems)
+    prose = (ROOT / "notebooks" / f"{NAME}.ipynb").read_text(encoding="utf-8")
+    assert eager == sdpa and "wrote the same one twice, word for word" in prose
 
 
 # ------------------------------------------------- section 4 in the hub profile: a Hub serves ours
@@ -203,6 +233,7 @@ def test_the_trap_is_measured_on_what_the_hub_serves(hub, tmp_path, is_open):
 import gemma_lab, matplotlib
 matplotlib.use("Agg")
 profile = gemma_lab.current_profile().name
+my_sliding_mask = my_uncap = ...
 {cells}
 kl = summary["KL to eager, nats"]
 least = 2 if path == folder else 0.1  # on text that the pocket model never saw, anything goes

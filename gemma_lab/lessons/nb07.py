@@ -24,7 +24,11 @@ def check_hole_prompt(function) -> Verdict:
     before, after = "def add(a, b):\n    return ", "\n"
     got, wanted = returned(function, before, after), coding.hole_prompt(before, after)
     if got == wanted:
-        return right("The model goes on after <|fim_middle|>, so with what the hole lacks.")
+        again = "x = ", "\ny = x\n"
+        if returned(function, *again) == coding.hole_prompt(*again):
+            return right("The model goes on after <|fim_middle|>, so with what the hole lacks.")
+        what = "It is right for one text and wrong for another."
+        return wrong(what, hint="use the arguments, not fixed texts")
     if not isinstance(got, str):
         return wrong(f"A prompt is a text, not {type(got).__name__}.")
     prefix, suffix, middle, end = coding.HOLE_TOKENS
@@ -43,7 +47,9 @@ def check_hole_prompt(function) -> Verdict:
         return wrong(f"Something stands between {prefix} and its part.", "It would be code, too.")
     if not got.endswith(middle):
         return wrong(f"The prompt does not end with {middle}.", "There the model goes on.")
-    return wrong("The text after the hole is not between the last two tokens.")
+    if not got.startswith(prefix + before + suffix):
+        return wrong(f"Something else stands before {suffix}.", "It would be code, too.")
+    return wrong("Between the last two tokens stands the text after the hole, and nothing else.")
 
 
 def my_hole_prompt(before, after):
@@ -54,9 +60,8 @@ def my_hole_prompt(before, after):
 def check_next_state(function) -> Verdict:
     """A function of the state, a gate and an input: the next state of the recurrence."""
     state = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
-    trials = [
-        (state, gate, 3.0) for gate in (torch.tensor(0.6), torch.tensor(0.9), 0.25 + 0 * state)
-    ]
+    a, x = torch.tensor(0.6, dtype=torch.float64), torch.full_like(state, 3.0)
+    trials = (state, a, x), (state, a + 0.3, x), (state, 0.25 + state.abs() / 4, -x)
     got, is_right = compared(function, my_next_state, *trials)
     if is_right:
         return right(

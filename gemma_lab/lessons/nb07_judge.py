@@ -144,18 +144,25 @@ def check_rates(function) -> Verdict:
     """A function of scores, answers and a threshold: the true and the false positive rate."""
     scores, answers = [0.9, 0.8, 0.6, 0.3, 0.7, 0.2, 0.1], ["Yes"] * 4 + ["No"] * 3
     wanted = my_rates(scores, answers, 0.6)
-    got = [number(one) for one in members(returned(function, scores, answers, 0.6), "A pair")]
+
+    def asked(*given) -> list:
+        return [number(one) for one in members(returned(function, *given), "A pair")]
+
+    got = asked(scores, answers, 0.6)
     if len(got) != 2:
         return wrong(f"Two rates are asked for, not {len(got)}.")
 
     def near(one, other) -> bool:
-        return all(math.isclose(a, b, abs_tol=5e-3) for a, b in zip(one, other))
+        pairs = zip(one, other)
+        return len(one) == len(other) and all(math.isclose(*two, abs_tol=5e-3) for two in pairs)
 
     if near(got, wanted):
-        again = members(returned(function, scores, answers, 0.75), "A pair")
-        if near(map(number, again), (1 / 2, 0)):
+        again = asked(scores, answers, 0.7)  # the score of a text that keeps its rule
+        if near(again, (1 / 2, 0)):
+            return wrong("A false alarm may equal the threshold, too.", hint="use >=, not >")
+        if near(again, (1 / 2, 1 / 3)) and near(asked(scores[1:], answers[1:], 0.75), (1 / 3, 0)):
             return right("A lower threshold catches more, and gives more false alarms.")
-        return wrong("It is right for one threshold and wrong for another.")
+        return wrong("It is right for one exam and wrong for another.")
     if near(got, wanted[::-1]):
         return wrong("The two have changed places.", "The first is of the texts that break a rule.")
     if near(got, (1 / 2, 1 / 3)):
