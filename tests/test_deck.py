@@ -21,7 +21,7 @@ PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 MARKS = ["", "\u0300", "\u0301", "\u0309", "\u0303", "\u0323"]
 NUMBER = re.compile(r"(?<![\w.:-])\d[\d,]*(?:\.\d+)?(?![\w-])")
 # Regions, addresses, and what a_ pictures show, which tests/test_deck_first_half.py looks up there.
-WRITTEN = r"```.*?```|^\|.*?$|<!--n:.*?<!--/n-->|!\[[^\]]*\]\(figures/a_\w+\.svg\)|\]\([^)]*\)"
+WRITTEN = r"```.*?```|^\|.*?$|<!--n:.*?<!--/n-->|!\[[^\]]*\]\(figures/a_\w+\.svg\)|\]\([^)]*\)|#\d+"
 SLIDE = re.compile(r'slide (\d+), "(.+?)"')
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)|<(https?://[^>\s]+)>")
 
@@ -278,6 +278,14 @@ def test_most_slides_have_few_words():
     few = [slide for slide in slides() if num_words(slide["shown"]) <= 40]
     assert len(few) >= 0.8 * len(slides()), f"{len(few)} of {len(slides())}"
     assert num_words("## One two\n\n- three\n\n| a |\n\n```text\nb\n```\n\n*Source: c*") == 3
+
+
+def test_a_live_slide_that_leads_to_go_deeper_says_not_to_run_it():
+    for slide in slides():
+        run = re.search(r"^Run: .*Go deeper.*$", slide["notes"], re.M)
+        if run and "\nMinutes: 0\n" not in slide["notes"]:
+            wanted = r"Go deeper(, for home|, .+ \(stored: show, do not run\)$)"
+            assert re.search(wanted, run[0]), slide["number"]
 
 
 def test_the_minutes_are_two_hours():

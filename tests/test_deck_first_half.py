@@ -10,7 +10,6 @@ import torch
 from gemma_lab.lessons import nb02_learn
 from tools import ROOT, CourseError, deck_stored
 from tools import deck_figures_gemma as gemma
-from tools import deck_figures_scores as score_figures
 from tools import deck_tables_first as tables
 
 SLIDES = ROOT / "slides"
@@ -138,17 +137,6 @@ def test_one_step_loses_what_torchs_gradient_loses():
     loss.backward()
     after = -(scores.detach() - scores.grad).log_softmax(0)[0]
     assert gemma.losses() == pytest.approx((loss.item(), after.item()), abs=1e-6)
-
-
-def test_the_memory_of_recurrentgemma_is_that_of_its_sizes():
-    texts = shown(score_figures.recurrent())
-    for tokens in (1024, 2048, 4096, 8192):
-        cache = 18 * 2 * 256 * tokens * 2  # layers, key and value, head_dim, tokens, bytes
-        window = 8 * 2 * 256 * min(tokens, 2047) * 2  # every third of 26 layers attends
-        state = 18 * 2560 * (4 + 3 * 2)  # float32, and three inputs of a convolution
-        at = texts.index(f"{tokens:,} tokens")
-        found = texts[at + 1 : at + 3]
-        assert found == [f"{cache / 2**20:.0f}", f"{(window + state) / 2**20:.0f}"]
 
 
 def test_the_orders_are_as_far_apart_as_the_notebook_printed():

@@ -3,6 +3,7 @@
 import ast
 import csv
 import functools
+import itertools
 import json
 import re
 import textwrap
@@ -84,6 +85,24 @@ def test_the_epilogue_has_every_variant_since_the_talk_once():
     assert deck_tables_second.day("2025-03") == "Mar 2025"
 
 
+def test_the_titles_of_the_epilogue_name_its_first_and_last_month():
+    for part in (1, 2, 3):
+        days = [row[0].split("\N{NO-BREAK SPACE}") for row in cells(TABLES[f"later_{part}"]())]
+        title = half().partition(f"<!-- fill: table later_{part} -->")[0].rpartition("## ")[2]
+        for month, year in (days[0][-2:], days[-1][-2:]):
+            assert re.search(month + r"\w*", title) and year in title, title
+
+
+def test_no_name_on_the_time_line_covers_another_or_leaves_the_picture():
+    figure = deck_figures_later.timeline()
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    deck_figures_later.plt.close(figure)
+    assert len(boxes) == len(deck_figures_later.later())
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
 def missing_places(rows: list[list[str]]) -> list[str]:
     """The places of corrections that no notebook has: "04 · 1, 5", "04 · home", "05 · recap"."""
     wrong = []
@@ -113,7 +132,7 @@ def test_each_run_line_names_a_section_that_there_is():
     ):
         for section in re.findall(r"\d+", sections):
             assert re.search(f"^## {section} · ", all_text()[notebook], re.M), (notebook, section)
-    homes = re.findall(r"^Run: notebook (\d\d), Go deeper, (.+)$", half(), re.M)
+    homes = re.findall(r"^Run: notebook (\d\d), Go deeper, (.+?)(?: \(stored.*\))?$", half(), re.M)
     assert homes
     for notebook, title in homes:
         assert f"### {title}\n" in all_text()[notebook], (notebook, title)

@@ -21,10 +21,10 @@ ENTRIES = [ENTRY.fullmatch(line) for line in LINES if line.startswith("-")]
 
 
 def introducing(words: str) -> list[str]:
-    """The notebooks whose prose has a bold phrase that begins with one of the words."""
+    """The notebooks whose prose has one of the words in italics, or begins a bold phrase so."""
     names = "|".join(map(re.escape, words.split(", ")))
-    bold = re.compile(rf"\*\*(?:{names})s?(?: [a-z]+)?\*\*", re.IGNORECASE)
-    return [number for number, prose in PROSE.items() if bold.search(prose)]
+    marked = rf"(?<!\*)\*(?:\*(?:{names})s?(?: [a-z]+)?\*|(?:{names})s?)\*(?!\*)"
+    return [number for number, prose in PROSE.items() if re.search(marked, prose, re.IGNORECASE)]
 
 
 def missing(words: str, prose: str) -> list[str]:
@@ -38,7 +38,7 @@ def missing(words: str, prose: str) -> list[str]:
 
 
 def test_every_line_is_an_entry_and_they_are_sorted():
-    assert all(ENTRIES) and 60 <= len(ENTRIES) <= 80
+    assert all(ENTRIES) and 60 <= len(ENTRIES) <= 85
     names = [entry[1].lower() for entry in ENTRIES]
     assert names == sorted(set(names))
 
@@ -50,7 +50,7 @@ def test_no_earlier_notebook_introduces_the_word(entry):
 
 def test_a_word_in_bold_is_found_where_it_is_introduced():
     assert introducing("softmax")[0] == "01" and introducing("greedy") == ["01"]
-    assert introducing("multi-query") == ["03"] and introducing("query") == ["03"]
+    assert introducing("multi-query") == ["03"] and introducing("gate")[0] == "03"
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry[1])

@@ -14,9 +14,9 @@ import torch
 from notebook_cells import ROOT
 
 from gemma_lab import catalog, memory
-from gemma_lab.lessons import nb01, nb02, nb03, nb04, nb05, nb06
+from gemma_lab.lessons import nb01, nb02, nb03, nb04, nb05, nb06, nb07
 
-LESSONS = [nb01, nb02, nb03, nb04, nb05, nb06]
+LESSONS = [nb01, nb02, nb03, nb04, nb05, nb06, nb07]
 NAMES = [(lesson, name) for lesson in LESSONS for name in lesson.SOLUTIONS]
 DATA = files("gemma_lab").joinpath("data")
 
@@ -31,6 +31,7 @@ ABOVE = {  # what a notebook has defined above its exercises
     "torch": torch,
 }
 family, table = ABOVE["family"], ABOVE["table"]
+HEARD = family[family["inputs"].str.contains("audio") & (family["licence"] == "Apache-2.0")]
 
 RIGHT = {  # more than the folded solution
     "gradient": [
@@ -102,6 +103,13 @@ RIGHT = {  # more than the folded solution
     "uncap": [
         lambda x, cap: nb06.my_uncap(x.float(), cap),
         lambda x, cap: cap / 2 * ((cap + x) / (cap - x)).log(),
+    ],
+    "hole_prompt": [
+        lambda a, b: "".join(("<|fim_prefix|>", a, "<|fim_suffix|>", b, "<|fim_middle|>")),
+    ],
+    "next_state": [
+        lambda state, a, x: torch.mul(a, state) + torch.mul(x, (1 - a.square()).sqrt()),
+        lambda state, a, x: (a * state).addcmul(x.clone(), torch.sqrt(1 - a**2)),
     ],
 }
 
@@ -193,16 +201,20 @@ WRONG = {
     ],
     "family_member": [
         ("", "empty"),
-        ("gemma 3", "both"),
+        ("gemma 3", "all three"),
         ("Gemma 3n", "Gemma Terms"),
-        ("DiffusionGemma", "both"),
+        ("DiffusionGemma", "all three"),
+        ("EmbeddingGemma 2", "vectors"),
+        ("google/embeddinggemma-2", "vectors"),
+        ("EmbeddingGemma", "all three"),
+        (HEARD, "vectors"),
         (["Gemma 3", "Gemma 4"], "2 rows"),
         (4, "in quotes"),
         (family[family["name"] == "x"], "parentheses"),
         (family["licence"] == "Apache-2.0", "yes or no"),
         (family, "rows are left"),
-        ("Gemma 40", "both"),
-        ("google/gemma-4-31B-it", "both"),
+        ("Gemma 40", "all three"),
+        ("google/gemma-4-31B-it", "all three"),
     ],
     "strict_wins": [
         (11, "tie"),
@@ -338,6 +350,25 @@ WRONG = {
         (lambda x, cap: 30 * torch.atanh(x / 30), "another"),
         (lambda x, cap: 1 / 0, "raised ZeroDivisionError"),
     ],
+    "hole_prompt": [
+        (lambda a, b: f"<|fim_prefix|>{a}<|fim_suffix|>\n<|fim_middle|>", "wrong for another"),
+        (lambda a, b: f"<|fim_prefix|>{a}<|fim_suffix|>{b}", "<|fim_middle|> is missing"),
+        (lambda a, b: f"<|fim_prefix|>{a}<|fim_middle|>{b}<|fim_suffix|>", "does not end with"),
+        (lambda a, b: f"<|fim_prefix|> {a}<|fim_suffix|>{b}<|fim_middle|>", "and its part"),
+        (lambda a, b: f"<|fim_prefix|>{a} <|fim_suffix|>{b}<|fim_middle|>", "else stands before"),
+        (lambda a, b: f"<|fim_prefix|>{a}<|fim_suffix|>{b} <|fim_middle|>", "and nothing else"),
+        (lambda a, b: nb07.my_hole_prompt(a, b) + "<|file_separator|>", "ends the file"),
+        (lambda a, b: nb07.my_hole_prompt(a, b) + " ", "too many at an end"),
+        (lambda a, b: [a, b], "not list"),
+    ],
+    "next_state": [
+        (lambda state, a, x: a * state + x, "comes in whole"),
+        (lambda state, a, x: a * state + (1 - a) * x, "scaled by 1 - a"),
+        (lambda state, a, x: a * state + (1 - a * a) ** 0.5 * 3, "another"),
+        (lambda state, a, x: a * state + 0.8 * x, "another"),
+        (lambda state, a, x: state, "1 became 1.00, not 3.00"),
+        (lambda state, a, x: state[:2], "came out"),
+    ],
 }
 
 
@@ -425,7 +456,7 @@ def test_answers_of_02_follow_from_the_data():
     overview = scores[scores["table"] == "overview"]
     overview = overview.pivot(index="benchmark", columns="model", values="score")
     assert (overview == table.loc[overview.index, overview.columns]).all().all()
-    fitting = family[family["inputs"].str.contains("audio") & (family["licence"] == "Apache-2.0")]
+    fitting = HEARD[HEARD["kinds"].str.contains("IT")]
     assert nb02.check_family_member.judge(fitting).is_right
     assert len(fitting) == 1 and "E4B" in fitting["sizes"].item()
     assert family["source"].str.startswith("https://").all() and family["name"].is_unique

@@ -52,7 +52,7 @@ CORRECTIONS = {
         ],
         [
             "RMSNorm on “both inputs and outputs” of each sub-layer",
-            "Gemma 1 norms inputs only; both is Gemma 2",
+            "Gemma 1 norms inputs only; both is Gemma 2. Google's first report hinted at both, too",
             "06 · 5",
         ],
         [

@@ -171,14 +171,15 @@ def timeline():
     """What came after the talk, by date; the names stand on steps, so that none covers another."""
     figures.use_style()
     figure, axis = plt.subplots(figsize=(WIDTH, TALL))
-    heights = (1.0, -1.0, 3.0, -3.0, 2.0, -2.0)
+    heights = (1.0, -1.0, 3.0, -3.0, 2.0, -2.0, 4.0, -4.0)
     for at, row in enumerate(later()):
         year, month, *day = map(int, row["released"].split("-"))
         when = datetime.date(year, month, day[0] if day else 15)
         high = heights[at % len(heights)]
         axis.plot([when, when], [0, high], color=GREY, linewidth=0.8)
         is_main = row["name"] in ("Gemma 3", "Gemma 3n", "Gemma 4")
-        axis.plot(when, 0, "o", color=VERMILION if is_main else BLUE, markersize=6)
+        colour, above = (VERMILION, 3) if is_main else (BLUE, 2)  # of two on one day, the main one
+        axis.plot(when, 0, "o", color=colour, markersize=6, zorder=above)
         weight = "bold" if is_main else "normal"
         side = "bottom" if high > 0 else "top"
         font = {"ha": "center", "va": side, "fontsize": NORMAL, "weight": weight, "zorder": 3}
@@ -187,8 +188,8 @@ def timeline():
     axis.axhline(0, color="black", linewidth=1.2, zorder=0)
     years = [datetime.date(year, 1, 1) for year in (2025, 2026)]
     axis.set_xticks(years, [f"Jan {day.year}" for day in years])
-    axis.set_xlim(datetime.date(2024, 5, 20), datetime.date(2026, 8, 10))
-    axis.set(yticks=[], ylim=(-4.1, 4.1))
+    axis.set_xlim(datetime.date(2024, 5, 20), datetime.date(2027, 1, 20))
+    axis.set(yticks=[], ylim=(-5.1, 5.1))
     axis.spines[:].set_visible(False)
     axis.tick_params(labelcolor="black", labelsize=NORMAL)
     return figure

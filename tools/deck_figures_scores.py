@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 
-from gemma_lab import catalog, memory
 from gemma_lab.figures import BLUE, GREEN, GREY, ORANGE, PALE
 from tools.deck_figures_words import INK, TEXT, arrow, bars, box, canvas, write
 from tools.deck_stored import read_csv, scores
@@ -60,29 +59,4 @@ def family():
         axis.plot([x + 107, x + 107], [96, 170], color=edge, linewidth=2.5)
         axis.plot(x + 107, 96, "o", color=edge, markersize=20)
         write(axis, x + 107, 44, row["released"], fontsize=TEXT, color=INK)
-    return figure
-
-
-def recurrent():
-    """MiB that Gemma 2B's cache and RecurrentGemma 2B's memory take, for texts of four lengths."""
-    gemma, other = (catalog.find(f"google/{name}") for name in ("gemma-2b", "recurrentgemma-2b"))
-    lengths = (1024, 2048, 4096, 8192)
-    needs = [
-        (
-            memory.kv_cache_bytes(gemma, length) / 2**20,
-            (memory.kv_cache_bytes(other, length) + memory.state_bytes(other)) / 2**20,
-        )
-        for length in lengths
-    ]
-    figure, axis = canvas(470)
-    title = "MiB in 16 bits; blue: Gemma 2B, orange: RecurrentGemma 2B"
-    write(axis, 4, 446, title, ha="left", color=GREY)
-    scale = 720 / max(map(max, needs))
-    for at, (length, pair) in enumerate(zip(lengths, needs, strict=True)):
-        y = 370 - 106 * at
-        write(axis, 240, y - 2, f"{length:,} tokens", ha="right")
-        for row, (value, colour) in enumerate(zip(pair, (BLUE, ORANGE), strict=True)):
-            low = y + 2 - 38 * row
-            axis.add_patch(plt.Rectangle((260, low), scale * value, 34, color=colour))
-            write(axis, 272 + scale * value, low + 16, f"{value:.0f}", ha="left", color=INK)
     return figure

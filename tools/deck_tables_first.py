@@ -144,7 +144,8 @@ def fits() -> str:
         needs = [plan.needed_gib for plan in plans]
         cells = (f"**{gib:.1f}**" if gib <= T4.free_gib else f"{gib:.1f}" for gib in needs)
         rows.append((name, *cells))
-    return markdown(["GiB", *PRECISIONS], rows, "l" + "r" * len(PRECISIONS))
+    heads = ("16 bits" if name == "bf16" else name for name in PRECISIONS)  # a T4 has no bf16
+    return markdown(["GiB", *heads], rows, "l" + "r" * len(PRECISIONS))
 
 
 def described() -> dict[str, str]:
@@ -236,7 +237,7 @@ FIGURES = {
         deck_figures_words: "worlds orders horse tokens languages accents endings temperatures "
         "counting loop ages",
         deck_figures_gemma: "fields transformer attention gemma sizes learning one_step",
-        deck_figures_scores: "sums lead family recurrent",
+        deck_figures_scores: "sums lead family",
     }.items()
     for name in names.split()
 }

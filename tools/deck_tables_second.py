@@ -16,7 +16,7 @@ from tools.deck_stored import markdown, read_csv
 TINY = deck_figures_inside.TINY
 SMALL, LARGE = "google/gemma-2b", "google/gemma-7b"
 STANZA, NBSP = "\n\n", "\N{NO-BREAK SPACE}"
-LATER = 5  # rows of what came later on one slide
+LATER = 6  # rows of what came later on one slide
 COLUMN, COLUMN_LINES = 32, 8  # letters in a line and lines of code in half a slide
 
 
@@ -164,7 +164,8 @@ def later(part: int) -> str:
     """What came after the talk, `LATER` rows for each slide, the first part being 0."""
     rows = deck_figures_later.later()[LATER * part : LATER * (part + 1)]
     told = [
-        [day(row["released"]).replace(" ", NBSP), row["name"], row["sizes"], row["note"]]
+        [*(one.replace(" ", NBSP) for one in (day(row["released"]), row["name"])), row["sizes"]]
+        + [row["note"]]
         for row in rows
     ]
     return markdown(["", "name", "sizes", "what it is"], told)

@@ -77,7 +77,7 @@ def check_token_ceiling(answer) -> Verdict:
 
 @exercise
 def check_family_member(answer) -> Verdict:
-    """The one of the family with audio input under Apache-2.0."""
+    """The one of the family that hears and answers, under Apache-2.0."""
     if hasattr(answer, "columns"):  # rows of the table
         answer = answer["name"] if "name" in answer.columns else answer.index
     elif hasattr(answer, "to_numpy") and "name" in answer.index:  # one row
@@ -85,17 +85,19 @@ def check_family_member(answer) -> Verdict:
     rows = plain(answer)
     rows = list(rows) if isinstance(rows, (list, tuple, set)) else [rows]
     if len(rows) > 1 and all(isinstance(row, bool) for row in rows):
-        return wrong(
-            "That says yes or no for each row.", hint="family[...] keeps the rows with yes"
-        )
+        hint = "family[...] keeps the rows with yes"
+        return wrong("That says yes or no for each row.", hint=hint)
     if not rows:
         why = "No row meets the conditions as they are written."
         hint = "is each word spelled as in the table, each condition in parentheses of its own?"
         return wrong("No row is left.", why, hint)
+    names = {re.sub("[ -]|^google/", "", str(row).casefold()) for row in rows}
+    if "embeddinggemma2" in names and names <= {"embeddinggemma2", "gemma4"}:
+        what = "EmbeddingGemma 2 hears, but gives vectors and no answer."
+        return wrong(what, hint='family["kinds"]')
     if len(rows) != 1:
-        return wrong(
-            f"{len(rows)} rows are left, and one is asked for.", hint="join conditions with &"
-        )
+        what = f"{len(rows)} rows are left, and one is asked for."
+        return wrong(what, hint="join conditions with &")
     name = text(rows[0], "A name is a text in quotes")
     plainly = re.sub(r"[ -]|^google/|(it|pt)$", "", name.casefold())
     if re.fullmatch("gemma4(e[24]b|12b)?", plainly):
@@ -105,8 +107,8 @@ def check_family_member(answer) -> Verdict:
     if plainly == "gemma3n":
         what = f"{name} hears, but is under the Gemma Terms of Use."
         return wrong(what, hint='family["licence"]')
-    hint = 'look at the columns "inputs" and "licence"'
-    return wrong(f"{in_short(name)} does not meet both.", hint=hint)
+    hint = 'look at the columns "inputs", "kinds" and "licence"'
+    return wrong(f"{in_short(name)} does not meet all three.", hint=hint)
 
 
 @exercise
@@ -133,8 +135,9 @@ SOLUTIONS = {
     "gradient": "my_gradient = [0.58 - 1, 0.21, 0.21]",
     "token_ceiling": "my_tokens_per_s = 50 / 2.1",
     "family_member": """\
-takes_sound = family["inputs"].str.contains("audio")
-my_name = family[takes_sound & (family["licence"] == "Apache-2.0")]["name"]""",
+hears = family["inputs"].str.contains("audio")
+answers = family["kinds"].str.contains("IT")
+my_name = family[hears & answers & (family["licence"] == "Apache-2.0")]["name"]""",
     "strict_wins": """\
 best_other = table.drop(columns="Gemma 7B").max(axis=1)
 my_count = (table["Gemma 7B"] > best_other).sum()""",
