@@ -266,6 +266,12 @@ def test_codelab_1_has_the_same_plan_of_its_own(machine):
     assert first == [one for one in theirs["ladder"] if one != "bf16" or machine.has_bf16]
 
 
+@pytest.mark.parametrize("has_bf16, wanted", [(True, "bf16"), (False, "fp32")])
+def test_codelab_2_trains_in_float32_where_a_cpu_emulates_bfloat16(has_bf16, wanted):
+    rows = planned(replace(machines.LAPTOP, cpu_has_bf16=has_bf16), ALL)
+    assert rows["05"]["precisions"] == wanted
+
+
 def test_a_notebook_downloads_what_an_earlier_one_has_not():
     hosted, own = (planned(machines.CARD_8_GB, ALL, hosted) for hosted in (True, False))
     assert own["05"]["GB"] == 0 < own["04"]["GB"] and hosted["05"]["GB"] == 5.01

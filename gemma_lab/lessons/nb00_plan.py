@@ -136,7 +136,8 @@ def _loads(number: str, world: profile.Profile, where: Machine, found) -> dict[s
     if number == "04":
         loads = {main: fitting(*memory.PRECISIONS)}
     elif number == "05":
-        loads = {main: fitting("bf16" if main == TINY else "nf4")}
+        wide = "fp32" if where.device == "cpu" and not where.has_bf16 else "bf16"
+        loads = {main: fitting(wide if main == TINY else "nf4")}
     else:
         loads = {TINY: "fp32"}
     also = _also(number, where) if is_hub else {}

@@ -134,8 +134,8 @@ def plan_for(machine: Machine) -> dict:
     ladder = [p for p in memory.PRECISIONS if loading.plan_loading(model, p, machine).fits]
     large = "nf4" if is_hub and loading.plan_loading(LARGE_ID, "nf4", machine).fits else ""
     once, of_large = (2 * catalog.find(one).num_parameters / 1e9 for one in (model, LARGE_ID))
-    # Section 3, twice in Go deeper; the last one is 2B in Take it home, or the 270M in Serving.
-    loads = len(ladder) + 4
+    # Section 3; in Go deeper once, and once in fp32; 2B in Take it home, or the 270M in Serving.
+    loads = len(ladder) + 3 + ("fp32" in ladder)
     return {
         "model": model,
         "ladder": ladder,
