@@ -7,7 +7,6 @@ import json
 import torch
 
 from gemma_lab import catalog, scores
-from gemma_lab.lessons import nb04_ask
 from gemma_lab.lessons.nb05_verdict import answering
 
 OPENINGS = {  # what a model answers before and after: kinds that no training row is of
@@ -42,7 +41,7 @@ def write(model, tokenizer, prompts: list[str], num_tokens: int, special: bool) 
     layout = dict(return_tensors="pt", padding=True, add_special_tokens=special)
     inputs = tokenizer(prompts, **layout).to(model.device)
     how = dict(max_new_tokens=num_tokens, do_sample=False)
-    how["eos_token_id"] = nb04_ask.end_tokens(model, tokenizer)
+    how["eos_token_id"] = tokenizer.convert_tokens_to_ids([*scores.ENDS])
     how["pad_token_id"] = tokenizer.pad_token_id  # on a GPU Unsloth would take <eos>
     with answering(model):
         output = model.generate(**inputs, **how).cpu()
@@ -131,7 +130,7 @@ def own_texts(model, tokenizer, num: int = 40, num_tokens: int = 64, seed: int =
 
 
 def rehearsal_rows(model, tokenizer, num: int = 300, num_tokens: int = 80) -> list[dict]:
-    """Old rows of prompt and completion, to train beside the new ones; says so if none is left.
+    """Old rows of prompt and completion, to train beside the new ones; says if some were lost.
 
     A base model rehearses texts of its own. One that chats rehearses everyday questions: a pocket
     model with the answers that it was trained on, a larger one with those that it writes itself.
@@ -151,9 +150,9 @@ def rehearsal_rows(model, tokenizer, num: int = 300, num_tokens: int = 80) -> li
         if ended:  # a cut answer would teach not to end
             prompt = text.removeprefix(tokenizer.bos_token)  # TRL adds it
             found.append({"prompt": prompt, "completion": f"{ended[0]}<end_of_turn>\n"})
-    if not found:
-        print(f"No answer of this model ended within {num_tokens} tokens: it trains on without old")
-        print("rows. To rehearse, give rehearsal_rows more, such as num_tokens=200.")
+    if len(found) < len(texts):
+        print(f"{len(found)} of {len(texts)} answers ended within {num_tokens} tokens.")
+        print("These are rehearsed. A larger num_tokens of rehearsal_rows lets more end.")
     return found
 
 
