@@ -356,7 +356,10 @@ WRONG = {
         (lambda a, b: f"<|fim_prefix|>{a}<|fim_middle|>{b}<|fim_suffix|>", "does not end with"),
         (lambda a, b: f"<|fim_prefix|> {a}<|fim_suffix|>{b}<|fim_middle|>", "and its part"),
         (lambda a, b: f"<|fim_prefix|>{a} <|fim_suffix|>{b}<|fim_middle|>", "else stands before"),
-        (lambda a, b: f"<|fim_prefix|>{a}<|fim_suffix|>{b} <|fim_middle|>", "and nothing else"),
+        (
+            lambda a, b: f"<|fim_prefix|>{a}<|fim_suffix|>{b} <|fim_middle|>",
+            "after the hole, nothing else",
+        ),
         (lambda a, b: nb07.my_hole_prompt(a, b) + "<|file_separator|>", "ends the file"),
         (lambda a, b: nb07.my_hole_prompt(a, b) + " ", "too many at an end"),
         (lambda a, b: [a, b], "not list"),

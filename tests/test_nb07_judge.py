@@ -300,12 +300,19 @@ def share(scores, answers, threshold, answer, of):
     return said.count(answer) / of
 
 
+def cut_by_place(scores, num, threshold):
+    """Right where all that break the rule come first."""
+    parts = scores[:num], scores[num:]
+    return [sum(score >= threshold for score in part) / len(part) for part in parts]
+
+
 WRONG = [
     (lambda s, a, t: rates(s, a, t)[::-1], "changed places"),
     (lambda s, a, t: rates(s, a, t + 1e-6), "use >="),
     (lambda s, a, t: (rates(s, a, t)[0], rates(s, a, t + 1e-6)[1]), "use >="),
     (lambda s, a, t: (rates(s, a, t)[0], rates(s, a, 0.6)[1]), "wrong for another"),
     (lambda s, a, t: (share(s, a, t, "Yes", 4), share(s, a, t, "No", 3)), "wrong for another"),
+    (lambda s, a, t: cut_by_place(s, a.count("Yes"), t), "wrong for another"),
     (lambda s, a, t: (share(s, a, t, "Yes", 7), share(s, a, t, "No", 7)), "divided by all"),
     (lambda s, a, t: (share(s, a, t, "Yes", 4), share(s, a, t, "No", 4)), "That is precision"),
     (lambda s, a, t: rates(s, a, 0.6), "wrong for another"),

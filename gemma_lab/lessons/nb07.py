@@ -49,7 +49,7 @@ def check_hole_prompt(function) -> Verdict:
         return wrong(f"The prompt does not end with {middle}.", "There the model goes on.")
     if not got.startswith(prefix + before + suffix):
         return wrong(f"Something else stands before {suffix}.", "It would be code, too.")
-    return wrong("Between the last two tokens stands the text after the hole, and nothing else.")
+    return wrong("Between the last two tokens must stand the text after the hole, nothing else.")
 
 
 def my_hole_prompt(before, after):

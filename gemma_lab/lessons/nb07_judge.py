@@ -160,7 +160,8 @@ def check_rates(function) -> Verdict:
         again = asked(scores, answers, 0.7)  # the score of a text that keeps its rule
         if near(again, (1 / 2, 0)):
             return wrong("A false alarm may equal the threshold, too.", hint="use >=, not >")
-        if near(again, (1 / 2, 1 / 3)) and near(asked(scores[1:], answers[1:], 0.75), (1 / 3, 0)):
+        rest = asked(scores[:0:-1], answers[:0:-1], 0.75)  # without the first, turned round
+        if near(again, (1 / 2, 1 / 3)) and near(rest, (1 / 3, 0)):
             return right("A lower threshold catches more, and gives more false alarms.")
         return wrong("It is right for one exam and wrong for another.")
     if near(got, wanted[::-1]):
