@@ -48,9 +48,9 @@ def test_codelab_1_alone_writes_a_poem_and_no_warning_for_each_layer(hub, tmp_pa
 
 def test_codelab_2_alone_trains_on_a_file_and_saves_an_adapter(hub, tmp_path):
     """In 4 bits, and on the CPU where there is no NVIDIA card, though a Mac has another."""
-    shutil.copy(
-        ROOT / "gemma_lab" / "data" / "health_instructions_held_out.jsonl", tmp_path / "rows.jsonl"
-    )
+    rows = ROOT / "gemma_lab" / "data" / "health_instructions_held_out.jsonl"
+    few = rows.read_text(encoding="utf-8").splitlines(keepends=True)[:8]
+    (tmp_path / "rows.jsonl").write_text("".join(few), encoding="utf-8")
     on_a_mac = "import transformers.training_args as its\nits.is_torch_mps_available = lambda: 1"
     ends = "assert start.is_loaded_in_4bit and args.device.type == 'cpu'"
     parts = [on_a_mac, tagged("05_lora_finetuning", "take-home"), ends]
